@@ -1,0 +1,33 @@
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME ?= 10s
+
+.PHONY: help build test race lint fuzz bench docs
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
+
+build: ## build the binary as ./statecraft
+	go build -trimpath -o statecraft ./cmd/statecraft
+
+test: ## run every test
+	go test -count=1 ./...
+
+race: ## run the packages with goroutines under the race detector
+	go test -count=1 -race ./runtime/... ./watchers/... ./machine/...
+
+lint: $(GOLANGCI) ## run the linters
+	$(GOLANGCI) run ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	go test -run '^$$' -list '^Fuzz' -json ./... | sed -n 's|.*"Package":"\([^"]*\)".*"Output":"\(Fuzz[A-Za-z0-9_]*\).*|\1 \2|p' | while read -r package target; do go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; done
+
+bench: ## run every benchmark
+	go test -run '^$$' -bench . -benchmem ./...
+
+docs: ## write the generated references
+	go run ./cmd/statecraft docs --output docs
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv .bin/golangci-lint $@

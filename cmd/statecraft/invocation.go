@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+)
+
+// invocation is what a verb is given besides its own flags and arguments. It ends with the program.
+type invocation struct {
+	ctx    context.Context // ends when the program is interrupted
+	stdin  io.Reader
+	out    *results
+	stderr io.Writer
+	log    *slog.Logger
+	json   bool
+	colour bool // of results; it decorates what is said in words too
+}
+
+// results is standard output. It remembers a failed write, so that a full disk or a closed pipe is not
+// taken for success, and no verb needs to look at every print.
+type results struct {
+	w   io.Writer
+	err error
+}
+
+func (r *results) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.w.Write(p)
+	r.err = err
+	return n, err
+}
+
+func (r *results) failure() error {
+	if r.err == nil {
+		return nil
+	}
+	return fail(exitFailed, "make room, or send the output somewhere else", "writing the result: %w", reason(r.err))
+}
+
+func (inv *invocation) printf(format string, args ...any) { fmt.Fprintf(inv.out, format, args...) }
+
+// notef tells the person at the terminal something that is not part of the result.
+func (inv *invocation) notef(format string, args ...any) {
+	fmt.Fprintf(inv.stderr, "statecraft: "+format+"\n", args...)
+}
+
+// printJSON prints one JSON document. Types that are printed only ever gain fields.
+func (inv *invocation) printJSON(v any) error {
+	e := json.NewEncoder(inv.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil && inv.out.err == nil {
+		return fmt.Errorf("encoding the result: %w", err)
+	}
+	return nil
+}
+
+// ink is the number of a terminal's colour.
+type ink int
+
+// The colours in use.
+const (
+	red    ink = 31
+	yellow ink = 33
+	cyan   ink = 36
+)
+
+// paint colours a text where the result goes to a terminal that wants it.
+func (inv *invocation) paint(c ink, text string) string {
+	if !inv.colour {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", c, text)
+}
+
+// isTerminal reports whether w is a character device, which is near enough for the use of colour.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,110 @@
+package machine
+
+import (
+	"slices"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+)
+
+// checkRule is one thing that check proves of a manifest.
+type checkRule struct {
+	name  string
+	needs need
+	find  func(*checker)
+}
+
+// need says how much of the manifest a rule must be able to trust, so that one mistake is not reported
+// again as all that follows from it.
+type need uint8
+
+const (
+	anything    need = iota
+	transitions      // every transition has its name, sources and destination
+	start            // and the initial state is one
+)
+
+// checkRules is every rule for one machine; CheckSet has those for machines that run together, and
+// compile those for expressions.
+var checkRules = []checkRule{
+	{"watcher names are unique", anything, (*checker).watcherNames},
+	{"watcher types exist", anything, (*checker).watcherTypes},
+	{"properties are what the type takes", anything, (*checker).properties},
+	{"outcomes named in on are declared", anything, (*checker).outcomes},
+	{"time-outs fit the interval", anything, (*checker).timeoutAndInterval},
+	{"time-outs fit the state's deadline", anything, (*checker).timeoutAndDeadline},
+	{"no secret is in clear", anything, (*checker).secrets},
+	{"the initial state is a state", transitions, (*checker).initialState},
+	{"state_match names states", transitions, (*checker).stateMatch},
+	{"the states section names states", transitions, (*checker).statesSection},
+	{"an upgrade maps to states", transitions, (*checker).upgradeTargets},
+	{"watchers and deadlines fire events that exist", transitions, (*checker).unknownEvents},
+	{"no two transitions compete for an event", transitions, (*checker).competing},
+	{"no source is written twice", transitions, (*checker).repeatedSources},
+	{"something fires every transition", transitions, (*checker).unfired},
+	{"final states are final", transitions, (*checker).finalStates},
+	{"final states have no watchers", transitions, (*checker).finalWatchers},
+	{"every state can be reached", start, (*checker).unreachable},
+	{"no state is a trap", start, (*checker).traps},
+	{"something can happen in every state", start, (*checker).silentStates},
+	{"every watcher can run", start, (*checker).idleWatchers},
+	{"states take the events that their watchers fire", start, (*checker).untakenEvents},
+	{"states take the events of their deadlines", start, (*checker).untakenDeadlines},
+	{"no cycle takes no time", start, (*checker).instantCycles},
+}
+
+// checker holds one manifest against the rules.
+type checker struct {
+	d         *Definition
+	m         *Manifest
+	cat       Catalogue
+	list      diag.List
+	firings   [][]firing // by place in Manifest.Watchers
+	reachable []bool     // by place in Definition.states
+}
+
+// check holds a compiled manifest against every rule that it is whole enough for.
+func check(d *Definition, cat Catalogue) diag.List {
+	c := &checker{d: d, m: d.Manifest, cat: cat, reachable: d.reach(0)}
+	for i := range c.m.Watchers {
+		c.firings = append(c.firings, firingsOf(&c.m.Watchers[i], cat))
+	}
+	whole := c.wholeness()
+	for _, r := range checkRules {
+		if r.needs <= whole {
+			r.find(c)
+		}
+	}
+	return c.list
+}
+
+// wholeness says which rules the manifest is whole enough for.
+func (c *checker) wholeness() need {
+	broken := func(t Transition) bool {
+		return t.Name == "" || t.Destination == "" || t.Destination == anyState || len(t.From) == 0 || slices.Contains(t.From, "")
+	}
+	switch {
+	case len(c.m.Transitions) == 0 || slices.ContainsFunc(c.m.Transitions, broken):
+		return anything
+	case !c.named(c.m.InitialState):
+		return transitions
+	default:
+		return start
+	}
+}
+
+func (c *checker) fault(code diag.Code, at diag.Position, hint, format string, args ...any) {
+	c.list.Add(diag.Error, code, at, hint, format, args...)
+}
+
+// tolerated reports what Choria lets pass and format 1 does not.
+func (c *checker) tolerated(code diag.Code, at diag.Position, hint, format string, args ...any) {
+	c.list.Add(c.m.tolerance(), code, at, hint, format, args...)
+}
+
+func (c *checker) warn(code diag.Code, at diag.Position, hint, format string, args ...any) {
+	c.list.Add(diag.Warning, code, at, hint, format, args...)
+}
+
+func (c *checker) note(code diag.Code, at diag.Position, hint, format string, args ...any) {
+	c.list.Add(diag.Note, code, at, hint, format, args...)
+}

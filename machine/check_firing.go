@@ -1,0 +1,189 @@
+package machine
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+)
+
+// firing is an event that a watcher can fire, and where the manifest says so.
+type firing struct {
+	event string
+	key   string // of the watcher, such as success_transition or on.changed, or "its type"
+	at    diag.Position
+}
+
+// firingsOf lists the events that a watcher can fire.
+func firingsOf(w *WatcherSpec, cat Catalogue) []firing {
+	var list []firing
+	add := func(event, key string) {
+		if event != "" {
+			list = append(list, firing{event: event, key: key, at: w.Place(key)})
+		}
+	}
+	add(w.SuccessTransition, "success_transition")
+	add(w.FailTransition, "fail_transition")
+	for _, outcome := range slices.Sorted(maps.Keys(w.On)) {
+		add(w.On[outcome], "on."+outcome)
+	}
+	if w.Retry != nil {
+		add(w.Retry.Then, "retry.then")
+	}
+	for _, o := range outcomesOf(w, cat) {
+		if _, renamed := w.On[o.Name]; !renamed && o.Event != "" {
+			list = append(list, firing{event: o.Event, key: "its type", at: w.Place("type")})
+		}
+	}
+	return list
+}
+
+// takes reports whether a state has a transition for an event.
+func (d *Definition) takes(state int, event string) bool { return len(d.byState[state][event]) > 0 }
+
+// events returns the names of all transitions, each once, in the order of the manifest.
+func (d *Definition) events() []string {
+	var names []string
+	for _, r := range d.rules {
+		if !slices.Contains(names, r.name) {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+// activeIn returns the watchers that are active in a state.
+func (d *Definition) activeIn(state int) []int {
+	var active []int
+	for w := range d.watchers {
+		if d.Matches(w, d.states[state]) {
+			active = append(active, w)
+		}
+	}
+	return active
+}
+
+// unknownEvents finds events that no transition is named after.
+func (c *checker) unknownEvents() {
+	for i, w := range c.m.Watchers {
+		for _, f := range c.firings[i] {
+			c.knownEvent(f.event, f.at, "watcher %s: %s names the event %q, which no transition has", w.Name, f.key, f.event)
+		}
+	}
+	for _, s := range c.m.States {
+		for _, dl := range s.After {
+			c.knownEvent(dl.Event, dl.Pos, "state %s: its deadline names the event %q, which no transition has", s.Name, dl.Event)
+		}
+	}
+}
+
+func (c *checker) knownEvent(event string, at diag.Position, format string, args ...any) {
+	if _, known := c.d.byName[event]; !known {
+		c.fault("SC404", at, hintFor(event, c.d.events(), "add a transition of this name"), format, args...)
+	}
+}
+
+// unfired finds transitions that only an operator can fire, which may well be meant. While something
+// fires an event that does not exist, any transition may be the one that it was to fire.
+func (c *checker) unfired() {
+	fired := c.fired()
+	for event := range fired {
+		if _, known := c.d.byName[event]; !known {
+			return
+		}
+	}
+	for _, event := range c.d.events() {
+		if !fired[event] {
+			t := &c.m.Transitions[c.d.byName[event]]
+			c.note("SC412", t.place("name"), "nothing to do if operators are to fire it", "nothing fires %q but an operator", event)
+		}
+	}
+}
+
+// fired returns the events that watchers, deadlines and subscriptions fire.
+func (c *checker) fired() map[string]bool {
+	fired := map[string]bool{}
+	for _, list := range c.firings {
+		for _, f := range list {
+			fired[f.event] = true
+		}
+	}
+	for _, s := range c.m.States {
+		for _, dl := range s.After {
+			fired[dl.Event] = true
+		}
+	}
+	for _, t := range c.m.Transitions {
+		if len(t.Subscribe) > 0 {
+			fired[t.Name] = true
+		}
+	}
+	return fired
+}
+
+// untakenEvents finds events that a watcher fires in a state where nothing takes them: a finding of the
+// watcher is lost there.
+func (c *checker) untakenEvents() {
+	for i, w := range c.m.Watchers {
+		for _, f := range c.firings[i] {
+			if _, known := c.d.byName[f.event]; !known {
+				continue
+			}
+			if states := c.untaken(i, f.event); len(states) > 0 {
+				c.list.Add(c.lossOf(i, f.event, states), "SC410", f.at, "add a transition from there, or leave the state out of state_match",
+					"watcher %s fires %q in %s, where no transition takes it", w.Name, f.event, inWords("state", states))
+			}
+		}
+	}
+}
+
+// lossOf grades an event that is not taken in some states. Format 1 has no room for it. In Choria's reading
+// a watcher that spans states so that each takes one of its events - a schedule's end, say, in the state
+// that its start led to - is common and no more than a note.
+func (c *checker) lossOf(w int, event string, states []string) diag.Severity {
+	useless := func(state string) bool {
+		s := c.d.index[state]
+		return !slices.ContainsFunc(c.firings[w], func(f firing) bool { return c.d.takes(s, f.event) })
+	}
+	taken := slices.ContainsFunc(c.d.states, func(state string) bool {
+		return c.d.Matches(w, state) && c.d.takes(c.d.index[state], event)
+	})
+	if c.m.Strict() || !taken || slices.ContainsFunc(states, useless) {
+		return c.m.tolerance()
+	}
+	return diag.Note
+}
+
+// untaken lists the states in which a watcher is active and an event is not taken. An event that says what
+// the state already is - "off" in the state off - loses nothing, and Choria's users rely on that.
+func (c *checker) untaken(w int, event string) []string {
+	var states []string
+	for s, name := range c.d.states {
+		if !c.reachable[s] || c.d.specs[s].Final != "" || !c.d.Matches(w, name) || c.d.takes(s, event) {
+			continue
+		}
+		if c.m.Strict() || !c.leadsOnlyTo(event, s) {
+			states = append(states, name)
+		}
+	}
+	return states
+}
+
+func (c *checker) leadsOnlyTo(event string, state int) bool {
+	return !slices.ContainsFunc(c.d.rules, func(r rule) bool { return r.name == event && r.to != state })
+}
+
+// untakenDeadlines finds deadlines whose event the state itself does not take.
+func (c *checker) untakenDeadlines() {
+	for _, s := range c.m.States {
+		i, known := c.d.index[s.Name]
+		if !known || !c.reachable[i] || s.Final != "" {
+			continue
+		}
+		for _, dl := range s.After {
+			if _, exists := c.d.byName[dl.Event]; exists && !c.d.takes(i, dl.Event) {
+				c.tolerated("SC416", dl.Pos, "add a transition from "+s.Name, "the deadline of state %s fires %q, which no transition takes there", s.Name, dl.Event)
+			}
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package machine
+
+import (
+	"fmt"
+	"slices"
+)
+
+// rivals are two transitions of one event, by their places in the manifest.
+type rivals struct{ first, second int }
+
+// competing finds transitions of one event that leave one state where the first always holds when it is
+// asked, so that the second is never taken.
+func (c *checker) competing() {
+	contested := map[rivals][]string{}
+	for s, events := range c.d.byState {
+		for _, indices := range events {
+			for n, i := range indices {
+				if j := c.rival(i, indices[n+1:]); j >= 0 {
+					r := rivals{first: i, second: j}
+					contested[r] = append(contested[r], c.d.states[s])
+				}
+			}
+		}
+	}
+	for r, states := range contested {
+		c.reportRivals(r, states)
+	}
+}
+
+// rival returns the first of the later transitions that i leaves no chance, -1 for none.
+func (c *checker) rival(i int, later []int) int {
+	when := c.m.Transitions[i].When
+	for _, j := range later {
+		if when == "" || when == c.m.Transitions[j].When {
+			return j
+		}
+	}
+	return -1
+}
+
+func (c *checker) reportRivals(r rivals, states []string) {
+	first, second := &c.m.Transitions[r.first], &c.m.Transitions[r.second]
+	where := inWords("state", states)
+	if sameEffect(first, second) {
+		c.tolerated("SC406", second.Pos, "remove one of them",
+			"the transition %s from %s is already on line %d", second.Name, where, first.Pos.Line)
+		return
+	}
+	c.fault("SC405", second.Pos, fmt.Sprintf("give the one on line %d a when, or rename one of them", first.Pos.Line),
+		"the transition %s to %s is never taken from %s: the one to %s on line %d comes first and is not told apart by a guard",
+		second.Name, second.Destination, where, first.Destination, first.Pos.Line)
+}
+
+func sameEffect(a, b *Transition) bool {
+	sameSet := slices.EqualFunc(a.Set, b.Set, func(x, y Assignment) bool { return x.Key == y.Key && x.Expr == y.Expr })
+	return a.Destination == b.Destination && a.When == b.When && a.Reenter == b.Reenter && sameSet
+}
+
+// repeatedSources finds a source that one transition names twice.
+func (c *checker) repeatedSources() {
+	for i := range c.m.Transitions {
+		t := &c.m.Transitions[i]
+		for j, from := range t.From {
+			if slices.Contains(t.From[:j], from) {
+				c.tolerated("SC406", t.sourcePlace(j), "remove one of them", "the transition %s names the source %q twice", t.Name, from)
+			}
+		}
+	}
+}
+
+// finalStates finds ways out of states that are declared to have none. A "*" does not count: it is meant
+// for the states that a machine can be taken out of.
+func (c *checker) finalStates() {
+	for i := range c.m.Transitions {
+		t := &c.m.Transitions[i]
+		for j, from := range t.From {
+			if s, known := c.d.index[from]; known && c.d.specs[s].Final != "" {
+				c.tolerated("SC413", t.sourcePlace(j), "remove it here, or remove final from the state",
+					"the transition %s leaves %s, which is final", t.Name, from)
+			}
+		}
+	}
+	for _, s := range c.m.States {
+		if s.Final != "" && len(s.After) > 0 {
+			c.tolerated("SC413", s.After[0].Pos, "remove the deadline, or remove final from the state", "the final state %s has a deadline", s.Name)
+		}
+	}
+}
+
+// finalWatchers finds watchers that are asked for in a state in which the machine has ended.
+func (c *checker) finalWatchers() {
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		for j, state := range w.StateMatch {
+			if s, known := c.d.index[state]; known && c.d.specs[s].Final != "" {
+				c.tolerated("SC414", w.Place(fmt.Sprintf("state_match.%d", j)), "remove it here, or remove final from the state",
+					"watcher %s is to run in %s, which is final", w.Name, state)
+			}
+		}
+	}
+}

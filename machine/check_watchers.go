@@ -1,0 +1,139 @@
+package machine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine/strict"
+)
+
+func (c *checker) watcherNames() {
+	first := map[string]int{}
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		if line, twice := first[w.Name]; twice && w.Name != "" {
+			c.fault("SC203", w.Place("name"), "rename one of them", "another watcher is named %s, on line %d", w.Name, line)
+			continue
+		}
+		first[w.Name] = w.Pos.Line
+	}
+}
+
+func (c *checker) watcherTypes() {
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		t, known := findType(w, c.cat)
+		switch {
+		case w.Type == "" || c.cat == nil:
+		case !known:
+			names := c.cat.Names()
+			c.fault("SC201", w.Place("type"), hintFor(w.Type, names, "the types are "+strings.Join(names, ", ")),
+				"watcher %s: %q is not a type of watcher", w.Name, w.Type)
+		case t.Unsupported != "":
+			c.fault("SC202", w.Place("type"), t.Unsupported, "watcher %s: the type %s is not supported", w.Name, w.Type)
+		}
+	}
+}
+
+// properties asks every type about the properties of its watchers.
+func (c *checker) properties() {
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		if t, known := findType(w, c.cat); known && t.Check != nil && t.Unsupported == "" {
+			c.list = append(c.list, t.Check(w)...)
+		}
+	}
+}
+
+func (c *checker) outcomes() {
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		if _, known := findType(w, c.cat); !known {
+			continue
+		}
+		var declared []string
+		for _, o := range outcomesOf(w, c.cat) {
+			declared = append(declared, o.Name)
+		}
+		for _, outcome := range slices.Sorted(maps.Keys(w.On)) {
+			if !slices.Contains(declared, outcome) {
+				c.fault("SC204", w.Place("on."+outcome), hintFor(outcome, declared, "the outcomes are "+strings.Join(declared, ", ")),
+					"watcher %s: a watcher of type %s has no outcome %q", w.Name, w.Type, outcome)
+			}
+		}
+	}
+}
+
+// timeoutOf returns a watcher's time-out and the key that gives it, 0 where it is the type's default.
+// Choria has it among the properties.
+func timeoutOf(w *WatcherSpec) (time.Duration, string) {
+	if w.Timeout > 0 {
+		return w.Timeout, "timeout"
+	}
+	if n := w.Properties.Get("timeout"); n != nil && n.Kind == strict.Scalar {
+		if timeout, err := strict.ParseDuration(n.Value); err == nil {
+			return timeout.Std(), "properties"
+		}
+	}
+	return 0, ""
+}
+
+func (c *checker) timeoutAndInterval() {
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		timeout, key := timeoutOf(w)
+		if w.Interval > 0 && timeout > w.Interval {
+			c.warn("SC209", w.Place(key), "make the interval longer than the timeout",
+				"watcher %s: its timeout of %s is longer than its interval of %s", w.Name, timeout, w.Interval)
+		}
+	}
+}
+
+func (c *checker) timeoutAndDeadline() {
+	for i := range c.m.Watchers {
+		w := &c.m.Watchers[i]
+		timeout, key := timeoutOf(w)
+		for _, s := range c.m.States {
+			if len(s.After) > 0 && timeout > s.After[0].After && c.d.Matches(i, s.Name) {
+				c.warn("SC210", w.Place(key), "make the deadline longer than the timeout",
+					"watcher %s: its timeout of %s is longer than the first deadline of state %s, %s", w.Name, timeout, s.Name, s.After[0].After)
+			}
+		}
+	}
+}
+
+// secrets finds properties that hold a secret for everybody who can read the manifest.
+func (c *checker) secrets() {
+	if !c.m.Strict() {
+		return
+	}
+	for i := range c.m.Watchers {
+		c.secretsIn(&c.m.Watchers[i], c.m.Watchers[i].Properties)
+	}
+}
+
+func (c *checker) secretsIn(w *WatcherSpec, n *strict.Node) {
+	if n == nil {
+		return
+	}
+	for _, f := range n.Fields {
+		if secretKey(f.Key) && f.Value.Kind == strict.Scalar && f.Value.Value != "" && !strings.Contains(f.Value.Value, "{{") {
+			c.warn("SC212", f.Value.Pos, fmt.Sprintf("look it up: %s: '{{ lookup \"data.%s\" \"\" }}'", f.Key, f.Key),
+				"watcher %s: %s is in clear for everybody who can read this file", w.Name, f.Key)
+		}
+		c.secretsIn(w, f.Value)
+	}
+	for _, item := range n.Items {
+		c.secretsIn(w, item)
+	}
+}
+
+func secretKey(key string) bool {
+	key = strings.ToLower(key)
+	return slices.ContainsFunc([]string{"password", "token", "secret"}, func(word string) bool {
+		return key == word || strings.HasSuffix(key, "_"+word)
+	})
+}

@@ -1,0 +1,89 @@
+package machine
+
+import (
+	"slices"
+	"time"
+)
+
+// Definition is a compiled, checked manifest. It is immutable, safe for concurrent use and shared by
+// every host and instance that runs the manifest.
+type Definition struct {
+	Manifest *Manifest
+
+	digest   string // of the manifest, in hex
+	states   []string
+	index    map[string]int       // state -> its place in states
+	specs    []StateSpec          // by place in states
+	rules    []rule               // by place in Manifest.Transitions
+	byState  []map[string][]int   // by place in states: event -> places in rules, in the manifest's order
+	byName   map[string]int       // event -> the first of its rules
+	watchers []watcherRule        // by place in Manifest.Watchers
+	types    map[string]ValueType // of declared data keys
+	defaults map[string]any
+	engine   *engine
+	writes   []written // by the watchers, for CheckSet
+}
+
+// rule is a compiled transition.
+type rule struct {
+	name    string
+	event   string // looplab's name of this one rule: guards choose between rules of one name
+	from    []int
+	to      int
+	when    *expression // nil is always
+	set     []assignment
+	reenter bool
+}
+
+type assignment struct {
+	key  string
+	expr *expression
+}
+
+// watcherRule is what the core knows of a watcher.
+type watcherRule struct {
+	active []uint64          // bit i: active in state i
+	events map[string]string // outcome -> event
+	when   *expression       // nil is always
+}
+
+// States returns every state, the initial one first, then as they appear in the source.
+func (d *Definition) States() []string { return slices.Clone(d.states) }
+
+// State returns the facts of a state, with the zero facts for one that the states section leaves out.
+// Where no state is declared to be home, the initial one is.
+func (d *Definition) State(name string) (StateSpec, bool) {
+	i, ok := d.index[name]
+	if !ok {
+		return StateSpec{}, false
+	}
+	return d.specs[i], true
+}
+
+// Matches reports whether the watcher at index w of the manifest is active in a state.
+func (d *Definition) Matches(w int, state string) bool {
+	i, ok := d.index[state]
+	return ok && d.watchers[w].active[i/64]&(1<<(i%64)) != 0
+}
+
+// EventFor returns the event that an outcome of the watcher at index w fires, "" for none.
+func (d *Definition) EventFor(w int, outcome string) string { return d.watchers[w].events[outcome] }
+
+// DeadlineEvent returns the event of deadline i of a state with its cause, the zero Event where there is none.
+func (d *Definition) DeadlineEvent(state string, i int) Event {
+	spec, ok := d.State(state)
+	if !ok || i < 0 || i >= len(spec.After) {
+		return Event{}
+	}
+	at := spec.After[i]
+	return Event{Name: at.Event, Cause: Cause{Kind: CauseDeadline, Name: at.After.String(), Deadline: i + 1}}
+}
+
+// When reports whether a watcher's `when` admits a look now. A watcher without one is always admitted.
+func (d *Definition) When(w int, s *Snapshot, at time.Time) (bool, error) {
+	when := d.watchers[w].when
+	if when == nil {
+		return true, nil
+	}
+	return when.holds(watcherEnv(s, at))
+}

@@ -1,0 +1,425 @@
+package diag
+
+// propertyEntries documents the codes of the properties of watcher types.
+var propertyEntries = []Entry{
+	{
+		Code: "SC250", Title: "template",
+		Explanation: "The template of a property cannot be read: its syntax, or the name of a function.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: './check {{ lookpu "facts.os" "" }}'}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: './check {{ lookup "facts.os" "" }}'}}
+`,
+	},
+	{
+		Code: "SC340", Title: "path of a file watcher",
+		Explanation: "A relative path stays below the machine's directory. Write an absolute one for files elsewhere.",
+		Bad: `format: 1
+name: motd
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: motd
+    type: file
+    success_transition: done
+    properties: {path: ../motd, contents: hello, owner: root, group: root, mode: "0644"}
+`,
+		Good: `format: 1
+name: motd
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: motd
+    type: file
+    success_transition: done
+    properties: {path: motd, contents: hello, owner: root, group: root, mode: "0644"}
+`,
+	},
+	{
+		Code: "SC341", Title: "mode of a file",
+		Explanation: "A mode is three or four octal digits, with or without a leading 0 or 0o.",
+		Bad: `format: 1
+name: motd
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: motd
+    type: file
+    success_transition: done
+    properties: {path: motd, contents: hello, owner: root, group: root, mode: "rw-r--r--"}
+`,
+		Good: `format: 1
+name: motd
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: motd
+    type: file
+    success_transition: done
+    properties: {path: motd, contents: hello, owner: root, group: root, mode: "0644"}
+`,
+	},
+	{
+		Code: "SC342", Title: "contents without an owner",
+		Explanation: "A file whose contents are managed has its owner, group and mode managed too, so that nobody is " +
+			"surprised by who can read it.",
+		Bad: `format: 1
+name: motd
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: motd
+    type: file
+    success_transition: done
+    properties: {path: motd, contents: hello, group: root, mode: "0644"}
+`,
+		Good: `format: 1
+name: motd
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: motd
+    type: file
+    success_transition: done
+    properties: {path: motd, contents: hello, owner: root, group: root, mode: "0644"}
+`,
+	},
+	{
+		Code: "SC345", Title: "source of facts",
+		Explanation: "A source is exactly one of file, command and directory; a facts watcher has the host's own " +
+			"facts or a source.",
+		Bad: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: site.yaml, command: ./site, key: site}
+`,
+		Good: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: site.yaml, key: site}
+`,
+	},
+	{
+		Code: "SC346", Title: "size of facts",
+		Explanation: "Sizes are numbers with a unit, such as 64KiB or 1MiB, within what a host can hold.",
+		Bad: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: lots
+      sources:
+        - {file: site.yaml, key: site}
+`,
+		Good: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: site.yaml, key: site}
+`,
+	},
+	{
+		Code: "SC347", Title: "path of facts",
+		Explanation: "A relative path stays below the machine's directory. Write an absolute one for files elsewhere.",
+		Bad: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: ../site.yaml, key: site}
+`,
+		Good: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: site.yaml, key: site}
+`,
+	},
+	{
+		Code: "SC348", Title: "key of facts",
+		Explanation: "The facts of a source go to a dotted path of names. The name statecraft is taken.",
+		Bad: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: site.yaml, key: "a..b"}
+`,
+		Good: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      max_bytes: 256KiB
+      sources:
+        - {file: site.yaml, key: site}
+`,
+	},
+	{
+		Code: "SC349", Title: "words of a command for facts",
+		Explanation: "A command is split into words as a shell would do it: a quote has to be closed, and the first word is the program.",
+		Bad: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      sources:
+        - {command: "./site --name 'web one"}
+`,
+		Good: `format: 1
+name: facts
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - name: facts
+    type: facts
+    interval: 5m
+    success_transition: done
+    properties:
+      sources:
+        - {command: "./site --name 'web one'"}
+`,
+	},
+	{
+		Code: "SC350", Title: "template in a shell command",
+		Explanation: "A value that is put into a text for a shell could be run by it. Give it in environment and " +
+			"write \"$NAME\".",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: 'echo {{ lookup "facts.name" "" }}', shell: true}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: 'echo "$NAME"', shell: true, environment: ['NAME={{ lookup "facts.name" "" }}']}}
+`,
+	},
+	{
+		Code: "SC351", Title: "environment",
+		Explanation: "Each entry of environment is a name, an equals sign and a value.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, environment: ["2PORT"]}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, environment: ["PORT=8080"]}}
+`,
+	},
+	{
+		Code: "SC352", Title: "size",
+		Explanation: "Sizes are numbers with a unit, such as 64KiB or 1MiB, within the bounds of the key.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, output_limit: lots}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, output_limit: 64KiB}}
+`,
+	},
+	{
+		Code: "SC353", Title: "command outside of the machine",
+		Explanation: "A command with a relative path stays below the machine's directory. Write an absolute path, or " +
+			"a name that PATH has.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ../check}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check}}
+`,
+	},
+	{
+		Code: "SC354", Title: "name of a variable",
+		Explanation: "env_allow lists names of environment variables, not values.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, sandbox: {env_allow: ["LANG=C"]}}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, sandbox: {env_allow: [LANG]}}}
+`,
+	},
+	{
+		Code: "SC355", Title: "words of a command",
+		Explanation: "A command is split into words as a shell would do it: a quote has to be closed, and the first word is the program.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: "./check --name 'web one"}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: "./check --name 'web one'"}}
+`,
+	},
+}

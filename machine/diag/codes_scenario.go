@@ -1,0 +1,4 @@
+package diag
+
+// scenarioEntries documents the codes of scenario files.
+var scenarioEntries = []Entry{}

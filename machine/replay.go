@@ -1,0 +1,202 @@
+package machine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+)
+
+// LoadManifest makes a definition of a manifest's text, as found in a trace.
+type LoadManifest func(text string) (*Definition, error)
+
+// Difference is the first place where a definition decides otherwise than a record says.
+type Difference struct {
+	Pos      diag.Position
+	Seq      uint64
+	Field    string // JSON name of the record's field
+	Recorded string // JSON
+	Decided  string // JSON
+}
+
+// Error names the place, the field and both values.
+func (e *Difference) Error() string {
+	return fmt.Sprintf("%s: %s record %d: %s was recorded as %s, the manifest decides %s\n"+
+		"  hint: the manifest, or the engine, changed since; where that is meant, record the trace again",
+		e.Pos, codeTraceDiffer, e.Seq, e.Field, e.Recorded, e.Decided)
+}
+
+// Replay decides every record of a trace again and returns the state after the last one. The error is nil
+// where all are reproduced, a *Difference at the first that is not, and a diag.List where the trace
+// itself cannot be right: a line that is none, a missing record, a broken chain of digests.
+//
+// d is usually what load makes of the header's manifest. Another one is held against the same events: what
+// must differ, the digest and where in the manifest a guard stands, is not compared, and changes of the
+// manifest inside of the trace are not followed. each, which may be nil, sees every line that was good.
+func Replay(t *TraceReader, d *Definition, load LoadManifest, each func(*TraceLine, *Snapshot)) (Snapshot, error) {
+	p := &replayer{d: d, load: load, foreign: d.digest != t.header.Digest}
+	for {
+		l, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return p.s, nil
+		}
+		if err == nil {
+			err = p.take(l)
+		}
+		if err != nil {
+			return p.s, err
+		}
+		if each != nil {
+			each(l, &p.s)
+		}
+	}
+}
+
+// replayer is a replay in progress.
+type replayer struct {
+	d       *Definition
+	load    LoadManifest
+	foreign bool // d is not what decided the trace
+	s       Snapshot
+	ready   bool // s is the state before the next record
+}
+
+func (p *replayer) take(l *TraceLine) error {
+	switch {
+	case l.Gap != nil:
+		p.ready = false
+		return nil
+	case l.Snapshot != nil:
+		return p.takeSnapshot(l)
+	case l.Manifest != nil:
+		return p.takeManifest(l)
+	default:
+		return p.takeRecord(l)
+	}
+}
+
+func (p *replayer) takeSnapshot(l *TraceLine) error {
+	want, got := toJSON(l.Snapshot), toJSON(p.s)
+	if p.ready && want != got {
+		return &Difference{Pos: l.Pos, Seq: p.s.Seq, Field: "snapshot", Recorded: want, Decided: got}
+	}
+	p.s, p.ready = *l.Snapshot, true
+	return nil
+}
+
+func (p *replayer) takeManifest(l *TraceLine) error {
+	if p.foreign || p.load == nil {
+		return nil
+	}
+	d, err := p.load(*l.Manifest)
+	if err != nil {
+		return fault(l, codeTraceLoad, "replay with the release that wrote the trace", "the manifest that decides from here on does not load: %v", err)
+	}
+	p.d = d
+	return nil
+}
+
+func (p *replayer) takeRecord(l *TraceLine) error {
+	if !p.ready && l.Record.Kind == RecordStart {
+		p.s, p.ready = Snapshot{}, true
+	}
+	if err := p.chain(l); err != nil {
+		return err
+	}
+	decided := p.decide(l.Record)
+	if diff := p.compare(l.Record, &decided); diff != nil {
+		diff.Pos = l.Pos
+		return diff
+	}
+	p.s = p.s.Apply(l.Record, HashRecord(l.Raw))
+	return nil
+}
+
+// chain holds a record against the one before it.
+func (p *replayer) chain(l *TraceLine) error {
+	r := l.Record
+	switch {
+	case !p.ready:
+		return fault(l, codeTraceSeq, "a snapshot line must come before the first record that is not the machine's start; export the trace again",
+			"record %d does not follow anything", r.Seq)
+	case r.Seq != p.s.Seq+1:
+		return fault(l, codeTraceSeq, "a line was lost, doubled or moved; export the trace again", "record %d follows record %d", r.Seq, p.s.Seq)
+	case r.Prev != p.s.Head:
+		return fault(l, codeTraceChain, "the trace was edited; export it again from the host",
+			"record %d does not continue record %d: that one's digest is %s, not %s", r.Seq, p.s.Seq, p.s.Head, r.Prev)
+	default:
+		return nil
+	}
+}
+
+// decide makes the record again.
+func (p *replayer) decide(r *Record) Record {
+	switch {
+	case r.Kind == RecordStart:
+		return p.d.Start(r.At)
+	case r.Kind == RecordRecovery:
+		return p.d.Recover(&p.s, r.At)
+	case r.Kind == RecordUpgrade:
+		return p.d.Replace(&p.s, r.At)
+	case r.Kind == RecordEffect:
+		return p.d.Effect(&p.s, r.Cause.Name, r.At)
+	case r.Kind == RecordRefused && strings.HasPrefix(r.Reason, unrecorded):
+		same := p.d.next(&p.s, r.At)
+		same.Kind, same.Event, same.Outcome, same.Cause, same.Reason = r.Kind, r.Event, r.Outcome, r.Cause, r.Reason
+		return same
+	default:
+		return p.d.Step(&p.s, Event{Name: r.Event, Outcome: r.Outcome, Payload: r.Payload, Data: r.Input, Cause: r.Cause}, r.At)
+	}
+}
+
+// compare finds the first field, in the order in which they help to understand, that differs.
+func (p *replayer) compare(want, got *Record) *Difference {
+	wantGuards, gotGuards := want.Guards, got.Guards
+	if p.foreign {
+		wantGuards, gotGuards = unplaced(wantGuards), unplaced(gotGuards)
+		got.Digest = want.Digest
+	}
+	for _, f := range []struct {
+		name      string
+		want, got any
+	}{
+		{"machine", want.Machine, got.Machine}, {"digest", want.Digest, got.Digest},
+		{"guards", wantGuards, gotGuards}, {"kind", want.Kind, got.Kind}, {"reason", want.Reason, got.Reason},
+		{"from", want.From, got.From}, {"to", want.To, got.To}, {"set", want.Set, got.Set},
+		{"epoch", want.Epoch, got.Epoch}, {"event", want.Event, got.Event}, {"outcome", want.Outcome, got.Outcome},
+		{"cause", want.Cause, got.Cause}, {"payload", want.Payload, got.Payload}, {"input", want.Input, got.Input},
+	} {
+		if !reflect.DeepEqual(f.want, f.got) {
+			return &Difference{Seq: want.Seq, Field: f.name, Recorded: toJSON(f.want), Decided: toJSON(f.got)}
+		}
+	}
+	return nil
+}
+
+// unplaced drops where in the manifest guards stand.
+func unplaced(guards []GuardValue) []GuardValue {
+	var out []GuardValue
+	for _, g := range guards {
+		g.Transition = 0
+		out = append(out, g)
+	}
+	return out
+}
+
+func fault(l *TraceLine, code diag.Code, hint, format string, args ...any) error {
+	var list diag.List
+	list.Add(diag.Error, code, l.Pos, hint, format, args...)
+	return list
+}
+
+func toJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}

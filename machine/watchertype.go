@@ -1,0 +1,55 @@
+package machine
+
+import "github.com/statecraft-io/statecraft/machine/diag"
+
+// OutcomeClass says which transition an outcome fires where the manifest's `on` does not name it.
+type OutcomeClass uint8
+
+// Neutral outcomes fire nothing by themselves.
+const (
+	Neutral OutcomeClass = iota
+	Success
+	Failure
+)
+
+// Outcome is one result that a watcher type can report.
+type Outcome struct {
+	Name    string
+	Class   OutcomeClass
+	Event   string               // fires this event by its own name (nagios: OK, WARNING, ...), whatever Class says
+	Payload map[string]ValueType // fields that the event carries; nil is none
+	Doc     string
+}
+
+// The outcomes that every type has. The runtime reports the last three itself.
+const (
+	OutcomeSuccess     = "success"
+	OutcomeFail        = "fail"
+	OutcomeTimeout     = "timeout"     // class Failure
+	OutcomeInterrupted = "interrupted" // class Failure; see OnInterrupt
+	OutcomePanic       = "panic"       // class Failure
+)
+
+// WatcherType is what the pure core must know of a watcher type in order to check a manifest.
+type WatcherType struct {
+	Name     string
+	Aliases  []string
+	Outcomes []Outcome // beyond the ones every type has, or refining success and fail with a payload
+	// Check decodes and validates the properties.
+	Check func(w *WatcherSpec) diag.List
+	// Writes names the files (absolute or relative to the machine) that the watcher writes, for the
+	// check that no two machines write one file. May be nil.
+	Writes func(w *WatcherSpec) []string
+	// Instant is set where a look takes no time, so that a chain of such looks takes none either.
+	Instant bool
+	// Unsupported is set for Choria types that do not exist here, and says what to use instead.
+	Unsupported string
+}
+
+// Catalogue finds watcher types. It is implemented by the watchers package.
+type Catalogue interface {
+	// Find returns the type of a name or alias.
+	Find(name string) (*WatcherType, bool)
+	// Names returns every name and alias, sorted.
+	Names() []string
+}

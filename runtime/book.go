@@ -1,0 +1,139 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime/journal"
+)
+
+// book is what the synced records add up to: every durable machine's snapshot, machines that are not deployed at
+// the moment included, and the subscriptions that have fired and were not yet taken. It is a view that the
+// journal can rebuild, and what a checkpoint is made of.
+type book struct {
+	mu        sync.Mutex
+	snapshots map[string]*machine.Snapshot
+	pending   map[string][]delivery // by the subscribed machine, in order
+}
+
+// delivery is an event of one machine on its way to a subscribed one.
+type delivery struct {
+	Machine string `json:"machine"` // who took the event
+	Seq     uint64 `json:"seq"`     // in which record
+	Event   string `json:"event"`
+}
+
+// maxPending bounds the deliveries that wait for one machine.
+const maxPending = 4096
+
+// bookEntry is one machine's part of a checkpoint.
+type bookEntry struct {
+	Snapshot json.RawMessage `json:"snapshot"`
+	Pending  []delivery      `json:"pending,omitempty"`
+}
+
+func newBook() *book {
+	return &book{snapshots: map[string]*machine.Snapshot{}, pending: map[string][]delivery{}}
+}
+
+// replay takes one entry of the journal.
+func (b *book) replay(e journal.Entry) error {
+	switch e.Kind {
+	case journal.KindCheckpoint:
+		var entry bookEntry
+		if err := json.Unmarshal(e.Data, &entry); err != nil {
+			return fmt.Errorf("reading the checkpoint of machine %q: %w", e.Key, err)
+		}
+		s, err := machine.DecodeSnapshot(entry.Snapshot)
+		if err != nil {
+			return fmt.Errorf("reading the checkpoint of machine %q: %w", e.Key, err)
+		}
+		b.snapshots[e.Key] = s
+		b.pending[e.Key] = entry.Pending
+	case journal.KindRecord:
+		r, err := machine.DecodeRecord(e.Data)
+		if err != nil {
+			return fmt.Errorf("reading a record of machine %q: %w", e.Key, err)
+		}
+		var s machine.Snapshot
+		if old := b.snapshots[e.Key]; old != nil {
+			s = *old
+		}
+		s = s.Apply(r, machine.HashRecord(e.Data))
+		b.commit(e.Key, &s, r)
+	}
+	return nil
+}
+
+// commit takes a synced record with the snapshot after it.
+func (b *book) commit(name string, s *machine.Snapshot, r *machine.Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.snapshots[name] = s
+	for _, target := range r.Notify {
+		b.pending[target] = append(b.pending[target], delivery{Machine: name, Seq: r.Seq, Event: r.Event})
+	}
+	if r.Cause.Kind == machine.CauseSubscription {
+		b.remove(name, r.Cause.Machine, r.Cause.Seq)
+	}
+}
+
+// cancel forgets a delivery that nothing takes any more.
+func (b *book) cancel(name string, d delivery) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remove(name, d.Machine, d.Seq)
+}
+
+func (b *book) remove(name, from string, seq uint64) {
+	waiting := slices.DeleteFunc(b.pending[name], func(d delivery) bool { return d.Machine == from && d.Seq == seq })
+	if len(waiting) == 0 {
+		delete(b.pending, name)
+		return
+	}
+	b.pending[name] = waiting
+}
+
+// snapshot returns a machine's last synced snapshot, nil for a machine that never ran.
+func (b *book) snapshot(name string) *machine.Snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.snapshots[name]
+}
+
+// waiting returns the deliveries that a machine has not taken.
+func (b *book) waiting(name string) []delivery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.pending[name])
+}
+
+// room reports whether one more delivery may wait for a machine.
+func (b *book) room(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.pending[name]) < maxPending
+}
+
+// checkpoint writes the book.
+func (b *book) checkpoint(put func(key string, state []byte) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, s := range b.snapshots {
+		snapshot, err := json.Marshal(s)
+		if err != nil {
+			return fmt.Errorf("encoding the snapshot of machine %q: %w", name, err)
+		}
+		state, err := json.Marshal(bookEntry{Snapshot: snapshot, Pending: b.pending[name]})
+		if err != nil {
+			return fmt.Errorf("encoding the checkpoint of machine %q: %w", name, err)
+		}
+		if err := put(name, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}

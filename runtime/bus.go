@@ -1,0 +1,39 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Bus takes the events that a host publishes. Publish is called by one goroutine at a time.
+type Bus interface {
+	Publish(subject string, e event.Event) error
+}
+
+// WriterBus writes every event as one line of JSON, the CloudEvent in structured mode, to a file or a terminal. The subject is
+// not written: consumers tell events apart by their type.
+type WriterBus struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// NewWriterBus returns a bus over w, which the caller closes after the host has ended.
+func NewWriterBus(w io.Writer) *WriterBus { return &WriterBus{w: w} }
+
+// Publish implements Bus.
+func (b *WriterBus) Publish(_ string, e event.Event) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encoding event %s: %w", e.Type(), err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, err := b.w.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("writing event %s: %w", e.Type(), err)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// Deployment is a machine for a host to run.
+type Deployment struct {
+	Definition *machine.Definition
+	// Directory is the payload, absolute; watchers run in it. Empty for machines without one.
+	Directory string
+	// Content identifies the payload's files; a Deploy with the same definition, folder and content changes nothing.
+	Content string
+}
+
+// Deploy starts a machine or replaces the one of the same name, which goes on in its state and with its data. Everything is validated
+// before the running machine is touched: after an error it runs as before. It returns when the machine has
+// taken its place (its first record may be waiting for its splay).
+func (h *Host) Deploy(ctx context.Context, d Deployment) error {
+	prog, problems := h.prepare(d)
+	if err := problems.Err(); err != nil {
+		return fmt.Errorf("machine %q: %w", d.Definition.Manifest.Name, err)
+	}
+	name := d.Definition.Manifest.Name
+	h.mu.Lock()
+	u, known := h.units[name]
+	if !known {
+		u = &unit{host: h, name: name}
+		h.units[name] = u
+	}
+	h.metrics.machines.Set(float64(len(h.units)))
+	h.mu.Unlock()
+	return u.command(ctx, func() { u.install(prog) })
+}
+
+// Remove stops a machine and waits until its looks have ended, at most a second. Its state stays in the journal, so that
+// a later Deploy of the name goes on from it.
+func (h *Host) Remove(ctx context.Context, name string) error {
+	u, ok := h.unit(name)
+	if !ok {
+		return fmt.Errorf("removing %q: %w", name, ErrUnknownMachine)
+	}
+	ended := make(chan struct{})
+	if err := u.post(message{control: func() { u.retire(func() { close(ended) }) }}, true, 0); err != nil {
+		return fmt.Errorf("removing %q: %w", name, err)
+	}
+	return h.await(ctx, ended)
+}
+
+// command runs f in the unit's turn and waits for it.
+func (u *unit) command(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	err := u.post(message{control: func() {
+		defer close(ran)
+		f()
+	}}, true, 0)
+	if err != nil {
+		return fmt.Errorf("machine %q: %w", u.name, err)
+	}
+	return u.host.await(ctx, ran)
+}
+
+// await waits for something that a turn does.
+func (h *Host) await(ctx context.Context, done <-chan struct{}) error {
+	if h.simulated() {
+		h.settle()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.stopped:
+		return ErrStopped
+	}
+}
+
+// install puts a program in place of the present one.
+func (u *unit) install(p *program) {
+	old := u.prog
+	if old != nil && old.def.Manifest.Digest == p.def.Manifest.Digest && old.directory == p.directory && old.content == p.content {
+		return
+	}
+	running := map[string]*look{}
+	for i := range u.watches {
+		if u.watches[i].activation != 0 {
+			u.end(i)
+		}
+		if l := u.watches[i].running; l != nil {
+			running[l.name] = l
+		}
+	}
+	u.prog, u.watches = p, make([]watch, len(p.prepared))
+	for i := range u.watches {
+		u.watches[i].running = running[p.spec(i).Name]
+	}
+	switch {
+	case u.snap != nil:
+		u.record(p.def.Replace(u.snap, u.wall), nil)
+	case u.bootAt > 0:
+	default:
+		u.bootAt = u.elapsed + u.host.cfg.Random(p.def.Manifest.SplayStart)
+		if u.bootAt <= u.elapsed {
+			u.bootAt = 0
+			u.boot()
+		}
+	}
+	u.publishProgram()
+}
+
+// publishProgram shows the new program to subscriptions and foreign states, with the last recorded snapshot.
+func (u *unit) publishProgram() {
+	snap := u.snap
+	if snap == nil {
+		snap = &machine.Snapshot{}
+	}
+	u.published.Store(&published{prog: u.prog, snap: snap})
+	u.host.reindex()
+}
+
+// boot records the machine's start, or that it goes on after a restart of the host.
+func (u *unit) boot() {
+	def, at := u.prog.def, u.wall
+	snap := u.host.book.snapshot(u.name)
+	var rec machine.Record
+	switch {
+	case snap == nil:
+		rec = def.Start(at)
+	case snap.Digest == def.Manifest.Digest.String() || def.Manifest.OnRestart == machine.Initial:
+		rec = def.Recover(snap, at)
+	default:
+		rec = def.Replace(snap, at)
+	}
+	u.snap = snap
+	u.record(rec, nil)
+	for _, d := range u.host.book.waiting(u.name) {
+		_ = u.post(message{delivery: &d}, false, 0)
+	}
+}
+
+// retire ends every activation; ended is called when no look of the machine is left.
+func (u *unit) retire(ended func()) {
+	for i := range u.watches {
+		w := &u.watches[i]
+		if w.activation != 0 {
+			u.end(i)
+		}
+		if w.running != nil {
+			w.running.cancel()
+		}
+	}
+	u.removed, u.removeBy, u.bootAt = ended, u.elapsed+stopGrace, 0
+}
+
+// quiet reports whether no look of the machine is left, or waited for any longer.
+func (u *unit) quiet() bool {
+	if u.elapsed >= u.removeBy {
+		return true
+	}
+	for i := range u.watches {
+		if u.watches[i].running != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// leaveHost takes a removed unit out of the host.
+func (u *unit) leaveHost() {
+	h := u.host
+	u.box.mu.Lock()
+	u.box.phase = gone
+	waiting := append(u.box.operator.items[u.box.operator.head:], u.box.others.items[u.box.others.head:]...)
+	u.box.operator, u.box.others = fifo{}, fifo{}
+	u.box.mu.Unlock()
+	h.timers.set(u, -1)
+	h.mu.Lock()
+	delete(h.units, u.name)
+	h.metrics.machines.Set(float64(len(h.units)))
+	h.mu.Unlock()
+	h.reindex()
+	for _, m := range waiting {
+		if m.reply != nil {
+			m.reply(Fired{}, ErrUnknownMachine)
+		}
+	}
+	u.removed()
+}
+
+// PendingLook is a look that Config.Intercept was given in place of its being executed.
+type PendingLook struct{ look *look }
+
+// Machine and Watcher name what the look belongs to.
+func (p *PendingLook) Machine() string { return p.look.unit.name }
+
+// Watcher is the name of the watcher.
+func (p *PendingLook) Watcher() string { return p.look.name }
+
+// View is what the watcher would be given.
+func (p *PendingLook) View() *watchers.Look { return &p.look.view }
+
+// Complete ends the look with a report.
+func (p *PendingLook) Complete(rep watchers.Report) { p.look.report(rep, true) }
+
+// Cancelled reports whether the look's activation has ended or the host is stopping.
+func (p *PendingLook) Cancelled() bool { return p.look.ctx.Err() != nil }

@@ -1,0 +1,239 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime/journal"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// Causes that callers branch on.
+var (
+	ErrUnknownMachine = errors.New("no such machine")
+	ErrBusy           = errors.New("the machine's queue is full")
+	ErrStopped        = errors.New("the host has stopped")
+)
+
+// store is what a host needs of its journal.
+type store interface {
+	Append(key string, data []byte, done func(error))
+	History(ctx context.Context, key string, f func(journal.Entry) error) error
+	Status() journal.Status
+	Close() error
+}
+
+// Host runs machines. New opens its state, Run does its work and ends everything it started.
+type Host struct {
+	cfg         Config
+	log         *slog.Logger
+	store       store // nil keeps everything in memory
+	book        *book
+	runq        *runQueue
+	timers      *timers
+	looks       *lookPool
+	governors   *governors
+	publisher   *publisher
+	notifier    *notifier // nil until Run, and in simulations
+	metrics     *metrics
+	scratchRoot string
+	facts       atomic.Pointer[watchers.Facts]
+	index       atomic.Pointer[index]
+	stopped     chan struct{} // closed when no turn will happen any more
+
+	mu    sync.RWMutex
+	units map[string]*unit
+}
+
+// New opens the host's state. The caller runs the host with Run, which also closes the state, or calls Close.
+func New(cfg Config) (*Host, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	h := &Host{
+		cfg: cfg, log: cfg.Log, book: newBook(), runq: newRunQueue(), timers: newTimers(cfg.Clock),
+		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors),
+		units: map[string]*unit{}, stopped: make(chan struct{}),
+	}
+	h.metrics = newMetrics(cfg.Metrics)
+	h.publisher = newPublisher(cfg, h.metrics)
+	h.facts.Store(cfg.Facts)
+	h.index.Store(&index{})
+	if err := h.openState(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// openState opens the journal and the scratch folder, below StateDir or, without one, in a temporary folder.
+func (h *Host) openState() (err error) {
+	if h.cfg.StateDir == "" {
+		h.scratchRoot = filepath.Join(os.TempDir(), fmt.Sprintf("statecraft-%d", os.Getpid()))
+		return nil
+	}
+	dir, err := filepath.Abs(h.cfg.StateDir)
+	if err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	h.scratchRoot = filepath.Join(dir, "scratch")
+	opts := h.cfg.Journal
+	opts.Dir, opts.Now, opts.Log = journalDir(dir), h.cfg.Clock.Now, h.log
+	opts.Metrics, opts.Checkpoint = h.cfg.Metrics, h.book.checkpoint
+	j, err := journal.Open(opts, h.book.replay)
+	if err != nil {
+		return fmt.Errorf("host log: %w", err)
+	}
+	h.store = j
+	for _, d := range j.Status().Damage {
+		h.log.Error("log_damaged", "segment", d.Segment, "offset", d.Offset, "reason", d.Reason, "lost_bytes", d.Lost)
+	}
+	return nil
+}
+
+// Run works until ctx ends, then stops every machine and returns when all goroutines have ended. Looks
+// are cancelled and have a second to return.
+func (h *Host) Run(ctx context.Context) error {
+	notifier, err := newNotifier(h.log)
+	if err != nil {
+		h.log.Warn("paths_not_watched", "error", err, "consequence", "files are polled only")
+	}
+	h.notifier = notifier
+	var work, timing, publishing sync.WaitGroup
+	timerCtx, stopTimers := context.WithCancel(context.Background())
+	defer stopTimers()
+	publishing.Go(h.publisher.run)
+	timing.Go(func() { h.timers.run(timerCtx, h.clockJumped) })
+	for range h.cfg.Workers {
+		work.Go(h.work)
+	}
+	<-ctx.Done()
+	h.log.Info("host_stopping")
+	stopTimers()
+	timing.Wait()
+	h.awaitLooks()
+	h.runq.close()
+	work.Wait()
+	close(h.stopped)
+	err = h.Close()
+	h.publisher.close()
+	publishing.Wait()
+	if h.notifier != nil {
+		err = errors.Join(err, h.notifier.close())
+	}
+	return err
+}
+
+// stopGrace is how long looks may take to return when the host stops.
+const stopGrace = time.Second
+
+func (h *Host) awaitLooks() {
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-h.looks.stop():
+	case <-grace.C:
+		h.log.Error("looks_given_up", "after", stopGrace)
+	}
+}
+
+// Close syncs and closes the state of a host that is not running. Run does it by itself.
+func (h *Host) Close() error {
+	h.looks.end()
+	if h.cfg.StateDir == "" {
+		_ = os.RemoveAll(h.scratchRoot)
+	}
+	if h.store == nil {
+		return nil
+	}
+	return h.store.Close()
+}
+
+// work is a worker: it gives units their turns.
+func (h *Host) work() {
+	for u := h.runq.pop(); u != nil; u = h.runq.pop() {
+		u.turn()
+	}
+}
+
+// clockJumped lets every machine look at the wall clock again.
+func (h *Host) clockJumped() {
+	h.log.Warn("clock_jumped", "now", h.cfg.Clock.Now())
+	for _, u := range h.all() {
+		u.signal(true)
+	}
+}
+
+// all returns the units in no order.
+func (h *Host) all() []*unit {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.units))
+}
+
+func (h *Host) unit(name string) (*unit, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	u, ok := h.units[name]
+	return u, ok
+}
+
+// stateOf returns the recorded state of a machine.
+func (h *Host) stateOf(name string) (string, bool) {
+	u, ok := h.unit(name)
+	if !ok {
+		return "", false
+	}
+	p := u.published.Load()
+	if p == nil {
+		return "", false
+	}
+	return p.snap.State, true
+}
+
+// setFacts replaces the host's facts with what a watcher gathered.
+func (h *Host) setFacts(raw []byte, name, watcher string) {
+	facts, err := watchers.NewFacts(raw)
+	if err != nil {
+		h.log.Error("facts_refused", "machine", name, "watcher", watcher, "error", err)
+		return
+	}
+	h.facts.Store(facts)
+}
+
+// Facts returns the host's present facts.
+func (h *Host) Facts() *watchers.Facts { return h.facts.Load() }
+
+func (h *Host) hook(point string) {
+	if h.cfg.Hook != nil {
+		h.cfg.Hook(point)
+	}
+}
+
+// observe makes a record known outside of the machine.
+func (h *Host) observe(u *unit, r *machine.Record, durable bool) {
+	h.metrics.records.WithLabelValues(u.name, string(r.Kind)).Inc()
+	if r.Kind == machine.RecordRefused {
+		h.log.Info("event_refused", "machine", u.name, "event", r.Event, "state", r.From, "reason", r.Reason)
+	}
+	if h.cfg.Observe != nil {
+		h.cfg.Observe(r, durable)
+	}
+	if r.Kind == machine.RecordTransition && r.From != r.To {
+		h.publisher.transition(u, r)
+	}
+}
+
+func journalDir(stateDir string) string { return filepath.Join(stateDir, "journal") }

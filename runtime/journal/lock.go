@@ -1,0 +1,68 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+const lockName = "LOCK"
+
+// acquire takes the directory's lock, which ends with the process however it ends. The file holds the
+// process id, for messages only.
+func acquire(dir string) (*os.File, error) {
+	path := filepath.Join(dir, lockName)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		file, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the log: %w", err)
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer file.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s is held by process %d; stop it or choose another directory", ErrLocked, dir, holder(dir))
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	// Not being able to write it down, on a full disk, is no reason not to start.
+	if file.Truncate(0) == nil {
+		_, _ = file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	}
+	return file, nil
+}
+
+// release frees the lock. The file stays: removing it would let two processes lock two files of one name.
+func release(lock *os.File) error {
+	_ = lock.Truncate(0)
+	return lock.Close()
+}
+
+// holder is the process that has or last had the lock, 0 where that is not known.
+func holder(dir string) int {
+	text, err := os.ReadFile(filepath.Join(dir, lockName))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// inUse says whether a host seems to have the log open. It only looks.
+func inUse(dir string) bool {
+	pid := holder(dir)
+	if pid <= 0 {
+		return false
+	}
+	err := unix.Kill(pid, 0)
+	return err == nil || errors.Is(err, unix.EPERM)
+}

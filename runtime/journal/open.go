@@ -1,0 +1,205 @@
+package journal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Journal is an open log. It has one goroutine, the committer, from Open to Close.
+type Journal struct {
+	opts    Options
+	lock    *os.File
+	metrics *metrics
+	wake    chan struct{}
+	ended   chan struct{} // closed by the committer as its last act
+
+	mu      sync.Mutex // never held during I/O or a call to somebody else
+	pending *batch
+	closed  bool
+	room    int       // bytes that may be pending
+	segs    []segment // oldest first; the last one is being written
+	ledger  ledger    // written by the committer alone
+	status  Status    // without the sums over segs
+
+	// The committer's own, and Open's before there is one.
+	spare     *batch
+	cur       *writer // nil during a fault
+	next      uint64  // number of the next segment
+	fault     error   // nil while appends are stored
+	owed      []Gap   // that could not be written down yet
+	unwritten Gap     // records refused in the present fault
+	retry     *time.Timer
+	armed     bool
+	closeErr  error
+}
+
+// Open reads the log of a directory, which it makes and locks, and hands every entry that matters for the present state to replay:
+// the last intact checkpoint and all records after it. The damage it found, if any, is in Status. A log of a newer
+// release is refused with ErrNewer, a directory in use with ErrLocked. Where a log can be read but not be written (a full
+// disk, a read-only file system) Open succeeds and Status says that nothing is durable.
+//
+// Damage costs at least the damaged record and all after it: the good prefix is used, the rest is set aside. When
+// the newest segment's checkpoint is damaged, the segment before it is used, and when none can be, the log begins
+// anew; in all cases Status.Damage is not empty and History has a gap. What cannot be seen is that the newest segment, and
+// only that, was cut exactly between two frames: it looks like a log to which less was written.
+func Open(opts Options, replay func(Entry) error) (*Journal, error) {
+	opts, err := opts.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(opts.Dir); err != nil {
+		return nil, err
+	}
+	lock, err := acquire(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	j := newJournal(opts, lock)
+	if err := j.start(replay); err != nil {
+		j.retire()
+		return nil, errors.Join(fmt.Errorf("open the log %s: %w", opts.Dir, err), release(lock))
+	}
+	return j, nil
+}
+
+func (j *Journal) start(replay func(Entry) error) error {
+	if err := j.load(replay); err != nil {
+		return err
+	}
+	if err := j.metrics.register(j.opts.Metrics); err != nil {
+		return err
+	}
+	go j.run()
+	return nil
+}
+
+func newJournal(opts Options, lock *os.File) *Journal {
+	j := &Journal{
+		opts: opts, lock: lock, metrics: newMetrics(),
+		wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		pending: &batch{}, spare: &batch{}, room: maxPending,
+		status: Status{Durable: true},
+		retry:  time.NewTimer(time.Hour),
+	}
+	j.retry.Stop()
+	j.metrics.durable.Set(1)
+	return j
+}
+
+func (o Options) complete() (Options, error) {
+	if o.Dir == "" || o.Checkpoint == nil {
+		return o, errors.New("open the log: Dir and Checkpoint are required")
+	}
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 16<<20)
+	o.KeepBytes = cmp.Or(o.KeepBytes, 256<<20)
+	o.KeepAge = cmp.Or(o.KeepAge, 30*24*time.Hour)
+	o.KeepRecords = cmp.Or(o.KeepRecords, 10_000_000)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.OpenFile == nil {
+		o.OpenFile = openFile
+	}
+	return o, nil
+}
+
+func makeDir(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the log's folder: %w", err)
+	}
+	return syncDir(filepath.Dir(filepath.Clean(dir)))
+}
+
+// load finds the newest usable segment, replays it and prepares it for appending.
+func (j *Journal) load(replay func(Entry) error) error {
+	found, err := survey(j.opts.Dir, j.opts.OpenFile)
+	if err != nil {
+		return err
+	}
+	if j.next, err = nextNumber(j.opts.Dir); err != nil {
+		return err
+	}
+	found, unusable, got, err := usable(found, j.opts.OpenFile)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return j.create(unusable)
+	}
+	newest := found[len(found)-1]
+	if err := deliverAll(newest, got, j.opts.OpenFile, replay); err != nil {
+		return err
+	}
+	j.segs, j.ledger = link(found, got.ledger.Through), got.ledger
+	j.segs[len(j.segs)-1].closed = got.closed
+	j.resume(got, unusable)
+	return nil
+}
+
+// usable finds the newest segment with an intact head: the last of the ones it returns first. Those after it cannot be used.
+func usable(found []segment, open opener) (rest, unusable []segment, got findings, err error) {
+	for i := len(found) - 1; i >= 0; i-- {
+		seg := found[i]
+		err := seg.broken
+		if err == nil {
+			got, err = inspect(seg, open)
+		}
+		if err == nil {
+			return found[:i+1], found[i+1:], got, nil
+		}
+		if _, bad := errors.AsType[*badFrame](err); !bad && !errors.Is(err, errHeader) {
+			return nil, nil, got, err
+		}
+		found[i].broken = err
+	}
+	return nil, found, got, nil
+}
+
+func deliverAll(seg segment, got findings, open opener, replay func(Entry) error) error {
+	file, size, err := openSized(seg.path, open)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for s := scan(file, seg.header, got.end, size); ; {
+		e, err := s.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s changed while it was read: %w", seg.path, err)
+		}
+		if e.Kind != KindCheckpoint && e.Kind != KindRecord {
+			continue
+		}
+		if err := replay(e); err != nil {
+			return fmt.Errorf("%s: replay of %q: %w", seg.path, e.Key, err)
+		}
+	}
+}
+
+// nextNumber is above that of every file of the log, the ones set aside included.
+func nextNumber(dir string) (uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("list the log: %w", err)
+	}
+	var top uint64
+	for _, entry := range entries {
+		if number, ok := segmentNumber(entry.Name()); ok {
+			top = max(top, number)
+		}
+	}
+	return top + 1, nil
+}

@@ -1,0 +1,68 @@
+package runtime
+
+import (
+	"context"
+	"sync"
+)
+
+// lookPool runs looks on goroutines, a bounded number at once; the others wait in order, without one.
+// Listeners do not count: there are as many as there are active ones.
+type lookPool struct {
+	ctx     context.Context // of every look; ends with the host
+	end     context.CancelFunc
+	max     int
+	mu      sync.Mutex
+	running int
+	waiting []*look
+	all     sync.WaitGroup
+}
+
+func newLookPool(limit int) *lookPool {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &lookPool{ctx: ctx, end: cancel, max: limit}
+}
+
+func (p *lookPool) start(l *look) {
+	if l.listener {
+		p.all.Go(l.do)
+		return
+	}
+	p.mu.Lock()
+	if p.running >= p.max {
+		p.waiting = append(p.waiting, l)
+		p.mu.Unlock()
+		return
+	}
+	p.running++
+	p.mu.Unlock()
+	p.all.Go(func() {
+		for next := l; next != nil; next = p.next() {
+			next.do()
+		}
+	})
+}
+
+// next returns the look that has waited longest, nil to end the goroutine.
+func (p *lookPool) next() *look {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) == 0 {
+		p.running--
+		return nil
+	}
+	l := p.waiting[0]
+	p.waiting[0] = nil
+	p.waiting = p.waiting[1:]
+	return l
+}
+
+// stop cancels every look and reports, on the channel, when all have returned.
+func (p *lookPool) stop() <-chan struct{} {
+	p.end()
+	ended := make(chan struct{})
+	go func() {
+		p.all.Wait()
+		close(ended)
+	}()
+	return ended
+}

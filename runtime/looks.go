@@ -1,0 +1,271 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// look is one run of a Checker, or the activation of a Listener.
+type look struct {
+	unit       *unit
+	name       string // of the watcher
+	activation uint64
+	run        uint64 // of a guarded look, 0 otherwise
+	listener   bool
+	watcher    watchers.Watcher
+	view       watchers.Look
+	timeout    time.Duration
+	governor   string
+	wait       time.Duration // for the governor
+	ctx        context.Context
+	cancel     context.CancelFunc
+	spoken     atomic.Bool // an outcome was reported: by the look or, in its place, by the watchdog
+}
+
+// graceAfterTimeout is how long a look may take to return once its time is up, before the runtime reports
+// the time-out in its place.
+const graceAfterTimeout = 250 * time.Millisecond
+
+// listenerBackoff is the pause before a listener that returned early is started again.
+const listenerBackoff = 5 * time.Second
+
+// look starts a look of an active watcher, unless something stands against it.
+func (u *unit) look(i int, why watchers.Moment) {
+	w := &u.watches[i]
+	if w.activation == 0 {
+		return
+	}
+	if w.running != nil {
+		w.again = why
+		return
+	}
+	if reason := u.against(i); reason != "" {
+		u.skip(i, reason)
+		return
+	}
+	if !u.prog.guarded(i) {
+		u.launch(i, why, 0)
+		return
+	}
+	if u.journaled() && !u.host.store.Status().Durable {
+		u.outcome(i, watchers.Failure("not started: the host's log is not durable at the moment"), 0)
+		return
+	}
+	u.record(u.prog.def.Effect(u.snap, u.prog.spec(i).Name, u.wall), nil)
+	u.pending.run = i + 1
+}
+
+// against says why a look must not happen now, "" if it may.
+func (u *unit) against(i int) string {
+	if !u.foreignHolds(i) {
+		return "another machine is not in the required state"
+	}
+	ok, err := u.prog.def.When(i, u.snap, u.wall)
+	switch {
+	case err != nil:
+		return "when: " + err.Error()
+	case !ok:
+		return "when does not hold"
+	}
+	return ""
+}
+
+// skip leaves out a look and plans the next one.
+func (u *unit) skip(i int, reason string) {
+	w := &u.watches[i]
+	w.started = u.elapsed
+	if w.last == nil {
+		w.last = &lastReport{}
+	}
+	w.last.skipped = reason
+	u.host.metrics.looks.WithLabelValues(u.name, u.prog.spec(i).Name, "skipped").Inc()
+	u.plan(i, watchers.Looked)
+}
+
+// launch runs a look: in the turn where it cannot block, on a goroutine of its own otherwise.
+func (u *unit) launch(i int, why watchers.Moment, run uint64) {
+	w := &u.watches[i]
+	if w.activation == 0 || w.running != nil {
+		return
+	}
+	l := u.newLook(i, why, run)
+	w.started = u.elapsed
+	u.host.hook(HookEffect)
+	if u.prog.prepared[i].Inline {
+		u.outcome(i, l.check(l.ctx), run)
+		return
+	}
+	l.ctx, l.cancel = context.WithCancel(u.host.looks.ctx)
+	w.running = l
+	if u.host.cfg.Intercept != nil {
+		u.host.cfg.Intercept(&PendingLook{look: l})
+		return
+	}
+	u.host.looks.start(l)
+}
+
+func (u *unit) newLook(i int, why watchers.Moment, run uint64) *look {
+	w, spec := &u.watches[i], u.prog.spec(i)
+	m := u.prog.def.Manifest
+	l := &look{
+		unit: u, name: spec.Name, activation: w.activation, run: run, watcher: w.watcher,
+		timeout: u.prog.timeout(i), ctx: u.host.looks.ctx,
+		view: watchers.Look{
+			Moment: why, Machine: m.Name, Version: m.Version, Watcher: spec.Name, State: u.snap.State,
+			Identity: u.host.cfg.Identity, Directory: u.prog.directory, Scratch: u.host.scratch(u.name),
+			At: u.wall, Data: u.snap.Data, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log,
+		},
+	}
+	l.governor, l.wait = u.prog.governor(i)
+	_, l.listener = w.watcher.(watchers.Listener)
+	return l
+}
+
+// check calls the watcher; a panic becomes an outcome.
+func (l *look) check(ctx context.Context) (rep watchers.Report) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.view.Log.Error("watcher_panicked", "machine", l.unit.name, "watcher", l.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			rep = watchers.Report{Outcome: machine.OutcomePanic, Message: fmt.Sprintf("the watcher panicked: %v", p)}
+		}
+	}()
+	switch w := l.watcher.(type) {
+	case watchers.Listener:
+		return w.Listen(ctx, &l.view, func(r watchers.Report) { l.report(r, false) })
+	case watchers.Checker:
+		return w.Check(ctx, &l.view)
+	}
+	return watchers.Failure("the watcher can neither check nor listen")
+}
+
+// do is the goroutine of a look.
+func (l *look) do() {
+	defer l.cancel()
+	if l.listener {
+		l.report(l.check(l.ctx), true)
+		return
+	}
+	release, err := l.admit()
+	if err != nil {
+		l.report(watchers.Failure(fmt.Sprintf("governor %q gave no slot within %s", l.governor, l.wait)), true)
+		return
+	}
+	defer release()
+	if err := os.MkdirAll(l.view.Scratch, 0o700); err != nil {
+		l.report(watchers.Failure("making the scratch folder: "+err.Error()), true)
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
+	defer cancel()
+	l.view.Deadline, _ = ctx.Deadline()
+	watchdog := time.AfterFunc(l.timeout+graceAfterTimeout, l.giveUp)
+	rep := l.check(ctx)
+	watchdog.Stop()
+	if rep.Outcome == machine.OutcomeFail && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		rep.Outcome = machine.OutcomeTimeout
+	}
+	l.unit.host.hook(HookOutcome)
+	l.report(rep, true)
+}
+
+// admit waits for the governor's slot, if there is one to wait for.
+func (l *look) admit() (release func(), err error) {
+	if l.governor == "" {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, l.wait)
+	defer cancel()
+	return l.unit.host.governors.acquire(ctx, l.governor)
+}
+
+// giveUp speaks for a look that does not return: its time-out counts now, its end later.
+func (l *look) giveUp() {
+	if l.spoken.CompareAndSwap(false, true) {
+		l.unit.host.metrics.abandoned.Inc()
+		l.view.Log.Error("look_hangs", "machine", l.unit.name, "watcher", l.name, "timeout", l.timeout)
+		rep := watchers.Report{Outcome: machine.OutcomeTimeout, Message: "the watcher did not return after its time-out"}
+		_ = l.unit.post(message{report: &lookReport{look: l, report: rep}}, false, 0)
+	}
+}
+
+// report hands a report to the unit. After giveUp only the end counts.
+func (l *look) report(rep watchers.Report, ended bool) {
+	if !l.listener && !l.spoken.CompareAndSwap(false, true) {
+		rep = watchers.Report{}
+	}
+	limit := 0
+	if l.listener && !ended {
+		limit = l.unit.host.cfg.InboxSize
+	}
+	if err := l.unit.post(message{report: &lookReport{look: l, report: rep, ended: ended}}, false, limit); err != nil {
+		l.view.Log.Warn("report_dropped", "machine", l.unit.name, "watcher", l.name, "error", err)
+	}
+}
+
+// takeReport takes what a look said, if its activation still lasts.
+func (u *unit) takeReport(r *lookReport) {
+	i := u.watchOf(r.look)
+	if r.ended {
+		u.forget(r.look)
+	}
+	if i < 0 || u.watches[i].activation != r.look.activation {
+		u.host.metrics.stale.WithLabelValues(u.name, r.look.name).Inc()
+		u.host.log.Debug("stale_outcome", "machine", u.name, "watcher", r.look.name, "outcome", r.report.Outcome)
+		if i >= 0 {
+			u.lookAgain(i)
+		}
+		return
+	}
+	if r.look.listener && r.ended && r.report.Outcome == "" {
+		return
+	}
+	if r.report.Outcome == "" {
+		u.plan(i, watchers.Looked)
+		return
+	}
+	u.outcome(i, r.report, r.look.run)
+	u.lookAgain(i)
+	if r.look.listener && r.ended && u.watches[i].activation == r.look.activation {
+		u.setDue(&u.watches[i], watchers.Due{After: listenerBackoff}, watchers.Started)
+	}
+}
+
+// lookAgain makes good for a look that was asked for while another was running.
+func (u *unit) lookAgain(i int) {
+	w := &u.watches[i]
+	if w.running == nil && w.again != "" && w.activation != 0 {
+		u.setDue(w, watchers.Due{After: minDue}, w.again)
+	}
+	w.again = ""
+}
+
+// watchOf returns the watcher that a look belongs to, -1 when a reload has taken it away.
+func (u *unit) watchOf(l *look) int {
+	for i := range u.watches {
+		if u.watches[i].running == l || u.watches[i].running == nil && u.prog.spec(i).Name == l.name {
+			return i
+		}
+	}
+	return -1
+}
+
+// forget notes that a look has returned.
+func (u *unit) forget(l *look) {
+	for i := range u.watches {
+		if u.watches[i].running == l {
+			u.watches[i].running = nil
+		}
+	}
+}
+
+// scratch is the folder of a machine beside its payload.
+func (h *Host) scratch(name string) string { return filepath.Join(h.scratchRoot, name) }

@@ -1,0 +1,37 @@
+package runtime
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the host's counters. Labels are machine, watcher, kind and outcome only, so that their number is bounded by
+// what is deployed.
+type metrics struct {
+	machines    prometheus.Gauge
+	records     *prometheus.CounterVec
+	looks       *prometheus.CounterVec
+	stale       *prometheus.CounterVec
+	overflow    prometheus.Counter
+	abandoned   prometheus.Counter
+	unpublished prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "statecraft", Name: name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "statecraft", Name: name, Help: help}, labels)
+	}
+	m := &metrics{
+		machines:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "statecraft", Name: "machines", Help: "Machines deployed on this host."}),
+		records:     vector("records_total", "Records by kind: transition, stay, refused and so on.", "machine", "kind"),
+		looks:       vector("looks_total", "Looks by outcome; skipped are those that a condition left out.", "machine", "watcher", "outcome"),
+		stale:       vector("stale_outcomes_total", "Outcomes that came after their state was left.", "machine", "watcher"),
+		overflow:    counter("overflow_total", "Messages refused because a queue was full."),
+		abandoned:   counter("abandoned_looks_total", "Looks that did not return after their time-out."),
+		unpublished: counter("unpublished_events_total", "Events that the bus did not take."),
+	}
+	if reg != nil {
+		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
+	}
+	return m
+}

@@ -1,0 +1,102 @@
+package runtime
+
+import (
+	"slices"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// outcome takes the outcome of a look whose activation lasts: plans the next look, then lets the machine
+// decide the event that the outcome fires.
+func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
+	w, spec := &u.watches[i], u.prog.spec(i)
+	u.host.metrics.looks.WithLabelValues(u.name, spec.Name, rep.Outcome).Inc()
+	w.last = &lastReport{outcome: rep.Outcome, message: rep.Message, at: u.wall, took: u.elapsed - w.started, state: rep.State}
+	if rep.Facts != nil {
+		u.host.setFacts(rep.Facts, u.name, spec.Name)
+	}
+	if rep.State != nil && !rep.Quiet {
+		u.host.announceWatcher(u, i)
+	}
+	u.watchPaths(i)
+	failed := u.prog.classes[i][rep.Outcome] == machine.Failure
+	if failed && rep.Message != "" {
+		u.host.log.Info("look_failed", "machine", u.name, "watcher", spec.Name, "outcome", rep.Outcome, "message", rep.Message)
+	}
+	event := u.prog.def.EventFor(i, rep.Outcome)
+	if failed && spec.Retry != nil {
+		if u.retry(i) {
+			event = ""
+		} else if spec.Retry.Then != "" {
+			event = spec.Retry.Then
+		}
+	} else {
+		w.tries = 0
+		u.plan(i, watchers.Looked)
+	}
+	if event == "" && len(rep.Data) == 0 && run == 0 {
+		return
+	}
+	u.decide(machine.Event{
+		Name: event, Outcome: rep.Outcome, Payload: rep.Payload, Data: rep.Data,
+		Cause: machine.Cause{Kind: machine.CauseWatcher, Name: spec.Name, Run: run},
+	}, nil)
+}
+
+// retry arranges another try of a failed look; false when the tries are used up.
+func (u *unit) retry(i int) bool {
+	w, r := &u.watches[i], u.prog.spec(i).Retry
+	if w.tries >= r.Max {
+		w.tries = 0
+		u.plan(i, watchers.Looked)
+		return false
+	}
+	pause := r.From << min(w.tries, 30)
+	if r.To > 0 && (pause > r.To || pause < r.From) {
+		pause = r.To
+	}
+	w.tries++
+	u.setDue(w, watchers.Due{After: max(minDue, pause)}, watchers.Interval)
+	return true
+}
+
+// announceAgain publishes a watcher's last state at its announce interval.
+func (u *unit) announceAgain(i int) {
+	w := &u.watches[i]
+	w.announce = u.elapsed + max(time.Second, u.prog.spec(i).AnnounceInterval)
+	if w.last != nil && w.last.state != nil {
+		u.host.announceWatcher(u, i)
+	}
+}
+
+// watchPaths tells the notifier which paths the watcher wants to hear of.
+func (u *unit) watchPaths(i int) {
+	w := &u.watches[i]
+	p, ok := w.watcher.(watchers.PathWatcher)
+	if !ok || u.host.notifier == nil {
+		return
+	}
+	view := u.newLook(i, watchers.Looked, 0).view
+	paths := p.Paths(&view)
+	if slices.Equal(paths, w.paths) {
+		return
+	}
+	u.unwatch(w)
+	for _, path := range paths {
+		if err := u.host.notifier.add(path, u, w); err != nil {
+			u.host.log.Debug("path_not_watched", "machine", u.name, "path", path, "error", err)
+			continue
+		}
+		w.paths = append(w.paths, path)
+	}
+}
+
+// unwatch forgets the paths of a watcher.
+func (u *unit) unwatch(w *watch) {
+	for _, path := range w.paths {
+		u.host.notifier.remove(path, w)
+	}
+	w.paths = nil
+}

@@ -1,0 +1,131 @@
+package runtime
+
+import (
+	"slices"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// program is a definition made ready to run: shared by everything that runs it, never changed.
+type program struct {
+	def       *machine.Definition
+	prepared  []*watchers.Prepared // by watcher
+	classes   []map[string]machine.OutcomeClass
+	directory string
+	content   string // identifies the payload, so that a change of any file of it counts
+	// subscribed lists the transitions that an event of another machine fires.
+	subscribed map[subscription][]string
+}
+
+type subscription struct{ machine, event string }
+
+// prepare makes a program, or says why the watchers' properties cannot work.
+func (h *Host) prepare(d Deployment) (*program, diag.List) {
+	def := d.Definition
+	p := &program{def: def, directory: d.Directory, content: d.Content, subscribed: map[subscription][]string{}}
+	var problems diag.List
+	for i := range def.Manifest.Watchers {
+		spec := &def.Manifest.Watchers[i]
+		prepared, found := h.cfg.Catalogue.Prepare(spec)
+		problems = append(problems, found...)
+		p.prepared = append(p.prepared, prepared)
+		p.classes = append(p.classes, h.outcomeClasses(spec.Type))
+	}
+	for _, t := range def.Manifest.Transitions {
+		for _, s := range t.Subscribe {
+			key := subscription{s.Machine, s.Event}
+			if !slices.Contains(p.subscribed[key], t.Name) {
+				p.subscribed[key] = append(p.subscribed[key], t.Name)
+			}
+		}
+	}
+	return p, problems
+}
+
+// outcomeClasses returns which outcomes of a watcher type are failures, for retries.
+func (h *Host) outcomeClasses(typ string) map[string]machine.OutcomeClass {
+	classes := map[string]machine.OutcomeClass{
+		machine.OutcomeSuccess: machine.Success, machine.OutcomeFail: machine.Failure,
+		machine.OutcomeTimeout: machine.Failure, machine.OutcomeInterrupted: machine.Failure, machine.OutcomePanic: machine.Failure,
+	}
+	if t, ok := h.cfg.Catalogue.Find(typ); ok {
+		for _, o := range t.Outcomes {
+			classes[o.Name] = o.Class
+		}
+	}
+	return classes
+}
+
+func (p *program) spec(i int) *machine.WatcherSpec { return &p.def.Manifest.Watchers[i] }
+
+// interval returns the time between looks, 0 for looks on entry only.
+func (p *program) interval(i int) time.Duration {
+	if d := p.spec(i).Interval; d > 0 {
+		return d
+	}
+	return p.prepared[i].Interval
+}
+
+// timeout returns the bound of a look.
+func (p *program) timeout(i int) time.Duration {
+	switch s, q := p.spec(i), p.prepared[i]; {
+	case s.Timeout > 0:
+		return s.Timeout
+	case q.Timeout > 0:
+		return q.Timeout
+	default:
+		return defaultLookTimeout
+	}
+}
+
+// governor returns the governor that admits a look, and how long to wait for it.
+func (p *program) governor(i int) (name string, wait time.Duration) {
+	s, q := p.spec(i), p.prepared[i]
+	name, wait = s.Governor, s.GovernorTimeout
+	if name == "" {
+		name, wait = q.Governor, q.GovernorTimeout
+	}
+	if wait <= 0 {
+		wait = defaultGovernorTimeout
+	}
+	return name, wait
+}
+
+// onLeave returns what becomes of a running look when its activation ends.
+func (p *program) onLeave(i int) machine.OnLeave {
+	if o := p.spec(i).OnLeave; o != "" {
+		return o
+	}
+	if o := p.prepared[i].OnLeave; o != "" {
+		return o
+	}
+	return machine.Cancel
+}
+
+// guarded reports whether the watcher's looks must not happen twice, so that their start is recorded.
+func (p *program) guarded(i int) bool {
+	o := p.spec(i).OnInterrupt
+	return o == machine.Fail || o == machine.Ask
+}
+
+// takes returns the transition that a subscription fires in a state: the first that leaves it, else the first.
+func (p *program) takes(key subscription, state string) string {
+	names := p.subscribed[key]
+	for _, t := range p.def.Manifest.Transitions {
+		if slices.Contains(names, t.Name) && (slices.Contains(t.From, state) || slices.Contains(t.From, "*")) {
+			return t.Name
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
+const (
+	defaultLookTimeout     = time.Minute
+	defaultGovernorTimeout = 5 * time.Minute // COMPAT: exec's and archive's governor_timeout
+)

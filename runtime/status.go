@@ -1,0 +1,215 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime/journal"
+)
+
+// MachineStatus is a machine at a glance.
+type MachineStatus struct {
+	Name    string    `json:"name"`
+	Version string    `json:"version"`
+	State   string    `json:"state"` // "" before the first record
+	Since   time.Time `json:"since"` // when the state was entered
+	Seq     uint64    `json:"seq"`
+	Epoch   uint64    `json:"epoch"`
+	Durable bool      `json:"durable"`
+	Final   string    `json:"final,omitempty"` // success or failure, once the machine has ended
+}
+
+// MachineDetail is a machine in full.
+type MachineDetail struct {
+	MachineStatus
+	Digest    string          `json:"digest"`
+	Directory string          `json:"directory"`
+	Data      map[string]any  `json:"data"`
+	Waiting   int             `json:"waiting"` // messages in its inbox
+	Throttled bool            `json:"throttled"`
+	Deadline  *DeadlineStatus `json:"deadline,omitempty"`
+	Watchers  []WatcherStatus `json:"watchers"`
+}
+
+// DeadlineStatus is the next deadline of the present state.
+type DeadlineStatus struct {
+	Event string    `json:"event"`
+	At    time.Time `json:"at"`
+}
+
+// WatcherStatus is what one watcher does at the moment.
+type WatcherStatus struct {
+	Name    string    `json:"name"`
+	Type    string    `json:"type"`
+	Active  bool      `json:"active"`
+	Running bool      `json:"running"`
+	Next    time.Time `json:"next,omitzero"` // look
+	Outcome string    `json:"outcome,omitempty"`
+	Message string    `json:"message,omitempty"`
+	Skipped string    `json:"skipped,omitempty"`
+	At      time.Time `json:"at,omitzero"` // of the last outcome
+	Took    string    `json:"took,omitempty"`
+}
+
+// Health is the host's own state.
+type Health struct {
+	Identity string   `json:"identity"`
+	Machines int      `json:"machines"`
+	Durable  bool     `json:"durable"`
+	Degraded []string `json:"degraded,omitempty"` // reasons, empty when all is well
+}
+
+// Machines returns every machine, by name. It reads what is published and waits for no turn.
+func (h *Host) Machines() []MachineStatus {
+	var list []MachineStatus
+	for _, u := range h.all() {
+		if p := u.published.Load(); p != nil {
+			list = append(list, p.status(u.name))
+		}
+	}
+	slices.SortFunc(list, func(a, b MachineStatus) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (p *published) status(name string) MachineStatus {
+	m := p.prog.def.Manifest
+	spec, _ := p.prog.def.State(p.snap.State)
+	return MachineStatus{
+		Name: name, Version: m.Version, State: p.snap.State, Since: p.snap.Entered,
+		Seq: p.snap.Seq, Epoch: p.snap.Epoch, Durable: m.Durable, Final: string(spec.Final),
+	}
+}
+
+// Machine returns one machine in full. It waits for a turn of the machine.
+func (h *Host) Machine(ctx context.Context, name string) (MachineDetail, error) {
+	u, ok := h.unit(name)
+	if !ok {
+		return MachineDetail{}, fmt.Errorf("machine %q: %w", name, ErrUnknownMachine)
+	}
+	var detail MachineDetail
+	err := u.command(ctx, func() { detail = u.detail() })
+	if err != nil {
+		return MachineDetail{}, err
+	}
+	return detail, nil
+}
+
+// Definition returns what a machine runs at the moment.
+func (h *Host) Definition(name string) (*machine.Definition, bool) {
+	if u, ok := h.unit(name); ok {
+		if p := u.published.Load(); p != nil {
+			return p.prog.def, true
+		}
+	}
+	return nil, false
+}
+
+func (u *unit) detail() MachineDetail {
+	p := u.published.Load()
+	d := MachineDetail{
+		MachineStatus: p.status(u.name), Digest: p.prog.def.Manifest.Digest.String(),
+		Directory: p.prog.directory, Data: p.snap.Data, Throttled: u.throttle.holds(u.elapsed),
+	}
+	u.box.mu.Lock()
+	d.Waiting = u.box.operator.len() + u.box.others.len()
+	u.box.mu.Unlock()
+	if u.snap == nil {
+		return d
+	}
+	if i, due, ok := u.deadline(); ok {
+		spec, _ := u.prog.def.State(u.snap.State)
+		d.Deadline = &DeadlineStatus{Event: spec.After[i].Event, At: u.wall.Add(due - u.elapsed)}
+	}
+	for i := range u.watches {
+		d.Watchers = append(d.Watchers, u.watcherStatus(i))
+	}
+	return d
+}
+
+func (u *unit) watcherStatus(i int) WatcherStatus {
+	w, spec := &u.watches[i], u.prog.spec(i)
+	s := WatcherStatus{Name: spec.Name, Type: spec.Type, Active: w.activation != 0, Running: w.running != nil}
+	if w.due > 0 {
+		s.Next = u.wall.Add(w.due - u.elapsed)
+	}
+	if l := w.last; l != nil {
+		s.Outcome, s.Message, s.At, s.Skipped = l.outcome, l.message, l.at, l.skipped
+		if l.took > 0 {
+			s.Took = l.took.String()
+		}
+	}
+	return s
+}
+
+// Health reports whether the host keeps its promises, and why not.
+func (h *Host) Health() Health {
+	h.mu.RLock()
+	health := Health{Identity: h.cfg.Identity, Machines: len(h.units), Durable: h.store != nil}
+	h.mu.RUnlock()
+	if h.store == nil {
+		return health
+	}
+	s := h.store.Status()
+	health.Durable = s.Durable
+	if !s.Durable {
+		health.Degraded = append(health.Degraded, fmt.Sprintf("the log cannot be written since %s: %v", s.Since.Format(time.RFC3339), s.Fault))
+	}
+	for _, d := range s.Damage {
+		health.Degraded = append(health.Degraded, fmt.Sprintf("the log was damaged when it was opened: %s at byte %d: %s", d.Segment, d.Offset, d.Reason))
+	}
+	return health
+}
+
+// HistoryEntry is a record as it was stored, or a gap in the records.
+type HistoryEntry struct {
+	Record *machine.Record
+	JSON   []byte // the exact bytes of the record, nil where it was never stored
+	Gap    *journal.Gap
+}
+
+// History calls f with the records of a machine that are kept, oldest first.
+func (h *Host) History(ctx context.Context, name string, f func(HistoryEntry) error) error {
+	if u, ok := h.unit(name); ok {
+		var recent []machine.Record
+		if err := u.command(ctx, func() { recent = slices.Clone(u.recent) }); err != nil {
+			return err
+		}
+		for i := range recent {
+			if err := f(HistoryEntry{Record: &recent[i]}); err != nil {
+				return err
+			}
+		}
+	}
+	if h.store == nil {
+		return nil
+	}
+	return h.store.History(ctx, name, func(e journal.Entry) error { return eachEntry(e, f) })
+}
+
+// ReadHistory is History for the state folder of a host that is not running.
+func ReadHistory(ctx context.Context, stateDir, name string, f func(HistoryEntry) error) error {
+	return journal.ReadDir(ctx, journalDir(stateDir), name, func(e journal.Entry) error { return eachEntry(e, f) })
+}
+
+func eachEntry(e journal.Entry, f func(HistoryEntry) error) error {
+	switch e.Kind {
+	case journal.KindRecord:
+		r, err := machine.DecodeRecord(e.Data)
+		if err != nil {
+			return fmt.Errorf("machine %q: %w", e.Key, err)
+		}
+		return f(HistoryEntry{Record: r, JSON: e.Data})
+	case journal.KindGap:
+		var g journal.Gap
+		if err := json.Unmarshal(e.Data, &g); err != nil {
+			return fmt.Errorf("reading a gap of the host log: %w", err)
+		}
+		return f(HistoryEntry{Gap: &g})
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package runtime
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// unit is one machine of a host.
+type unit struct {
+	host *Host
+	name string
+	box  inbox
+	// timer is guarded by the host's timers.
+	timer timerEntry
+	// published is what others may see: the program and the last recorded snapshot, never modified.
+	published atomic.Pointer[published]
+
+	// All below belongs to the turn.
+	prog     *program
+	snap     *machine.Snapshot
+	wall     time.Time     // of this turn
+	elapsed  time.Duration // of this turn
+	since    time.Duration // elapsed time when the visit began
+	armed    time.Duration // due time last given to the timers
+	bootAt   time.Duration // when a machine with splay_start starts, 0 otherwise
+	watches  []watch
+	pending  *pendingRecord
+	throttle throttle
+	recent   []machine.Record // the last few of a machine that has no journal
+	removed  func()           // set while being removed, called once when all its looks have ended
+	removeBy time.Duration    // when the removal stops waiting for looks
+}
+
+type published struct {
+	prog *program
+	snap *machine.Snapshot
+}
+
+// watch is one watcher of a unit.
+type watch struct {
+	watcher    watchers.Watcher // made when first needed
+	activation uint64           // epoch in which it became active, 0 while it is not
+	running    *look
+	again      watchers.Moment // look again when the running one has ended
+	why        watchers.Moment // of the look that is due
+	due        time.Duration   // elapsed time of the next look, 0 for none
+	at         time.Time       // set where the next look is due by the wall clock
+	started    time.Duration   // when the last look started
+	announce   time.Duration   // when the state is announced again, 0 for never
+	tries      int             // failed looks in a row, for retry
+	paths      []string        // that the notifier watches
+	last       *lastReport
+}
+
+// lastReport is what a watcher said last.
+type lastReport struct {
+	outcome string
+	message string
+	at      time.Time
+	took    time.Duration
+	state   map[string]any
+	skipped string // why the look after it did not happen
+}
+
+// keepRecent is how many records a machine without a journal remembers.
+const keepRecent = 16
+
+// minDue stands for "at once", since a due time of zero is none (Clock.Elapsed is never zero).
+const minDue = time.Nanosecond
+
+// setDue arranges the next look of a watcher.
+func (u *unit) setDue(w *watch, d watchers.Due, why watchers.Moment) {
+	w.why, w.at = why, d.At
+	switch {
+	case !d.At.IsZero():
+		w.due = u.elapsed + max(0, d.At.Sub(u.wall))
+	case d.After > minDue:
+		w.due = u.elapsed + d.After
+	case d.After > 0:
+		w.due = u.elapsed
+	default:
+		w.due = 0
+	}
+}
+
+// nextDue returns the earliest time at which the unit has something to do, -1 for never.
+func (u *unit) nextDue() time.Duration {
+	next := time.Duration(-1)
+	earlier := func(due time.Duration) {
+		if due > 0 && (next < 0 || due < next) {
+			next = due
+		}
+	}
+	earlier(u.bootAt)
+	earlier(u.removeBy)
+	if u.snap == nil || u.removed != nil {
+		return next
+	}
+	if _, due, ok := u.deadline(); ok {
+		earlier(max(due, u.throttle.until))
+	}
+	earlier(u.throttle.until)
+	for i := range u.watches {
+		earlier(u.watches[i].due)
+		earlier(u.watches[i].announce)
+	}
+	return next
+}
+
+// deadline returns the first deadline of the present visit that has not fired, and when it is due.
+func (u *unit) deadline() (index int, due time.Duration, ok bool) {
+	spec, known := u.prog.def.State(u.snap.State)
+	if !known {
+		return 0, 0, false
+	}
+	for i, d := range spec.After {
+		if u.snap.Fired&(1<<i) == 0 {
+			return i, max(minDue, u.since+d.After), true
+		}
+	}
+	return 0, 0, false
+}
+
+// throttle is a token bucket over elapsed time; its zero value is full.
+type throttle struct {
+	used  float64 // tokens taken and not yet refilled
+	at    time.Duration
+	until time.Duration // when the next token comes, 0 while there is one
+}
+
+// take uses a token for a transition that happened at now.
+func (t *throttle) take(rate machine.Rate, now time.Duration) {
+	if rate.Count <= 0 {
+		return
+	}
+	perToken := rate.Per / time.Duration(rate.Count)
+	t.used = max(0, t.used-float64(now-t.at)/float64(perToken)) + 1
+	t.at = now
+	if excess := t.used - float64(rate.Count) + 1; excess > 0 {
+		t.until = now + time.Duration(excess*float64(perToken))
+	}
+}
+
+// holds reports whether events must wait, and forgets a time that has passed.
+func (t *throttle) holds(now time.Duration) bool {
+	if t.until > now {
+		return true
+	}
+	t.until = 0
+	return false
+}

@@ -1,0 +1,179 @@
+package watchers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers/sandbox"
+)
+
+const (
+	maxPayloadOutput = 4 << 10 // bytes of the output's end that the event carries
+	maxMessage       = 256     // runes of a command's complaint
+	maxDataKeys      = 10_000
+)
+
+// failed reports a command that was not started.
+func (e *execWatcher) failed(err error) Report {
+	r := Failure(line(err.Error()))
+	r.Payload = execPayload(sandbox.Result{ExitCode: -1})
+	r.State = e.state(r.Outcome, 0)
+	return r
+}
+
+// report turns the end of a run into an outcome.
+func (e *execWatcher) report(look *Look, result sandbox.Result, err error) Report {
+	r := e.outcome(look, result, err)
+	if r.Outcome != machine.OutcomeTimeout {
+		r.Payload = execPayload(result)
+	}
+	r.State = e.state(r.Outcome, result.Duration)
+	r.Quiet = r.Outcome == machine.OutcomeSuccess && e.spec.SuppressSuccessAnnounce
+	return r
+}
+
+func (e *execWatcher) outcome(look *Look, result sandbox.Result, err error) Report {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return Report{
+			Outcome: machine.OutcomeTimeout,
+			Message: fmt.Sprintf("the command did not end within %s and was killed", result.Duration.Round(10*time.Millisecond)),
+		}
+	case errors.Is(err, context.Canceled) && e.spec.Disown:
+		return Failure("the command was left running, as it is disowned")
+	case errors.Is(err, context.Canceled):
+		return Failure("the command was cancelled")
+	case err != nil:
+		return Failure(line(err.Error()))
+	case result.ExitCode != 0:
+		return Failure(complaint(result))
+	case e.spec.ParseAsData:
+		return e.data(result)
+	}
+	return Success()
+}
+
+func (e *execWatcher) data(result sandbox.Result) Report {
+	data, err := e.parseData(result)
+	if err != nil {
+		return Failure(line("reading the output as data: " + err.Error()))
+	}
+	r := Success()
+	r.Data = data
+	return r
+}
+
+func (e *execWatcher) parseData(result sandbox.Result) (map[string]any, error) {
+	if result.Truncated {
+		return nil, fmt.Errorf("there is more than the output_limit of %s", sizeText(uint64(e.spec.outputLimit)))
+	}
+	data, err := decodeKeys(result.Stdout)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.New("it ends too early")
+	}
+	return data, err
+}
+
+// decodeKeys reads one JSON object key by key, so that too many of them are refused before they are all in
+// memory.
+func decodeKeys(text []byte) (map[string]any, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	opening, err := d.Token()
+	if err != nil || opening != json.Delim('{') {
+		return nil, errors.New("it is not a JSON object, such as {\"key\": \"value\"}")
+	}
+	data := map[string]any{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value any
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		data[key.(string)] = value
+		if len(data) > maxDataKeys {
+			return nil, fmt.Errorf("there are more than %d keys", maxDataKeys)
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something after the JSON object")
+	}
+	return data, nil
+}
+
+func execPayload(result sandbox.Result) map[string]any {
+	output := result.Stdout
+	if cut := len(output) - maxPayloadOutput; cut > 0 {
+		output = output[cut:]
+		for len(output) > 0 && !utf8.RuneStart(output[0]) {
+			output = output[1:]
+		}
+	}
+	return map[string]any{
+		"exit_code":   result.ExitCode,
+		"duration_ms": int(result.Duration.Milliseconds()),
+		"output":      clean(string(output)),
+		"truncated":   result.Truncated || len(output) < len(result.Stdout),
+	}
+}
+
+// state is the data of Choria's exec state event.
+func (e *execWatcher) state(outcome string, took time.Duration) map[string]any {
+	word := "error"
+	if outcome == machine.OutcomeSuccess {
+		word = "success"
+	}
+	return map[string]any{"command": e.spec.Command, "previous_outcome": word, "previous_run_time": took.Nanoseconds()}
+}
+
+// complaint is how a command ended, and the first thing that it said about it.
+func complaint(result sandbox.Result) string {
+	text := fmt.Sprintf("exit code %d", result.ExitCode)
+	if result.ExitCode > 128 && result.ExitCode < 128+65 {
+		text += fmt.Sprintf(" (%s)", syscall.Signal(result.ExitCode-128))
+	}
+	for said := range bytes.Lines(result.Stderr) {
+		if said = bytes.TrimSpace(said); len(said) > 0 {
+			return text + ": " + line(string(said))
+		}
+	}
+	return text
+}
+
+// line makes text of any origin one that may be shown on a terminal.
+func line(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case unicode.IsControl(r):
+			return '\uFFFD'
+		}
+		return r
+	}, clean(text))
+	if runes := []rune(text); len(runes) > maxMessage {
+		return string(runes[:maxMessage]) + "..."
+	}
+	return text
+}
+
+// clean makes bytes of any origin text that can be stored.
+func clean(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}

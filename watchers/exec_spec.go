@@ -1,0 +1,156 @@
+package watchers
+
+import (
+	"cmp"
+	"strings"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/watchers/sandbox"
+)
+
+// The codes of what the exec watcher's properties can have wrong.
+const (
+	CodeExecShell       diag.Code = "SC350" // a template in a command that a shell interprets
+	CodeExecEnvironment diag.Code = "SC351" // an environment entry that is not NAME=value
+	CodeExecSize        diag.Code = "SC352" // a size that is none, or out of range
+	CodeExecPath        diag.Code = "SC353" // a command outside of the machine's directory
+	CodeExecWords       diag.Code = "SC355" // a command that cannot be split into words
+	CodeExecAllow       diag.Code = "SC354" // an entry of env_allow that is not a variable's name
+)
+
+const (
+	execTimeout   = 10 * time.Second
+	minExecOutput = 1 << 10
+	maxExecOutput = 16 << 20
+)
+
+// execSpec is the properties of an exec watcher.
+type execSpec struct {
+	// Command is the program and its arguments, split into words as a shell would; each word is expanded after the
+	// split, so that a value is always one argument. A program with a slash in it is looked for in the machine's
+	// directory, one without in PATH and then in the machine's directory.
+	Command string `yaml:"command,required" template:"true"`
+	// Environment is a list of NAME=value that the command gets beside the host's own variables.
+	Environment []string `yaml:"environment" template:"true"`
+	// Timeout ends the command and all it started.
+	Timeout strict.Duration `yaml:"timeout" default:"10s"`
+	// Governor is the name of a limit on how many run at once, shared with other watchers.
+	Governor string `yaml:"governor"`
+	// GovernorTimeout is how long the governor is waited for.
+	GovernorTimeout strict.Duration `yaml:"governor_timeout" default:"5m"`
+	// ParseAsData reads the standard output as a JSON object whose top-level keys are set in the machine's data, as one
+	// change; null deletes a key. At most 10,000 keys.
+	ParseAsData bool `yaml:"parse_as_data"`
+	// SuppressSuccessAnnounce publishes no state event for runs that succeed.
+	SuppressSuccessAnnounce bool `yaml:"suppress_success_announce"`
+	// GatherInitialState runs the command for the first time after a short random delay from the machine's start.
+	GatherInitialState bool `yaml:"gather_initial_state"`
+	// Disown starts the command in a session of its own and leaves it running when the host stops. Without
+	// parse_as_data its output is not read.
+	Disown bool `yaml:"disown"`
+	// Shell runs the whole command by /bin/sh -c. The command must not hold templates then, as a value would be
+	// interpreted; give values in environment and write "$NAME".
+	Shell bool `yaml:"shell"`
+	// OutputLimit is how much of the standard output is kept, 1KiB to 16MiB. What is beyond is read and dropped.
+	OutputLimit string `yaml:"output_limit" default:"1MiB"`
+	// Sandbox lowers the command's rights below the host's. Without it the command has the host's own.
+	Sandbox *execSandbox `yaml:"sandbox"`
+
+	outputLimit int
+	limits      sandbox.Limits
+}
+
+// execSandbox is what a command may not do. A declared sandbox, even an empty one, passes on none of the host's
+// environment but PATH, none of its open descriptors, and sets the file mode mask 077.
+type execSandbox struct {
+	// User is the name or number of the user that the command runs as. A number without an account needs a group.
+	User string `yaml:"user"`
+	// Group is the name or number of the command's group; by default the user's own.
+	Group string `yaml:"group"`
+	// EnvAllow names the host's environment variables that the command gets.
+	EnvAllow []string `yaml:"env_allow"`
+	// Limits bounds what the command may use.
+	Limits execLimits `yaml:"limits"`
+	// NoNewPrivileges keeps setuid programs such as sudo from raising the command again.
+	NoNewPrivileges bool `yaml:"no_new_privileges" default:"true"`
+}
+
+// execLimits are the kernel's resource limits; what is not given is the host's own.
+type execLimits struct {
+	// Memory is the address space of each process, such as 256MiB.
+	Memory string `yaml:"memory"`
+	// CPUSeconds is the processor time of each process.
+	CPUSeconds uint64 `yaml:"cpu_seconds" max:"31536000"`
+	// Processes is how many the user may have in all; the kernel does not hold root to it.
+	Processes uint64 `yaml:"processes" max:"4194304"`
+	// OpenFiles is how many descriptors each process may have.
+	OpenFiles uint64 `yaml:"open_files" max:"1048576"`
+	// FileSize is how large a file the command may write, such as 10MiB.
+	FileSize string `yaml:"file_size"`
+}
+
+// UnmarshalNode decodes the keys and then holds them against each other.
+func (s *execSpec) UnmarshalNode(n *strict.Node, opts strict.Options) diag.List {
+	type keys execSpec
+	list := strict.Decode(n, (*keys)(s), opts)
+	s.Timeout = cmp.Or(s.Timeout, strict.Duration(execTimeout))
+	s.checkCommand(n.Get("command"), opts, &list)
+	s.checkEnvironment(n.Get("environment"), &list)
+	s.outputLimit = int(readSize(n.Get("output_limit"), s.OutputLimit, minExecOutput, maxExecOutput, &list))
+	if s.Sandbox != nil {
+		s.checkSandbox(n.Get("sandbox"), &list)
+	}
+	return list
+}
+
+func (s *execSpec) checkCommand(n *strict.Node, opts strict.Options, list *diag.List) {
+	if n == nil || s.Command == "" {
+		return
+	}
+	if s.Shell {
+		if strings.Contains(s.Command, "{{") {
+			list.Add(diag.Error, CodeExecShell, n.Pos, `move the template into environment, such as NAME={{...}}, and write "$NAME"`,
+				"a shell would interpret what the template gives")
+		}
+		return
+	}
+	words, err := SplitWords(s.Command)
+	switch {
+	case err != nil:
+		list.Add(diag.Error, CodeExecWords, n.Pos, "close the quote, or write a backslash before it", "command: %v", err)
+	case len(words) == 0 || words[0] == "":
+		list.Add(diag.Error, CodeExecWords, n.Pos, "write the program as the first word", "command %q names no program", s.Command)
+	case strings.Contains(words[0], "/") && leavesDirectory(words[0]):
+		// Choria runs such a command, so that only our own format refuses it.
+		list.Add(opts.Unknown, CodeExecPath, n.Pos, "write a path below the machine's directory, or an absolute one",
+			"command %q leaves the machine's directory", words[0])
+	}
+}
+
+func (s *execSpec) checkEnvironment(n *strict.Node, list *diag.List) {
+	for i, entry := range s.Environment {
+		name, _, found := strings.Cut(entry, "=")
+		if !found || name == "" || strings.ContainsRune(entry, 0) {
+			list.Add(diag.Error, CodeExecEnvironment, n.Items[i].Pos, "write NAME=value", "environment: %q sets no variable", entry)
+		}
+	}
+}
+
+func (s *execSpec) checkSandbox(n *strict.Node, list *diag.List) {
+	for i, name := range s.Sandbox.EnvAllow {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			list.Add(diag.Error, CodeExecAllow, n.Get("env_allow").Items[i].Pos, "write the variable's name alone; values belong into environment",
+				"env_allow: %q is not the name of a variable", name)
+		}
+	}
+	l, node := s.Sandbox.Limits, n.Get("limits")
+	s.limits = sandbox.Limits{
+		Memory:     readSize(node.Get("memory"), l.Memory, 1<<20, 1<<62, list),
+		FileSize:   readSize(node.Get("file_size"), l.FileSize, 1, 1<<62, list),
+		CPUSeconds: l.CPUSeconds,
+		Processes:  l.Processes,
+		OpenFiles:  l.OpenFiles,
+	}
+}

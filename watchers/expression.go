@@ -1,0 +1,122 @@
+package watchers
+
+import (
+	"context"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+)
+
+// The codes of what an expression watcher's properties can have wrong.
+const (
+	CodeExpression diag.Code = "SC255" // an expression that cannot be compiled
+	CodeConditions diag.Code = "SC256" // neither success_when nor fail_when
+	CodeInterval   diag.Code = "SC257" // an interval that is too short
+)
+
+const (
+	expressionInterval    = 10 * time.Second
+	minExpressionInterval = 500 * time.Millisecond
+	outcomeError          = "error"
+)
+
+// expressionSpec is the properties of an expression watcher.
+type expressionSpec struct {
+	// SuccessWhen is an expression that is true when the outcome is success. It is read first.
+	SuccessWhen string `yaml:"success_when"`
+	// FailWhen is an expression that is true when the outcome is fail. Where neither is true nothing happens.
+	FailWhen string `yaml:"fail_when"`
+
+	conditions []condition
+}
+
+// condition is an expression and the outcome that it stands for.
+type condition struct {
+	key     string
+	outcome string
+	program *expressionProgram
+}
+
+// Validate compiles the expressions.
+func (s *expressionSpec) Validate(w *machine.WatcherSpec) diag.List {
+	var list diag.List
+	if w.Interval > 0 && w.Interval < minExpressionInterval {
+		list.Add(diag.Error, CodeInterval, w.Place("interval"), "write 500ms or more", "interval: %s is too short", w.Interval)
+	}
+	s.compile(w, "success_when", s.SuccessWhen, machine.OutcomeSuccess, &list)
+	s.compile(w, "fail_when", s.FailWhen, machine.OutcomeFail, &list)
+	if s.SuccessWhen == "" && s.FailWhen == "" {
+		list.Add(diag.Error, CodeConditions, w.Place("properties"), `add success_when, such as success_when: data.failures == 0`,
+			"there is neither success_when nor fail_when")
+	}
+	return list
+}
+
+func (s *expressionSpec) compile(w *machine.WatcherSpec, key, text, outcome string, list *diag.List) {
+	if text == "" {
+		return
+	}
+	program, err := compileExpression(text)
+	if err != nil {
+		list.Add(diag.Error, CodeExpression, w.Properties.Get(key).Pos,
+			"expressions see data, facts, identity and get_fact(path), and are true or false", "%s: %v", key, err)
+		return
+	}
+	s.conditions = append(s.conditions, condition{key: key, outcome: outcome, program: program})
+}
+
+// Expression is the watcher type that reads conditions over the machine's data and the host's facts.
+func Expression() Type {
+	return Define(Type{
+		WatcherType: machine.WatcherType{
+			Name:    "expression",
+			Instant: true,
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "success_when has become true"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "fail_when has become true, and success_when is not"},
+				{Name: OutcomeUnchanged, Class: machine.Neutral, Doc: "what is true is what was true, or neither is"},
+				{Name: outcomeError, Class: machine.Neutral,
+					Doc: "an expression could not be evaluated, for example because it reads a fact that is not there"},
+			},
+		},
+		Summary: "Reads conditions over the machine's data and the host's facts, and reports when their outcome changes.",
+	}, prepareExpression)
+}
+
+func prepareExpression(spec *expressionSpec, _ *machine.WatcherSpec) *Prepared {
+	return &Prepared{
+		New:      func() Watcher { return &expressionWatcher{conditions: spec.conditions} },
+		Inline:   true,
+		Interval: expressionInterval,
+	}
+}
+
+// expressionWatcher remembers what it said last in this activation.
+type expressionWatcher struct {
+	conditions []condition
+	last       string
+}
+
+// Check evaluates the conditions and reports an outcome that is another than the last one. Success after neither
+// is a change; an expression that cannot be evaluated at the moment changes nothing.
+func (e *expressionWatcher) Check(_ context.Context, look *Look) Report {
+	env := expressionEnv(look)
+	for _, c := range e.conditions {
+		holds, err := c.program.holds(env)
+		switch {
+		case err != nil:
+			return Report{Outcome: outcomeError, Message: c.key + ": " + err.Error()}
+		case holds && c.outcome == e.last:
+			return Report{Outcome: OutcomeUnchanged}
+		case holds:
+			e.last = c.outcome
+			return Report{Outcome: c.outcome, Message: c.key + " holds"}
+		}
+	}
+	e.last = ""
+	return Report{Outcome: OutcomeUnchanged}
+}
+
+// Reset makes the next activation report again.
+func (e *expressionWatcher) Reset() { e.last = "" }

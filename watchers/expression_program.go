@@ -1,0 +1,115 @@
+package watchers
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+)
+
+// The bounds of one evaluation. An expression comes from a manifest, and a turn waits for it.
+const (
+	maxExpressionNodes  = 1000
+	maxExpressionMemory = 1_000_000 // elements made
+	maxExpressionRounds = 1_000_000 // of all loops
+)
+
+// chargeName is called in every round of a loop. It cannot be written in an expression.
+const chargeName = "#charge"
+
+// expressionProgram is a compiled condition. It is immutable and safe for concurrent use.
+type expressionProgram struct{ program *vm.Program }
+
+// compileExpression compiles a condition. The clock is off: time comes from timers and schedules.
+func compileExpression(text string) (*expressionProgram, error) {
+	env := types.Map{
+		"data":     types.TypeOf(map[string]any{}),
+		"facts":    types.TypeOf(map[string]any{}),
+		"identity": types.TypeOf(""),
+		"get_fact": types.TypeOf(func(string) any { return nil }),
+		chargeName: types.TypeOf(func(any) (any, error) { return nil, nil }),
+	}
+	program, err := guarded(func() (*vm.Program, error) {
+		return expr.Compile(text, expr.Env(env), expr.AsBool(), expr.MaxNodes(maxExpressionNodes),
+			expr.Patch(chargeLoops{}), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone"))
+	})
+	if err != nil {
+		return nil, errors.New(expressionMessage(err))
+	}
+	return &expressionProgram{program: program}, nil
+}
+
+// chargeLoops wraps the body of every loop, as the library bounds memory but not time.
+type chargeLoops struct{}
+
+// Visit implements the library's visitor.
+func (chargeLoops) Visit(node *ast.Node) {
+	if n, ok := (*node).(*ast.PredicateNode); ok {
+		n.Node = &ast.CallNode{Callee: &ast.IdentifierNode{Value: chargeName}, Arguments: []ast.Node{n.Node}}
+	}
+}
+
+// expressionEnv is what a condition sees.
+func expressionEnv(look *Look) map[string]any {
+	data := look.Data
+	if data == nil {
+		data = map[string]any{}
+	}
+	return map[string]any{
+		"data":     data,
+		"facts":    look.Facts.Map(),
+		"identity": look.Identity,
+		"get_fact": func(path string) any {
+			v, _ := look.Facts.Get(path)
+			return v
+		},
+	}
+}
+
+// holds evaluates the condition.
+func (p *expressionProgram) holds(env map[string]any) (bool, error) {
+	rounds := 0
+	env[chargeName] = func(v any) (any, error) {
+		if rounds++; rounds > maxExpressionRounds {
+			return nil, fmt.Errorf("its loops take more than %d rounds", maxExpressionRounds)
+		}
+		return v, nil
+	}
+	v, err := guarded(func() (any, error) {
+		evaluation := vm.VM{MemoryBudget: maxExpressionMemory}
+		return evaluation.Run(p.program, env)
+	})
+	if err != nil {
+		return false, errors.New(expressionMessage(err))
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("the expression gives %T, not true or false", v)
+	}
+	return b, nil
+}
+
+// guarded turns a panic of the library, which no manifest may cause in the host, into an error.
+func guarded[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the expression cannot be evaluated: %v", r)
+		}
+	}()
+	return f()
+}
+
+// expressionMessage renders an error of the library on one line, with its column.
+func expressionMessage(err error) string {
+	var place *file.Error
+	if errors.As(err, &place) && place.Line > 0 {
+		return fmt.Sprintf("%s (line %d, column %d of the expression)", place.Message, place.Line, place.Column+1)
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,165 @@
+package watchers
+
+import (
+	"io/fs"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+)
+
+// The outcomes of a file watcher beyond those every type has.
+const (
+	outcomeChanged   = "changed"
+	outcomeUnchanged = "unchanged"
+	outcomeMissing   = "missing"
+)
+
+// The codes of what the file watcher's properties can have wrong.
+const (
+	CodeFilePath  diag.Code = "SC340" // a path that leaves the machine's directory
+	CodeFileMode  diag.Code = "SC341" // a mode that is not octal
+	CodeFileOwner diag.Code = "SC342" // contents without owner, group and mode
+	CodeFileOften diag.Code = "SC343" // an interval that is too short
+)
+
+const (
+	fileInterval     = 5 * time.Second
+	fileLeastBetween = 500 * time.Millisecond
+)
+
+// fileSpec is the properties of a file watcher.
+type fileSpec struct {
+	// Path is the file, relative to the machine's directory or absolute.
+	Path string `yaml:"path,required" template:"true"`
+	// GatherInitialState records the file as it is found at start, instead of reporting it as changed.
+	GatherInitialState bool `yaml:"gather_initial_state"`
+	// Contents is what the file must hold; with owner, group and mode. Without it the file is only watched.
+	Contents string `yaml:"contents" alias:"content" template:"true"`
+	// Owner is the name or number of the user that must own the file.
+	Owner string `yaml:"owner"`
+	// Group is the name or number of the file's group.
+	Group string `yaml:"group"`
+	// Mode is the file's permissions in octal: 644, 0644 and 0o644 are the same.
+	Mode string `yaml:"mode"`
+
+	mode fs.FileMode // Mode, read
+}
+
+// Validate holds the properties against each other.
+func (s *fileSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
+	if leavesDirectory(s.Path) {
+		list.Add(diag.Error, CodeFilePath, propertyPlace(w, "path"), "write a path below the machine's directory, or an absolute one",
+			"path %q leaves the machine's directory", s.Path)
+	}
+	if w.Interval > 0 && w.Interval < fileLeastBetween {
+		list.Add(diag.Error, CodeFileOften, w.Place("interval"), "write at least 500ms; changes are noticed at once all the same",
+			"interval %s is too short for a file", w.Interval)
+	}
+	mode, ok := parseMode(s.Mode)
+	if s.Mode != "" && !ok {
+		list.Add(diag.Error, CodeFileMode, propertyPlace(w, "mode"), `write three or four octal digits, such as "0644"`,
+			"mode: %q is not a file mode", s.Mode)
+	}
+	s.mode = mode
+	if s.manages() {
+		s.checkManaged(w, &list)
+	}
+	return list
+}
+
+// propertyPlace is where a property stands, or the properties where it is not written.
+func propertyPlace(w *machine.WatcherSpec, key string) diag.Position {
+	if n := w.Properties.Get(key); n != nil {
+		return n.Pos
+	}
+	return w.Place("properties")
+}
+
+// leavesDirectory reports a relative path that points outside. What a template comes to is only known at a
+// look, which confines it as well.
+func leavesDirectory(path string) bool {
+	return !strings.Contains(path, "{{") && machine.EscapesDirectory(path)
+}
+
+// manages tells content mode from watching.
+func (s *fileSpec) manages() bool { return s.Contents != "" }
+
+func (s *fileSpec) checkManaged(w *machine.WatcherSpec, list *diag.List) {
+	for _, key := range []struct{ name, value string }{{"owner", s.Owner}, {"group", s.Group}, {"mode", s.Mode}} {
+		if key.value == "" {
+			list.Add(diag.Error, CodeFileOwner, w.Place("properties"), "add "+key.name+" beside contents", "contents needs %s", key.name)
+		}
+	}
+}
+
+// parseMode reads octal digits, with or without a leading 0 or 0o.
+func parseMode(text string) (fs.FileMode, bool) {
+	bits, err := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 16)
+	return goMode(uint32(bits)), err == nil && bits <= 0o7777
+}
+
+// goMode turns a Unix mode into Go's, which keeps the special bits elsewhere.
+func goMode(bits uint32) fs.FileMode {
+	mode := fs.FileMode(bits & 0o777)
+	for bit, flag := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if bits&bit != 0 {
+			mode |= flag
+		}
+	}
+	return mode
+}
+
+// modeText renders permissions as four octal digits.
+func modeText(mode fs.FileMode) string {
+	bits := uint64(mode.Perm())
+	for bit, flag := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if mode&flag != 0 {
+			bits |= bit
+		}
+	}
+	text := strconv.FormatUint(bits, 8)
+	return strings.Repeat("0", max(0, 4-len(text))) + text
+}
+
+// File is the watcher type that reports changes of a file, or keeps a file as the manifest says.
+func File() Type {
+	payload := map[string]machine.ValueType{
+		"path": machine.String, "change": machine.String, "size": machine.Integer,
+		"mode": machine.String, "sha256": machine.String,
+	}
+	return Define(Type{
+		WatcherType: machine.WatcherType{
+			Name: "file",
+			Outcomes: []machine.Outcome{
+				{Name: outcomeChanged, Class: machine.Success, Payload: payload,
+					Doc: "the file is new or different, or was brought to what the manifest says"},
+				{Name: outcomeMissing, Class: machine.Failure, Payload: payload,
+					Doc: "the file has disappeared, reported once until it is back"},
+				{Name: outcomeUnchanged, Class: machine.Neutral, Payload: payload,
+					Doc: "nothing has changed since the last look"},
+			},
+			Writes: fileWrites,
+		},
+		Summary: "Watches a file for changes, or keeps its content, owner, group and mode.",
+	}, prepareFile)
+}
+
+func prepareFile(spec *fileSpec, _ *machine.WatcherSpec) *Prepared {
+	return &Prepared{
+		New:      func() Watcher { return newFileWatcher(spec) },
+		Interval: fileInterval,
+	}
+}
+
+// fileWrites names the file where the watcher manages one.
+func fileWrites(w *machine.WatcherSpec) []string {
+	var spec fileSpec
+	if strict.Decode(w.Properties, &spec, strict.Options{}).HasErrors() || !spec.manages() {
+		return nil
+	}
+	return []string{spec.Path}
+}

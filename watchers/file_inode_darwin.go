@@ -1,0 +1,16 @@
+package watchers
+
+import (
+	"io/fs"
+	"syscall"
+	"time"
+)
+
+func inodeOf(info fs.FileInfo) (fileInode, time.Time) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return fileInode{}, time.Time{}
+	}
+	inode := fileInode{device: uint64(stat.Dev), number: stat.Ino, uid: stat.Uid, gid: stat.Gid}
+	return inode, time.Unix(stat.Ctimespec.Unix())
+}

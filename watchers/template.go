@@ -1,0 +1,87 @@
+package watchers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine"
+)
+
+// Expand runs a template of COMPAT's kind (lookup, Title, Capitalize, ToLower, ToUpper, StringJoin,
+// Base64Encode, Base64Decode) over the look's facts and data. Errors say which template and why. A value that
+// is missing or null is lookup's second argument, or the empty text.
+func (l *Look) Expand(text string) (string, error) {
+	out, err := machine.ExpandTemplate(text, l.lookup)
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", brief(text), err)
+	}
+	return out, nil
+}
+
+// ExpandWords splits a command into words as a shell would (quotes and backslashes, nothing else), and
+// expands each word after the split, so that a value is always one argument. A command without a word is an error.
+func (l *Look) ExpandWords(command string) ([]string, error) {
+	words, err := splitWords(command)
+	if err != nil {
+		return nil, err
+	}
+	if len(words) == 0 {
+		return nil, errNoWords
+	}
+	for i, word := range words {
+		if words[i], err = l.Expand(word); err != nil {
+			return nil, err
+		}
+	}
+	return words, nil
+}
+
+// lookup finds facts.PATH and data.PATH.
+func (l *Look) lookup(path string, fallback any) any {
+	if fallback == nil {
+		fallback = ""
+	}
+	var v any
+	switch root, rest, _ := strings.Cut(path, "."); {
+	case rest == "":
+	case root == "facts":
+		v, _ = l.Facts.Get(rest)
+	case root == "data":
+		v = l.datum(rest)
+	}
+	if v == nil {
+		return fallback
+	}
+	return v
+}
+
+// datum finds a gjson path in the machine's data. A plain key, which is nearly every path, encodes nothing.
+func (l *Look) datum(path string) any {
+	if !strings.ContainsAny(path, `.|*?#@\!{}[]()<>=%`) {
+		return l.Data[path]
+	}
+	doc, err := json.Marshal(l.Data)
+	if err != nil {
+		return nil
+	}
+	v, _ := getJSON(doc, path)
+	return v
+}
+
+// brief shortens a text for a message.
+func brief(text string) string {
+	const limit = 60
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
+}
+
+var (
+	errNoWords = errors.New("the command is empty")
+	errQuote   = errors.New("a quote is not closed")
+	errAction  = errors.New("a template's {{ is not closed by }}")
+	errEscape  = errors.New("the command ends in a backslash")
+)

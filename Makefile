@@ -2,6 +2,10 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10s
 
+# A recipe fails where any part of a pipe does.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 .PHONY: help build test race lint fuzz bench docs
 
 help: ## list the targets
@@ -20,7 +24,11 @@ lint: $(GOLANGCI) ## run the linters
 	$(GOLANGCI) run ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
-	go test -run '^$$' -list '^Fuzz' -json ./... | sed -n 's|.*"Package":"\([^"]*\)".*"Output":"\(Fuzz[A-Za-z0-9_]*\).*|\1 \2|p' | while read -r package target; do go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; done
+	go test -run '^$$' -list '^Fuzz' -json ./... \
+		| sed -n 's|.*"Package":"\([^"]*\)","Output":"\(Fuzz[A-Za-z0-9_]*\)\\n"}$$|\1 \2|p' \
+		| while read -r package target; do \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		done
 
 bench: ## run every benchmark
 	go test -run '^$$' -bench . -benchmem ./...

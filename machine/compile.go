@@ -82,11 +82,11 @@ func (d *Definition) addRules() {
 	}
 }
 
-// sources expands "*" and drops repetitions.
+// sources expands "*", which leaves out final states, and drops repetitions.
 func (d *Definition) sources(from []string) []int {
 	var out []int
 	for i, s := range d.states {
-		if slices.Contains(from, s) || slices.Contains(from, "*") {
+		if slices.Contains(from, s) || d.specs[i].Final == "" && slices.Contains(from, "*") {
 			out = append(out, i)
 		}
 	}

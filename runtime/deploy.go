@@ -11,6 +11,9 @@ import (
 // Deployment is a machine for a host to run.
 type Deployment struct {
 	Definition *machine.Definition
+	// Name is what the host calls the machine; empty is the manifest's name. Several machines of
+	// different names may share a definition.
+	Name string
 	// Directory is the payload, absolute; watchers run in it. Empty for machines without one.
 	Directory string
 	// Content identifies the payload's files; a Deploy with the same definition, folder and content changes nothing.
@@ -21,11 +24,14 @@ type Deployment struct {
 // before the running machine is touched: after an error it runs as before. It returns when the machine has
 // taken its place (its first record may be waiting for its splay).
 func (h *Host) Deploy(ctx context.Context, d Deployment) error {
+	name := d.Name
+	if name == "" {
+		name = d.Definition.Manifest.Name
+	}
 	prog, problems := h.prepare(d)
 	if err := problems.Err(); err != nil {
-		return fmt.Errorf("machine %q: %w", d.Definition.Manifest.Name, err)
+		return fmt.Errorf("machine %q: %w", name, err)
 	}
-	name := d.Definition.Manifest.Name
 	h.mu.Lock()
 	u, known := h.units[name]
 	if !known {
@@ -68,6 +74,12 @@ func (u *unit) command(ctx context.Context, f func()) error {
 func (h *Host) await(ctx context.Context, done <-chan struct{}) error {
 	if h.simulated() {
 		h.settle()
+		select {
+		case <-done:
+			return nil
+		default:
+			return ErrWaiting
+		}
 	}
 	select {
 	case <-done:
@@ -109,17 +121,19 @@ func (u *unit) install(p *program) {
 			u.boot()
 		}
 	}
-	u.publishProgram()
+	u.publishProgram(old)
 }
 
 // publishProgram shows the new program to subscriptions and foreign states, with the last recorded snapshot.
-func (u *unit) publishProgram() {
+func (u *unit) publishProgram(old *program) {
 	snap := u.snap
 	if snap == nil {
 		snap = &machine.Snapshot{}
 	}
 	u.published.Store(&published{prog: u.prog, snap: snap})
-	u.host.reindex()
+	if u.prog.listens() || old != nil && old.listens() {
+		u.host.reindex()
+	}
 }
 
 // boot records the machine's start, or that it goes on after a restart of the host.
@@ -130,6 +144,9 @@ func (u *unit) boot() {
 	switch {
 	case snap == nil:
 		rec = def.Start(at)
+		if first := u.host.first; first != nil {
+			first(&rec)
+		}
 	case snap.Digest == def.Manifest.Digest.String() || def.Manifest.OnRestart == machine.Initial:
 		rec = def.Recover(snap, at)
 	default:
@@ -182,7 +199,9 @@ func (u *unit) leaveHost() {
 	delete(h.units, u.name)
 	h.metrics.machines.Set(float64(len(h.units)))
 	h.mu.Unlock()
-	h.reindex()
+	if u.prog != nil && u.prog.listens() {
+		h.reindex()
+	}
 	for _, m := range waiting {
 		if m.reply != nil {
 			m.reply(Fired{}, ErrUnknownMachine)

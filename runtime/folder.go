@@ -81,18 +81,11 @@ func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag
 	return d, problems, err
 }
 
-// folderDigest identifies every regular file below a folder: name, permissions and bytes.
+// folderDigest identifies the files of a machine's folder whose change replaces the machine.
 func folderDigest(folder string) (string, error) {
 	sum := sha256.New()
 	var total int64
-	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
-			return err
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
+	err := eachPart(folder, func(path string, info fs.FileInfo) error {
 		if total += info.Size(); total > maxPayload {
 			return fmt.Errorf("%s holds more than %d bytes", folder, maxPayload)
 		}
@@ -105,6 +98,24 @@ func folderDigest(folder string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
+// eachPart calls f with the files that make a machine: YAML files, executable ones and SHA256SUMS. Other files beside
+// them may be what the machine writes (logs, pid files, reports); they are read anew at every look anyway.
+func eachPart(folder string, f func(path string, info fs.FileInfo) error) error {
+	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode()&0o111 != 0 || strings.HasSuffix(path, ".yaml") || e.Name() == "SHA256SUMS" {
+			return f(path, info)
+		}
+		return nil
+	})
+}
+
 func hashFile(sum io.Writer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -115,21 +126,15 @@ func hashFile(sum io.Writer, path string) error {
 	return err
 }
 
-// folderStamp is a cheap sign of change: names, sizes, times and permissions of the files below a path.
+// folderStamp is a cheap sign of change: names, sizes, times and permissions of what folderDigest reads.
 func folderStamp(manifest string) string {
 	var b strings.Builder
 	root := manifest
 	if filepath.Base(manifest) == ManifestName {
 		root = filepath.Dir(manifest)
 	}
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
-			return err
-		}
-		info, err := e.Info()
-		if err == nil {
-			fmt.Fprintf(&b, "%s %d %d %o\n", path, info.Size(), info.ModTime().UnixNano(), info.Mode().Perm())
-		}
+	err := eachPart(root, func(path string, info fs.FileInfo) error {
+		_, err := fmt.Fprintf(&b, "%s %d %d %o\n", path, info.Size(), info.ModTime().UnixNano(), info.Mode().Perm())
 		return err
 	})
 	if err != nil {

@@ -23,6 +23,8 @@ var (
 	ErrUnknownMachine = errors.New("no such machine")
 	ErrBusy           = errors.New("the machine's queue is full")
 	ErrStopped        = errors.New("the host has stopped")
+	// ErrWaiting is returned by simulations only, where no time passes while one waits.
+	ErrWaiting = errors.New("the machine does not take events at the moment; the event waits")
 )
 
 // store is what a host needs of its journal.
@@ -49,7 +51,8 @@ type Host struct {
 	scratchRoot string
 	facts       atomic.Pointer[watchers.Facts]
 	index       atomic.Pointer[index]
-	stopped     chan struct{} // closed when no turn will happen any more
+	stopped     chan struct{}         // closed when no turn will happen any more
+	first       func(*machine.Record) // see Simulation.First; nil in running hosts
 
 	mu    sync.RWMutex
 	units map[string]*unit

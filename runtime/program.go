@@ -61,6 +61,13 @@ func (h *Host) outcomeClasses(typ string) map[string]machine.OutcomeClass {
 
 func (p *program) spec(i int) *machine.WatcherSpec { return &p.def.Manifest.Watchers[i] }
 
+// listens reports whether the program waits for anything of other machines.
+func (p *program) listens() bool {
+	return len(p.subscribed) > 0 || slices.ContainsFunc(p.def.Manifest.Watchers, func(w machine.WatcherSpec) bool {
+		return len(w.ForeignStateRequired) > 0
+	})
+}
+
 // interval returns the time between looks, 0 for looks on entry only.
 func (p *program) interval(i int) time.Duration {
 	if d := p.spec(i).Interval; d > 0 {

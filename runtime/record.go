@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -106,10 +107,16 @@ func (u *unit) journaled() bool { return u.host.store != nil && u.prog.def.Manif
 
 // remember keeps the last records of a machine without a journal.
 func (u *unit) remember(r *machine.Record) {
-	if len(u.recent) == keepRecent {
-		u.recent = slices.Delete(u.recent, 0, 1)
+	if len(u.recent) < keepRecent {
+		u.recent = append(u.recent, r)
+		return
 	}
-	u.recent = append(u.recent, *r)
+	u.recent[r.Seq%keepRecent] = r
+}
+
+// remembered returns what remember has kept, oldest first.
+func (u *unit) remembered() []*machine.Record {
+	return slices.SortedFunc(slices.Values(u.recent), func(a, b *machine.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 }
 
 // taken reports whether the record is of an event that the machine took.

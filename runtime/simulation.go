@@ -2,8 +2,11 @@ package runtime
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 )
 
@@ -63,6 +66,16 @@ func (s *Simulation) Advance(d time.Duration) {
 	s.settle()
 }
 
+// Next returns the time until something is due, 0 where something is already; false where nothing is.
+func (s *Simulation) Next() (time.Duration, bool) {
+	due, ok := s.timers.next()
+	return max(0, due-s.clock.Elapsed()), ok
+}
+
+// First has change called with the first record of every machine that starts from now on, so that a test begins
+// in another state or with other data.
+func (s *Simulation) First(change func(*machine.Record)) { s.first = change }
+
 // SetWall sets the wall clock, as an administrator would.
 func (s *Simulation) SetWall(t time.Time) {
 	s.clock.SetWall(t)
@@ -70,11 +83,20 @@ func (s *Simulation) SetWall(t time.Time) {
 	s.settle()
 }
 
+// Suspend lets time pass as it does while the system sleeps: nothing happens before the end of it.
+func (s *Simulation) Suspend(d time.Duration) {
+	s.clock.Suspend(d)
+	s.clockJumped()
+	s.settle()
+}
+
 // Restart ends every machine as a crash of the host would, and starts them again from what was recorded.
 func (s *Simulation) Restart(ctx context.Context) error {
 	var again []Deployment
-	for _, u := range s.all() {
-		again = append(again, Deployment{Definition: u.prog.def, Directory: u.prog.directory, Content: u.prog.content})
+	units := s.all()
+	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.name, b.name) })
+	for _, u := range units {
+		again = append(again, Deployment{Name: u.name, Definition: u.prog.def, Directory: u.prog.directory, Content: u.prog.content})
 		u.box.phase = gone
 		s.timers.set(u, -1)
 		for i := range u.watches {

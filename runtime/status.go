@@ -175,12 +175,12 @@ type HistoryEntry struct {
 // History calls f with the records of a machine that are kept, oldest first.
 func (h *Host) History(ctx context.Context, name string, f func(HistoryEntry) error) error {
 	if u, ok := h.unit(name); ok {
-		var recent []machine.Record
-		if err := u.command(ctx, func() { recent = slices.Clone(u.recent) }); err != nil {
+		var recent []*machine.Record
+		if err := u.command(ctx, func() { recent = u.remembered() }); err != nil {
 			return err
 		}
-		for i := range recent {
-			if err := f(HistoryEntry{Record: &recent[i]}); err != nil {
+		for _, r := range recent {
+			if err := f(HistoryEntry{Record: r}); err != nil {
 				return err
 			}
 		}

@@ -29,9 +29,9 @@ type unit struct {
 	watches  []watch
 	pending  *pendingRecord
 	throttle throttle
-	recent   []machine.Record // the last few of a machine that has no journal
-	removed  func()           // set while being removed, called once when all its looks have ended
-	removeBy time.Duration    // when the removal stops waiting for looks
+	recent   []*machine.Record // the last few of a machine that has no journal
+	removed  func()            // set while being removed, called once when all its looks have ended
+	removeBy time.Duration     // when the removal stops waiting for looks
 }
 
 type published struct {
@@ -66,7 +66,7 @@ type lastReport struct {
 }
 
 // keepRecent is how many records a machine without a journal remembers.
-const keepRecent = 16
+const keepRecent = 8
 
 // minDue stands for "at once", since a due time of zero is none (Clock.Elapsed is never zero).
 const minDue = time.Nanosecond

@@ -8,12 +8,15 @@ import (
 )
 
 // SplitWords splits a command as ExpandWords does, without expanding it, so that a type can check it when a manifest
-// is loaded. It is an error too where a word by itself is no template: control structures have to begin and end
-// within a word. A command of spaces has no words.
+// is loaded. It is an error too where the command is a template and a word of it by itself is none: control
+// structures have to begin and end within a word. A command of spaces has no words.
 func SplitWords(command string) ([]string, error) {
 	words, err := splitWords(command)
 	if err != nil {
 		return nil, err
+	}
+	if machine.CheckTemplate(command) != nil {
+		return words, nil // Define has told
 	}
 	for _, word := range words {
 		if err := machine.CheckTemplate(word); err != nil {

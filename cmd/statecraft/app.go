@@ -14,12 +14,20 @@ import (
 type cli struct {
 	globals
 
-	Check   checkVerb   `cmd:"" help:"Check manifests and say everything that is wrong with them."`
-	Graph   graphVerb   `cmd:"" help:"Draw a machine for Graphviz or Mermaid."`
-	Replay  replayVerb  `cmd:"" help:"Decide every record of a trace again and say where the outcome differs."`
-	New     newVerb     `cmd:"" help:"Make a directory with a machine that checks, to start from."`
-	Explain explainVerb `cmd:"" help:"Explain the code of a diagnostic."`
-	Version versionVerb `cmd:"" help:"Print the version of this program."`
+	Run      runVerb      `cmd:"" help:"Host machines in the foreground."`
+	States   statesVerb   `cmd:"" help:"Show in which states the machines of a host are."`
+	Fire     fireVerb     `cmd:"" help:"Fire an event at a machine of a running host."`
+	Why      whyVerb      `cmd:"" help:"Show the last records of a machine: what happened and why."`
+	Trace    traceVerb    `cmd:"" help:"Export what was recorded of a machine as a trace."`
+	Check    checkVerb    `cmd:"" help:"Check manifests and say everything that is wrong with them."`
+	Test     testVerb     `cmd:"" help:"Run the scenario tests of manifests, in virtual time."`
+	Graph    graphVerb    `cmd:"" help:"Draw a machine for Graphviz or Mermaid."`
+	Replay   replayVerb   `cmd:"" help:"Decide every record of a trace again and say where the outcome differs."`
+	New      newVerb      `cmd:"" help:"Make a directory with a machine that checks, to start from."`
+	Explain  explainVerb  `cmd:"" help:"Explain the code of a diagnostic."`
+	Watchers watchersVerb `cmd:"" help:"List the watcher types, or describe one."`
+	Docs     docsVerb     `cmd:"" help:"Write the references that are made from the program itself."`
+	Version  versionVerb  `cmd:"" help:"Print the version of this program."`
 }
 
 // globals are the flags that every verb takes.
@@ -75,6 +83,7 @@ func (inv *invocation) apply(g globals) {
 	if err := level.UnmarshalText([]byte(g.LogLevel)); err != nil {
 		level = slog.LevelWarn // cannot be: the flag admits the names of levels only
 	}
+	inv.level = level
 	inv.log = slog.New(slog.NewTextHandler(inv.stderr, &slog.HandlerOptions{Level: level}))
 	inv.json = g.JSON
 	inv.colour = !g.NoColor && os.Getenv("NO_COLOR") == "" && isTerminal(inv.out.w)

@@ -16,8 +16,35 @@ type invocation struct {
 	out    *results
 	stderr io.Writer
 	log    *slog.Logger
+	level  slog.Level // of log, for verbs that log in another way
 	json   bool
 	colour bool // of results; it decorates what is said in words too
+}
+
+// input is standard input that an interrupt ends, also while nobody types.
+type input struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read leaves a blocked read behind when ctx ends; the program is about to end then.
+func (i *input) Read(p []byte) (int, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		buffer := make([]byte, len(p))
+		n, err := i.r.Read(buffer)
+		read <- result{buffer[:n], err}
+	}()
+	select {
+	case r := <-read:
+		return copy(p, r.data), r.err
+	case <-i.ctx.Done():
+		return 0, context.Cause(i.ctx)
+	}
 }
 
 // results is standard output. It remembers a failed write, so that a full disk or a closed pipe is not

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -28,7 +27,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
 	inv := &invocation{
-		ctx: ctx, stdin: stdin, out: &results{w: stdout}, stderr: stderr,
+		ctx: ctx, stdin: &input{ctx: ctx, r: stdin}, out: &results{w: stdout}, stderr: stderr,
 		log: slog.New(slog.DiscardHandler),
 	}
 	defer func() {
@@ -37,7 +36,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		}
 	}()
 	err := execute(inv, args)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && err != nil {
+		inv.log.Debug("interrupted", "error", err)
 		err = interrupted()
 	}
 	if err == nil {

@@ -104,3 +104,9 @@ func (inv *invocation) oneMachine(path string) (*machine.Definition, error) {
 	}
 	return d, nil
 }
+
+// isRegular reports whether there is a file at path, through links.
+func isRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

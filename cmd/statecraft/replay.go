@@ -149,6 +149,9 @@ func (inv *invocation) replayEnd(file string, r *replayResult, err error) error 
 
 // traceError reports a trace that cannot be right.
 func (inv *invocation) traceError(file string, err error) error {
+	if inv.ctx.Err() != nil {
+		return interrupted()
+	}
 	var list diag.List
 	if !errors.As(err, &list) {
 		return fmt.Errorf("replaying %s: %w", file, err)

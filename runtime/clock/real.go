@@ -22,18 +22,24 @@ type Real struct {
 // NewReal returns the system's clock. Where the system cannot tell that the wall clock was set, Jumps never sends.
 // It is an error when the system should be able to and is not.
 func NewReal() (*Real, error) {
-	r := &Real{start: time.Now(), wake: make(chan struct{}, 1), due: -1}
-	r.timer = time.AfterFunc(time.Hour, r.fire)
-	r.timer.Stop()
+	r := newReal()
 	booted := bootTime()
 	var err error
 	r.jumps, r.closer, err = watchJumps(func() {
-		r.asleep.Store(int64(max(0, bootTime()-booted-time.Since(r.start))))
+		slept := int64(bootTime() - booted - time.Since(r.start))
+		r.asleep.Store(max(r.asleep.Load(), slept)) // the two clocks are not read at once, so that it may seem less
 	})
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+func newReal() *Real {
+	r := &Real{start: time.Now(), wake: make(chan struct{}, 1), due: -1}
+	r.timer = time.AfterFunc(time.Hour, r.fire)
+	r.timer.Stop()
+	return r
 }
 
 // Now is the wall clock, without a monotonic reading.

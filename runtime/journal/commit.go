@@ -1,9 +1,6 @@
 package journal
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 const (
 	maxPending = 256 << 20 // bytes that wait for the committer
@@ -150,11 +147,11 @@ func (j *Journal) store(frames []byte, records int64) error {
 		return err
 	}
 	j.hook("sync")
-	began := time.Now()
+	began := j.opts.Now()
 	if err := j.cur.sync(); err != nil {
 		return err
 	}
-	j.metrics.synced(time.Since(began), len(frames), records)
+	j.metrics.synced(j.opts.Now().Sub(began), len(frames), records)
 	j.publish(records)
 	j.hook("synced")
 	return nil

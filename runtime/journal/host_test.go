@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // host is a journal's owner as a host of machines is one: its state is the newest value of each key, kept in memory
@@ -22,7 +23,7 @@ type host struct {
 // openHost opens dir for a host that remembers nothing. more changes the options.
 func openHost(dir string, more ...func(*Options)) (*host, error) {
 	h := &host{state: map[string]string{}}
-	opts := Options{Dir: dir, Checkpoint: h.checkpoint}
+	opts := Options{Dir: dir, Checkpoint: h.checkpoint, Now: time.Now}
 	for _, f := range more {
 		f(&opts)
 	}

@@ -47,14 +47,14 @@ type Options struct {
 	KeepBytes    int64                 // segments are dropped, oldest first, above it; default 256 MiB
 	KeepAge      time.Duration         // ... and when their newest record is older; default 30 days
 	KeepRecords  int64                 // ... and above this many records; default 10 million
-	Now          func() time.Time      // nil is time.Now
+	Now          func() time.Time      // required: the wall clock
 	Log          *slog.Logger          // nil is none
 	Metrics      prometheus.Registerer // may be nil
 	// Checkpoint writes the current state of everything by calling put for each key, at the
 	// beginning of a new segment. It runs on the committer's goroutine and must be consistent with the
 	// appends whose done has been called (with an error too: what is in memory is what counts), and with no later ones.
 	// It is called at the earliest after the first Append, and then has to include what replay delivered and
-	// nobody has claimed yet. It is required. put keeps no reference to state. An error makes the journal not
+	// nobody has claimed yet. Required. put keeps no reference to state. An error makes the journal not
 	// durable until a later attempt works.
 	Checkpoint func(put func(key string, state []byte) error) error
 	// OpenFile opens segment files; nil is os.OpenFile. Tests inject faults here.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -227,11 +228,11 @@ func TestOpenFailsWithoutChange(t *testing.T) {
 	h.mustPut(t, "k", "1")
 	h.close(t)
 	wrong := errors.New("wrong")
-	_, err := Open(Options{Dir: dir, Checkpoint: h.checkpoint}, func(Entry) error { return wrong })
+	_, err := Open(Options{Dir: dir, Checkpoint: h.checkpoint, Now: time.Now}, func(Entry) error { return wrong })
 	if !errors.Is(err, wrong) {
 		t.Errorf("refused replay: %v", err)
 	}
-	if _, err := Open(Options{Dir: dir}, h.replay); err == nil {
+	if _, err := Open(Options{Dir: dir, Now: time.Now}, h.replay); err == nil {
 		t.Error("opened without a checkpoint function")
 	}
 	if again := startHost(t, dir); again.states()["k"] != "1" {

@@ -65,7 +65,7 @@ func (m *metrics) unregister(r prometheus.Registerer) {
 }
 
 func (m *metrics) synced(took time.Duration, bytes int, records int64) {
-	m.syncs.Observe(took.Seconds())
+	m.syncs.Observe(max(0, took.Seconds())) // the clock may have been set meanwhile
 	m.batches.Inc()
 	m.bytes.Add(float64(bytes))
 	m.records.Add(float64(records))

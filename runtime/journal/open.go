@@ -94,17 +94,14 @@ func newJournal(opts Options, lock *os.File) *Journal {
 }
 
 func (o Options) complete() (Options, error) {
-	if o.Dir == "" || o.Checkpoint == nil {
-		return o, errors.New("open the log: Dir and Checkpoint are required")
+	if o.Dir == "" || o.Checkpoint == nil || o.Now == nil {
+		return o, errors.New("open the log: Dir, Checkpoint and Now are required")
 	}
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, 16<<20)
 	o.KeepBytes = cmp.Or(o.KeepBytes, 256<<20)
 	o.KeepAge = cmp.Or(o.KeepAge, 30*24*time.Hour)
 	o.KeepRecords = cmp.Or(o.KeepRecords, 10_000_000)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.OpenFile == nil {
 		o.OpenFile = openFile
 	}

@@ -57,17 +57,12 @@ func (j *Journal) confess(unusable []segment, since time.Time) []Gap {
 		if bad, ok := errors.AsType[*badFrame](seg.broken); ok {
 			d.Offset, d.Reason = bad.offset, bad.reason
 		}
-		j.damaged(d)
+		j.status.Damage = append(j.status.Damage, d)
 	}
 	if len(unusable) == 0 {
 		return nil
 	}
 	return []Gap{j.damageGap(since)}
-}
-
-func (j *Journal) damaged(d Damage) {
-	j.status.Damage = append(j.status.Damage, d)
-	j.opts.Log.Error("the log is damaged", "segment", d.Segment, "offset", d.Offset, "reason", d.Reason, "set_aside_bytes", d.Lost)
 }
 
 func (j *Journal) damageGap(since time.Time) Gap {
@@ -82,7 +77,8 @@ func (j *Journal) damageGap(since time.Time) Gap {
 func (j *Journal) reopen(seg segment, got findings) error {
 	if got.damage != nil {
 		n, err := copyRest(seg.path, got.end, got.size)
-		j.damaged(Damage{Segment: filepath.Base(seg.path), Offset: got.damage.offset, Reason: got.damage.reason, Lost: n})
+		d := Damage{Segment: filepath.Base(seg.path), Offset: got.damage.offset, Reason: got.damage.reason, Lost: n}
+		j.status.Damage = append(j.status.Damage, d)
 		j.owed = append(j.owed, j.damageGap(seg.header.created))
 		if err != nil {
 			return err

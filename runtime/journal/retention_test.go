@@ -136,7 +136,7 @@ func TestLargeCheckpoint(t *testing.T) {
 	const keys = 100_000
 	state := []byte(strings.Repeat("s", 300))
 	checkpoints, replayed, lastHeap := 0, 0, uint64(0)
-	opts := Options{Dir: t.TempDir(), SegmentBytes: 1000, Checkpoint: func(put func(string, []byte) error) error {
+	opts := Options{Dir: t.TempDir(), Now: time.Now, SegmentBytes: 1000, Checkpoint: func(put func(string, []byte) error) error {
 		checkpoints++
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -30,7 +30,7 @@ var errNoEntry = errors.New("there is no schedule")
 func parseEntry(text string, place *time.Location) (*entry, error) {
 	fields := strings.Fields(text)
 	if len(fields) > 0 {
-		if _, zone, given := strings.Cut(fields[0], "TZ="); given {
+		if prefix, zone, given := strings.Cut(fields[0], "TZ="); given && (prefix == "" || prefix == "CRON_") {
 			var err error
 			if place, err = time.LoadLocation(zone); err != nil {
 				return nil, err

@@ -61,8 +61,8 @@ func (w *watcher) drop(since, now time.Time) {
 
 // miss counts the windows that came and went in (from, now] and remembers whether one is owed.
 func (w *watcher) miss(from, now time.Time) int {
-	if w.run.to.After(from) {
-		from = w.run.from // the window in progress is not missed, nor is one that began with it
+	if start := w.pending.start; !w.on() && !start.After(from) && from.Before(w.pending.opens) {
+		from = start.Add(-1) // it waited for its delay
 	}
 	missed := w.spec.calendar.missed(from, now)
 	w.owed = missed > 0 && w.spec.CatchUp == catchUpOnce

@@ -34,8 +34,15 @@ func (m *memory) jump(now time.Time) {
 	m.present = span{now, now}
 }
 
-// add takes a piece for lived through.
+// add takes a piece for lived through. Pieces that touch become one, so that a clock that is set back by a little
+// again and again does not use up the memory.
 func (m *memory) add(s span) {
+	for i, p := range m.past {
+		if p.holds(s.from) || s.holds(p.from) {
+			m.past[i] = span{earlier(p.from, s.from), later(p.to, s.to)}
+			return
+		}
+	}
 	if len(m.past) == maxPast {
 		m.past = append(m.past[:0], m.past[1:]...)
 	}
@@ -64,4 +71,18 @@ func (m *memory) before(t time.Time) time.Time {
 		}
 	}
 	return last
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

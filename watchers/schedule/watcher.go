@@ -178,5 +178,6 @@ func missedMessage(n int, owed bool) string {
 // Reset forgets what is in progress. What has been lived through stays known.
 func (w *watcher) Reset() {
 	w.seen, w.next, w.arrival = time.Time{}, time.Time{}, arrival{}
-	w.run, w.jumped, w.again, w.owed = span{}, false, false, false
+	w.run, w.pending = span{}, beginning{}
+	w.jumped, w.again, w.owed = false, false, false
 }

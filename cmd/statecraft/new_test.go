@@ -1,0 +1,36 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/statecraft-io/statecraft/runtime/scenario"
+)
+
+// TestTemplatesPassTheirScenarios runs what new makes, as somebody's first look at a machine.
+func TestTemplatesPassTheirScenarios(t *testing.T) {
+	for _, template := range []string{"service", "schedule"} {
+		v := newVerb{Template: template, Name: "first"}
+		files, err := v.render()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), v.Name)
+		if err := writeNew(dir, files); err != nil {
+			t.Fatal(err)
+		}
+		report, list, err := scenario.Run(t.Context(), filepath.Join(dir, "machine_test.yaml"), catalogue())
+		if err != nil || len(list) > 0 {
+			t.Fatalf("%s: %v\n%s", template, err, list.Error())
+		}
+		for _, r := range report.Tests {
+			for _, f := range r.Failures {
+				t.Errorf("%s\n%s", f, strings.Join(r.Transcript, "\n"))
+			}
+		}
+		if !report.Coverage.Full() {
+			t.Errorf("%s: covers %+v", template, report.Coverage)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// ReadCheckpoints calls f with the checkpoints of one key, or for "" of all, that the segments of a log begin with, oldest first:
+// the state between the segment before and what the segment records. Like ReadDir it takes no lock and writes nothing. What is
+// damaged or was dropped meanwhile is left out; ReadDir tells of it. A folder without a log is fs.ErrNotExist.
+func ReadCheckpoints(ctx context.Context, dir, key string, f func(Entry) error) error {
+	found, err := survey(dir, openFile)
+	if err != nil {
+		return err
+	}
+	found, unusable, got, err := usable(found, openFile)
+	switch {
+	case err != nil:
+		return err
+	case len(found) == 0 && len(unusable) == 0:
+		return fmt.Errorf("no log in %s: %w", dir, fs.ErrNotExist)
+	case len(found) == 0:
+		return nil
+	}
+	for _, seg := range link(found, got.ledger.Through) {
+		if seg.broken != nil {
+			continue
+		}
+		if err := readHead(ctx, seg, key, f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// readHead hands out the checkpoints of one segment.
+func readHead(ctx context.Context, seg segment, key string, f func(Entry) error) error {
+	file, size, err := openSized(seg.path, openFile)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	s := scan(file, seg.header, -1, size)
+	for {
+		e, err := s.next()
+		if err != nil || e.Kind == kindEnd {
+			return nil
+		}
+		if e.Kind != KindCheckpoint || key != "" && key != e.Key {
+			continue
+		}
+		if err := errors.Join(ctx.Err(), f(e)); err != nil {
+			return err
+		}
+	}
+}

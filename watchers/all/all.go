@@ -1,0 +1,125 @@
+// Package all is the catalogue of every watcher type, and their reference. It is the one place that knows them
+// all; it adds nothing to them.
+package all
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/factgather"
+	"github.com/statecraft-io/statecraft/watchers/schedule"
+)
+
+// Types returns every watcher type in alphabetical order, those included that are only known by name.
+func Types() []watchers.Type {
+	return []watchers.Type{
+		later("archive"),
+		unsupported("ccm_manifest"),
+		later("connection"),
+		later("election"),
+		watchers.Exec(),
+		watchers.Expression(),
+		factgather.Type(),
+		watchers.File(),
+		later("governor"),
+		unsupported("homekit"),
+		later("http", "httpswitch"),
+		later("identity"),
+		later("ingest"),
+		later("kv"),
+		later("machines", "plugins"),
+		later("metric"),
+		later("nagios"),
+		later("policy"),
+		later("publish", "gossip"),
+		later("replicate"),
+		later("request"),
+		schedule.Type(),
+		later("service"),
+		later("spawn"),
+		later("streams"),
+		later("subscribe"),
+		watchers.Timer(),
+		later("token"),
+	}
+}
+
+func later(name string, aliases ...string) watchers.Type {
+	return watchers.Type{WatcherType: machine.WatcherType{
+		Name: name, Aliases: aliases,
+		Unsupported: "it comes with a later release; until then use exec with a command that does it",
+	}}
+}
+
+func unsupported(name string) watchers.Type {
+	return watchers.Type{WatcherType: machine.WatcherType{
+		Name: name, Unsupported: "there is no such type here; use exec with a command that does it",
+	}}
+}
+
+// Catalogue finds watcher types by name or alias. It implements machine.Catalogue and is immutable.
+type Catalogue struct {
+	types  []watchers.Type
+	byName map[string]*watchers.Type
+}
+
+// New returns the catalogue of Types.
+func New() *Catalogue {
+	c := &Catalogue{types: Types(), byName: map[string]*watchers.Type{}}
+	for i := range c.types {
+		t := &c.types[i]
+		for _, name := range append([]string{t.Name}, t.Aliases...) {
+			c.byName[name] = t
+		}
+	}
+	return c
+}
+
+// Types returns every type in alphabetical order. The slice must not be changed.
+func (c *Catalogue) Types() []watchers.Type { return c.types }
+
+// Type returns the type of a name or alias.
+func (c *Catalogue) Type(name string) (*watchers.Type, bool) {
+	t, ok := c.byName[name]
+	return t, ok
+}
+
+// Find implements machine.Catalogue. It also finds types that are only known by name.
+func (c *Catalogue) Find(name string) (*machine.WatcherType, bool) {
+	t, ok := c.byName[name]
+	if !ok {
+		return nil, false
+	}
+	return &t.WatcherType, true
+}
+
+// Names returns the names and aliases of the types that a manifest can use, sorted.
+func (c *Catalogue) Names() []string {
+	var names []string
+	for name, t := range c.byName {
+		if t.Unsupported == "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Prepare reads the properties of one watcher. The Prepared is nil when the list holds an error.
+func (c *Catalogue) Prepare(w *machine.WatcherSpec) (*watchers.Prepared, diag.List) {
+	t, ok := c.byName[w.Type]
+	var list diag.List
+	switch {
+	case !ok:
+		list.Add(diag.Error, "SC201", w.Place("type"), "the types are "+strings.Join(c.Names(), ", "),
+			"watcher %s: %q is not a type of watcher", w.Name, w.Type)
+	case t.Unsupported != "":
+		list.Add(diag.Error, "SC202", w.Place("type"), t.Unsupported, "watcher %s: the type %s is not supported", w.Name, w.Type)
+	default:
+		return t.Prepare(w)
+	}
+	return nil, list
+}

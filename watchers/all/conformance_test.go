@@ -1,0 +1,47 @@
+package all
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/conformance"
+)
+
+func cases() map[string]conformance.Case {
+	return map[string]conformance.Case{
+		"exec":       {Properties: "command: 'true'", Blocking: "command: sleep 60"},
+		"expression": {Properties: "success_when: data.failures == 0\nfail_when: identity == 'x'"},
+		"facts":      {Properties: "builtin: false\nsources: [{file: site.json}]", Setup: writeFile("site.json", `{"rack": 7}`)},
+		"file":       {Properties: "path: motd", Setup: writeFile("motd", "hello")},
+		"schedule":   {Properties: "schedules: ['* * * * *']\nstart_splay: 10s"},
+		"timer":      {Properties: "timer: 1s"},
+	}
+}
+
+func writeFile(name, content string) func(t *testing.T, look *watchers.Look) {
+	return func(t *testing.T, look *watchers.Look) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(look.Directory, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEveryTypeConforms fails for a type without a case.
+func TestEveryTypeConforms(t *testing.T) {
+	for _, typ := range Types() {
+		if typ.Unsupported != "" {
+			continue
+		}
+		t.Run(typ.Name, func(t *testing.T) {
+			c, ok := cases()[typ.Name]
+			if !ok {
+				t.Fatal("there is no conformance case for this type")
+			}
+			c.Type = typ
+			conformance.Run(t, c)
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package watchers
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/statecraft-io/statecraft/machine"
+)
+
+func newExpression(t *testing.T, properties string) *expressionWatcher {
+	t.Helper()
+	prepared, list := Expression().Prepare(watcherOf(t, properties, true))
+	if list.HasErrors() {
+		t.Fatal(list)
+	}
+	if !prepared.Inline || prepared.Interval != 10*time.Second {
+		t.Fatalf("prepared %+v", prepared)
+	}
+	return prepared.New().(*expressionWatcher)
+}
+
+func TestExpressionReportsChanges(t *testing.T) {
+	w := newExpression(t, "success_when: data.load < 5\nfail_when: data.load > 10")
+	steps := []struct {
+		load any
+		want string
+	}{
+		{1, machine.OutcomeSuccess}, {2, OutcomeUnchanged}, {7, OutcomeUnchanged}, {1, machine.OutcomeSuccess},
+		{11, machine.OutcomeFail}, {12, OutcomeUnchanged}, {1.5, machine.OutcomeSuccess},
+		{"text", outcomeError}, {1, OutcomeUnchanged}, {nil, outcomeError}, {20, machine.OutcomeFail},
+	}
+	for i, s := range steps {
+		if got := w.Check(t.Context(), &Look{Data: map[string]any{"load": s.load}}); got.Outcome != s.want {
+			t.Errorf("step %d, load %v: %+v, want %s", i, s.load, got, s.want)
+		}
+	}
+	w.Reset()
+	if got := w.Check(t.Context(), &Look{Data: map[string]any{"load": 20}}); got.Outcome != machine.OutcomeFail {
+		t.Errorf("after coming back: %+v", got)
+	}
+}
+
+func TestExpressionReadsSuccessFirst(t *testing.T) {
+	w := newExpression(t, "fail_when: 'true'\nsuccess_when: 'true'")
+	if got := w.Check(t.Context(), &Look{}); got.Outcome != machine.OutcomeSuccess || got.Message != "success_when holds" {
+		t.Errorf("both true: %+v", got)
+	}
+}
+
+func TestExpressionEnvironment(t *testing.T) {
+	look := &Look{
+		Identity: "web1.example.net",
+		Data:     map[string]any{"n": 3, "tags": []any{"a", "b"}},
+		Facts:    mustFacts(t, `{"os":{"family":"debian","major":12},"disks":[{"n":1},{"n":2}]}`),
+	}
+	for _, text := range []string{
+		`data.n == 3 && "a" in data.tags`, `facts.os.family == "debian"`, `facts.os.major >= 12`, `get_fact("os.family") == "debian"`,
+		`get_fact("disks.#") == 2`, `get_fact("none") == nil`, `identity startsWith "web"`, `any(facts.disks, .n == 2)`,
+		`data?.none?.deep == nil`, `len(filter(1..10, # > 5)) == 5`, `identity matches "^web[0-9]"`,
+	} {
+		w := newExpression(t, "success_when: >-\n  "+text)
+		if got := w.Check(t.Context(), look); got.Outcome != machine.OutcomeSuccess {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}
+
+func TestExpressionWithoutFactsOrData(t *testing.T) {
+	w := newExpression(t, "success_when: data.n == nil && facts.os == nil && get_fact('os') == nil")
+	if got := w.Check(t.Context(), &Look{}); got.Outcome != machine.OutcomeSuccess {
+		t.Errorf("%+v", got)
+	}
+	w = newExpression(t, "success_when: facts.os.family == 'debian'")
+	got := w.Check(t.Context(), &Look{})
+	if got.Outcome != outcomeError || !strings.HasPrefix(got.Message, "success_when: cannot fetch family from <nil> (line 1, column 10") {
+		t.Errorf("a fact that is not there: %+v", got)
+	}
+}
+
+func TestExpressionProperties(t *testing.T) {
+	tests := []struct {
+		properties string
+		interval   time.Duration
+		want       []string
+	}{
+		{"success_when: data.a", 500 * time.Millisecond, nil},
+		{"success_when: ''", 0, []string{"m.yaml:100:1: SC256 there is neither success_when nor fail_when"}},
+		{"success_when: data.a ==", 0, []string{"m.yaml:1:15: SC255 success_when: unexpected token EOF (line 1, column 9 of the expression)"}},
+		{"fail_when: dta.a", 0, []string{"m.yaml:1:12: SC255 fail_when: unknown name dta (line 1, column 1 of the expression)"}},
+		{"fail_when: identity", 0, []string{"m.yaml:1:12: SC255 fail_when: expected bool, but got string"}},
+		{"fail_when: now() > now()", 0, []string{"m.yaml:1:12: SC255 fail_when: unknown name now (line 1, column 1 of the expression)"}},
+		{"fail_when: data.a", 400 * time.Millisecond, []string{"m.yaml:100:1: SC257 interval: 400ms is too short"}},
+	}
+	for _, tt := range tests {
+		w := watcherOf(t, tt.properties, true)
+		w.Interval = tt.interval
+		var got []string
+		for _, d := range Expression().Check(w) {
+			got = append(got, d.String())
+			if d.Hint == "" {
+				t.Errorf("%s has no hint", d)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.properties, diff)
+		}
+	}
+}
+
+// TestExpressionsAreBounded holds that no expression takes the host's time or memory.
+func TestExpressionsAreBounded(t *testing.T) {
+	for _, text := range []string{
+		`all(1..1000, all(1..1000, all(1..1000, true)))`,
+		`len(map(1..1000, map(1..1000, map(1..1000, #)))) > 0`,
+		`len(1..100000000) > 0`,
+		`sum(map(1..100000, len(repeat("x", 100000)))) > 0`,
+	} {
+		start := time.Now()
+		w := newExpression(t, "success_when: >-\n  "+text)
+		got := w.Check(t.Context(), &Look{})
+		t.Logf("%s %s %+v", text, time.Since(start), got)
+		if took := time.Since(start); took > 5*time.Second || got.Outcome != outcomeError {
+			t.Errorf("%s takes %s: %+v", text, took, got)
+		}
+	}
+	if _, err := compileExpression(strings.Repeat("data.a && ", 2000) + "true"); err == nil {
+		t.Error("an expression of thousands of nodes is compiled")
+	}
+}
+
+func FuzzExpression(f *testing.F) {
+	for _, seed := range []string{`data.a > 1`, `get_fact("a.b") == nil`, `any(facts.l, #.x)`, `identity matches "("`, `reduce(1..9, #acc + #)  > 3`, `{"a": 1}.a == 1`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		program, err := compileExpression(text)
+		if err != nil {
+			if strings.ContainsRune(err.Error(), '\n') {
+				t.Errorf("an error of several lines: %q", err)
+			}
+			return
+		}
+		_, _ = program.holds(expressionEnv(&Look{Data: map[string]any{"a": 1, "l": []any{1, "x", nil}}}))
+	})
+}

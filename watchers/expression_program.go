@@ -6,52 +6,31 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
 )
-
-// The bounds of one evaluation. An expression comes from a manifest, and a turn waits for it.
-const (
-	maxExpressionNodes  = 1000
-	maxExpressionMemory = 1_000_000 // elements made
-	maxExpressionRounds = 1_000_000 // of all loops
-)
-
-// chargeName is called in every round of a loop. It cannot be written in an expression.
-const chargeName = "#charge"
 
 // expressionProgram is a compiled condition. It is immutable and safe for concurrent use.
 type expressionProgram struct{ program *vm.Program }
 
 // compileExpression compiles a condition. The clock is off: time comes from timers and schedules.
 func compileExpression(text string) (*expressionProgram, error) {
-	env := types.Map{
-		"data":     types.TypeOf(map[string]any{}),
-		"facts":    types.TypeOf(map[string]any{}),
-		"identity": types.TypeOf(""),
-		"get_fact": types.TypeOf(func(string) any { return nil }),
-		chargeName: types.TypeOf(func(any) (any, error) { return nil, nil }),
-	}
-	program, err := guarded(func() (*vm.Program, error) {
-		return expr.Compile(text, expr.Env(env), expr.AsBool(), expr.MaxNodes(maxExpressionNodes),
-			expr.Patch(chargeLoops{}), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone"))
-	})
+	opts := append([]expr.Option{
+		expr.Env(types.Map{
+			"data":     types.TypeOf(map[string]any{}),
+			"facts":    types.TypeOf(map[string]any{}),
+			"identity": types.TypeOf(""),
+			"get_fact": types.TypeOf(func(string) any { return nil }),
+			chargeName: types.TypeOf(func(...any) (any, error) { return nil, nil }),
+		}),
+		expr.AsBool(), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone"),
+	}, expressionBounds()...)
+	program, err := guarded(func() (*vm.Program, error) { return expr.Compile(text, opts...) })
 	if err != nil {
 		return nil, errors.New(expressionMessage(err))
 	}
 	return &expressionProgram{program: program}, nil
-}
-
-// chargeLoops wraps the body of every loop, as the library bounds memory but not time.
-type chargeLoops struct{}
-
-// Visit implements the library's visitor.
-func (chargeLoops) Visit(node *ast.Node) {
-	if n, ok := (*node).(*ast.PredicateNode); ok {
-		n.Node = &ast.CallNode{Callee: &ast.IdentifierNode{Value: chargeName}, Arguments: []ast.Node{n.Node}}
-	}
 }
 
 // expressionEnv is what a condition sees.
@@ -73,13 +52,7 @@ func expressionEnv(look *Look) map[string]any {
 
 // holds evaluates the condition.
 func (p *expressionProgram) holds(env map[string]any) (bool, error) {
-	rounds := 0
-	env[chargeName] = func(v any) (any, error) {
-		if rounds++; rounds > maxExpressionRounds {
-			return nil, fmt.Errorf("its loops take more than %d rounds", maxExpressionRounds)
-		}
-		return v, nil
-	}
+	env[chargeName] = newCharge()
 	v, err := guarded(func() (any, error) {
 		evaluation := vm.VM{MemoryBudget: maxExpressionMemory}
 		return evaluation.Run(p.program, env)

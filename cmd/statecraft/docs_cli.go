@@ -59,7 +59,7 @@ func writeFlags(w io.Writer, flags []*kong.Flag) {
 		if f.HasDefault {
 			standard = "`" + f.Default + "`"
 		}
-		fmt.Fprintf(w, "| `%s` | %s | %s |\n", flagText(f), standard, cell(f.Help))
+		fmt.Fprintf(w, "| `%s` | %s | %s |\n", cell(flagText(f)), standard, cell(f.Help))
 	}
 }
 

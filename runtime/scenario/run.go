@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"encoding/json"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -23,8 +22,8 @@ import (
 
 // The bounds of one test, far above what a test that people read needs.
 const (
-	maxRecords = 20_000
-	maxWakes   = 1_000_000
+	maxRecords = 5_000
+	maxWakes   = 100_000
 )
 
 // operator is whom the events of fire steps come from.

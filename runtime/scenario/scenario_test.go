@@ -328,7 +328,7 @@ tests:
 	if report == nil {
 		t.Fatal(list)
 	}
-	if len(report.Tests[0].Failures) != 1 || !strings.Contains(report.Tests[0].Failures[0].What, "more than 20000 records") {
+	if len(report.Tests[0].Failures) != 1 || !strings.Contains(report.Tests[0].Failures[0].What, "more than 5000 records") {
 		t.Errorf("failures %v", report.Tests[0].Failures)
 	}
 }

@@ -1,0 +1,42 @@
+package statecraft_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers/all"
+)
+
+// TestDocumentedManifestsLoad loads every YAML block of the documents that is a manifest of its own.
+func TestDocumentedManifestsLoad(t *testing.T) {
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded := 0
+	for _, file := range append(files, "README.md") {
+		if file == "docs/diagnostics.md" {
+			continue // shows what is wrong on purpose; machine/diag tests its examples
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+			block, _, _ = strings.Cut(block, "```")
+			if !strings.Contains(block, "\ninitial_state:") {
+				continue
+			}
+			loaded++
+			if _, problems := machine.Load(file, []byte(block), all.New()); problems.HasErrors() {
+				t.Errorf("%s has a manifest that does not load:\n%v\n%s", file, problems, block)
+			}
+		}
+	}
+	if loaded == 0 {
+		t.Error("no manifest found in the documents")
+	}
+}

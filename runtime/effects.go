@@ -69,7 +69,7 @@ func (u *unit) begin(i int, moment watchers.Moment, r *machine.Record) {
 		return
 	}
 	p := u.planning(i, moment)
-	p.Resumed = r.Kind == machine.RecordRecovery && r.Cause.Name == string(machine.Resume)
+	p.Resumed = r.From == r.To && (r.Kind == machine.RecordUpgrade || r.Cause.Name == string(machine.Resume))
 	u.setPlan(i, p)
 }
 
@@ -126,6 +126,7 @@ func (u *unit) planning(i int, moment watchers.Moment) watchers.Planning {
 	return watchers.Planning{
 		Moment:   moment,
 		Now:      u.wall,
+		Elapsed:  u.elapsed,
 		Interval: u.prog.interval(i),
 		Strict:   u.prog.def.Manifest.Strict(),
 		Since:    u.snap.Entered,

@@ -114,7 +114,7 @@ func (x *exporter) take(e HistoryEntry) error {
 	}
 	r := e.Record
 	if !x.follows || r.Seq != x.last.Seq+1 || r.Prev != x.last.Head {
-		x.ours = x.ours || r.Kind != machine.RecordStart || x.gap != nil
+		x.ours = x.ours || r.Kind != machine.RecordStart || x.last.Seq > 0
 		if !x.resume(r) {
 			x.leaveOut(gapNoSnapshot, r)
 			return nil

@@ -72,9 +72,9 @@ func (t *timers) fire() time.Duration {
 			return -1
 		}
 		u := t.heap[0]
-		if u.timer.due > now {
+		if due := u.timer.due; due > now {
 			t.mu.Unlock()
-			return u.timer.due
+			return due
 		}
 		heap.Pop(&t.heap)
 		t.mu.Unlock()

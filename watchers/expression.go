@@ -12,13 +12,11 @@ import (
 const (
 	CodeExpression diag.Code = "SC255" // an expression that cannot be compiled
 	CodeConditions diag.Code = "SC256" // neither success_when nor fail_when
-	CodeInterval   diag.Code = "SC257" // an interval that is too short
 )
 
 const (
-	expressionInterval    = 10 * time.Second
-	minExpressionInterval = 500 * time.Millisecond
-	outcomeError          = "error"
+	expressionInterval = 10 * time.Second
+	outcomeError       = "error"
 )
 
 // expressionSpec is the properties of an expression watcher.
@@ -41,9 +39,6 @@ type condition struct {
 // Validate compiles the expressions.
 func (s *expressionSpec) Validate(w *machine.WatcherSpec) diag.List {
 	var list diag.List
-	if w.Interval > 0 && w.Interval < minExpressionInterval {
-		list.Add(diag.Error, CodeInterval, w.Place("interval"), "write 500ms or more", "interval: %s is too short", w.Interval)
-	}
 	s.compile(w, "success_when", s.SuccessWhen, machine.OutcomeSuccess, &list)
 	s.compile(w, "fail_when", s.FailWhen, machine.OutcomeFail, &list)
 	if s.SuccessWhen == "" && s.FailWhen == "" {

@@ -86,20 +86,17 @@ func TestExpressionWithoutFactsOrData(t *testing.T) {
 func TestExpressionProperties(t *testing.T) {
 	tests := []struct {
 		properties string
-		interval   time.Duration
 		want       []string
 	}{
-		{"success_when: data.a", 500 * time.Millisecond, nil},
-		{"success_when: ''", 0, []string{"m.yaml:100:1: SC256 there is neither success_when nor fail_when"}},
-		{"success_when: data.a ==", 0, []string{"m.yaml:1:15: SC255 success_when: unexpected token EOF (line 1, column 9 of the expression)"}},
-		{"fail_when: dta.a", 0, []string{"m.yaml:1:12: SC255 fail_when: unknown name dta (line 1, column 1 of the expression)"}},
-		{"fail_when: identity", 0, []string{"m.yaml:1:12: SC255 fail_when: expected bool, but got string"}},
-		{"fail_when: now() > now()", 0, []string{"m.yaml:1:12: SC255 fail_when: unknown name now (line 1, column 1 of the expression)"}},
-		{"fail_when: data.a", 400 * time.Millisecond, []string{"m.yaml:100:1: SC257 interval: 400ms is too short"}},
+		{"success_when: data.a", nil},
+		{"success_when: ''", []string{"m.yaml:100:1: SC256 there is neither success_when nor fail_when"}},
+		{"success_when: data.a ==", []string{"m.yaml:1:15: SC255 success_when: unexpected token EOF (line 1, column 9 of the expression)"}},
+		{"fail_when: dta.a", []string{"m.yaml:1:12: SC255 fail_when: unknown name dta (line 1, column 1 of the expression)"}},
+		{"fail_when: identity", []string{"m.yaml:1:12: SC255 fail_when: expected bool, but got string"}},
+		{"fail_when: now() > now()", []string{"m.yaml:1:12: SC255 fail_when: unknown name now (line 1, column 1 of the expression)"}},
 	}
 	for _, tt := range tests {
 		w := watcherOf(t, tt.properties, true)
-		w.Interval = tt.interval
 		var got []string
 		for _, d := range Expression().Check(w) {
 			got = append(got, d.String())

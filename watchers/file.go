@@ -23,13 +23,9 @@ const (
 	CodeFilePath  diag.Code = "SC340" // a path that leaves the machine's directory
 	CodeFileMode  diag.Code = "SC341" // a mode that is not octal
 	CodeFileOwner diag.Code = "SC342" // contents without owner, group and mode
-	CodeFileOften diag.Code = "SC343" // an interval that is too short
 )
 
-const (
-	fileInterval     = 5 * time.Second
-	fileLeastBetween = 500 * time.Millisecond
-)
+const fileInterval = 5 * time.Second
 
 // fileSpec is the properties of a file watcher.
 type fileSpec struct {
@@ -54,10 +50,6 @@ func (s *fileSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	if leavesDirectory(s.Path) {
 		list.Add(diag.Error, CodeFilePath, propertyPlace(w, "path"), "write a path below the machine's directory, or an absolute one",
 			"path %q leaves the machine's directory", s.Path)
-	}
-	if w.Interval > 0 && w.Interval < fileLeastBetween {
-		list.Add(diag.Error, CodeFileOften, w.Place("interval"), "write at least 500ms; changes are noticed at once all the same",
-			"interval %s is too short for a file", w.Interval)
 	}
 	mode, ok := parseMode(s.Mode)
 	if s.Mode != "" && !ok {

@@ -85,8 +85,9 @@ func (h *hosting) run(inv *invocation) (err error) {
 	defer signal.Stop(signals)
 	failed, stop := h.start()
 	defer func() {
-		if stopped := stop(); err == nil && stopped != nil {
-			err = fail(exitFailed, "the last records may be missing; statecraft states shows what was recorded", "stopping: %w", stopped)
+		if stopped := stop(); stopped != nil {
+			inv.notef("stopping the host: %v; the last records may be missing, statecraft states shows what was recorded", stopped)
+			err = errors.Join(err, fail(exitFailed, "", "the host did not stop cleanly"))
 		}
 	}()
 	starting := h.follower.Start(inv.ctx)
@@ -94,9 +95,7 @@ func (h *hosting) run(inv *invocation) (err error) {
 		return h.startError(inv, starting)
 	}
 	if starting == nil {
-		for _, reason := range h.host.Health().Degraded {
-			inv.notef("the host is degraded: %s", reason)
-		}
+		h.started(inv)
 		following, end := context.WithCancel(context.Background())
 		var follower group
 		follower.run(nil, func() error { h.follower.Run(following); return nil })
@@ -111,6 +110,16 @@ func (h *hosting) run(inv *invocation) (err error) {
 			return interrupted()
 		}
 		return nil
+	}
+}
+
+// started tells what the person who started the host should know.
+func (h *hosting) started(inv *invocation) {
+	for _, reason := range h.host.Health().Degraded {
+		fmt.Fprintf(h.display.beside(inv.stderr), "statecraft: the host is degraded: %s\n", reason)
+	}
+	if h.metrics != nil {
+		fmt.Fprintf(h.display.beside(inv.stderr), "statecraft: metrics are at http://%s/metrics\n", h.metrics.listener.Addr())
 	}
 }
 

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const patient = `format: 1
@@ -20,7 +25,7 @@ initial_state: idle
 data:
   turns: {type: integer, default: 0}
 states:
-  waiting: {after: {4s: late}}
+  waiting: {after: {10s: late}}
   late: {home: true}
 transitions:
   - {name: wait, from: [idle], destination: waiting, set: {turns: data.turns + 1}}
@@ -52,7 +57,7 @@ func hostProcess(t *testing.T, folder, state string) *process {
 			_ = p.Wait()
 		}
 	})
-	statecraft(t, "states", "patient", "--state", filepath.Join(folder, "state"), "--wait", "10s", "--until", state)
+	statecraft(t, "states", "patient", "--state", filepath.Join(folder, "state"), "--wait", "20s", "--until", state)
 	return p
 }
 
@@ -100,9 +105,56 @@ func TestSignalsAndTheirExitCodes(t *testing.T) {
 	}
 }
 
+func TestDegradedHostSaysSo(t *testing.T) {
+	folder := patientFolder(t)
+	hostProcess(t, folder, "idle").end(syscall.SIGTERM)
+	segments, err := filepath.Glob(filepath.Join(folder, "state", "journal", "*.log"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("segments %v, %v", segments, err)
+	}
+	f, err := os.OpenFile(segments[0], os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_, err = f.WriteString("this is no record")
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p := hostProcess(t, folder, "idle")
+	p.end(syscall.SIGTERM)
+	if !strings.Contains(p.err.String(), "statecraft: the host is degraded: the log was damaged when it was opened") {
+		t.Errorf("standard error is\n%s", p.err.String())
+	}
+}
+
+func TestMetricsAreServedUntilTheHostStops(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "one"}))
+	m, err := listenMetrics("127.0.0.1:0", registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- m.serve(ctx) }()
+	resp, err := http.Get("http://" + m.listener.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), "\none 0\n") {
+		t.Errorf("metrics are %q, %v", body, err)
+	}
+	_ = resp.Body.Close()
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
 // A host is killed again and again while events are fired. Each next one goes on where the last record was, and the deadline is due when
 // it would have been without all that.
 func TestA01KilledHostGoesOnAndKeepsItsDeadline(t *testing.T) {
+	t.Parallel()
 	folder := patientFolder(t)
 	state := filepath.Join(folder, "state")
 	fire := func(event string) { statecraft(t, "fire", "patient", event, "--state", state) }
@@ -122,12 +174,12 @@ func TestA01KilledHostGoesOnAndKeepsItsDeadline(t *testing.T) {
 	if err := json.Unmarshal([]byte(statecraft(t, "states", "patient", "--state", state, "--json")), &now); err != nil || now.Data.Turns != 4 {
 		t.Errorf("%d turns are remembered, want 4 (%v)", now.Data.Turns, err)
 	}
-	statecraft(t, "states", "patient", "--state", state, "--wait", "10s", "--until", "late")
+	statecraft(t, "states", "patient", "--state", state, "--wait", "20s", "--until", "late")
 	if code := p.end(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d\n%s", code, p.err.String())
 	}
-	if took := visit(t, state); took < 4*time.Second || took > 4500*time.Millisecond {
-		t.Errorf("the deadline of 4s was due after %s", took)
+	if took := visit(t, state); took < 10*time.Second || took > 10500*time.Millisecond {
+		t.Errorf("the deadline of 10s was due after %s", took)
 	}
 	trace := filepath.Join(folder, "trace")
 	statecraft(t, "trace", "patient", "--state", state, "--manifest", folder, "--output", trace)

@@ -114,7 +114,10 @@ func (v *traceVerb) export(inv *invocation, x runtime.Export) (runtime.Exported,
 }
 
 func (v *traceVerb) exportError(ctx context.Context, err error, dir string) error {
+	var told *failure
 	switch {
+	case errors.As(err, &told):
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitUnreachable, "name the state folder of the host with --state", "no host has recorded anything in %s", dir)
 	case errors.Is(err, runtime.ErrNotExportable):

@@ -22,7 +22,7 @@ type Entry struct {
 // graph of states, 5 machines that run together, 6 scenario files, 7 traces.
 func Entries() []Entry {
 	all := slices.Concat(
-		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries,
+		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, scheduleEntries,
 		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries,
 	)
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Code, b.Code) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -126,6 +127,24 @@ func TestOtherUsersAreRefusedByTheirCredentials(t *testing.T) {
 	if _, refusal := parse(t, "GET", answer); !strings.Contains(refusal.Message, "may not speak to this host") {
 		t.Errorf("the answer is %s", answer)
 	}
+}
+
+func TestConnectionsWithoutCredentialsAreRefused(t *testing.T) {
+	s := serve(t, pump)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- control.NewServer(s.host, nil, quiet()).Serve(ctx, l) }()
+	resp, err := http.Get("http://" + l.Addr().String() + "/v1/health")
+	check(t, err)
+	check(t, resp.Body.Close())
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("status %s", resp.Status)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	check(t, <-served)
 }
 
 // askAs asks for the host's health on a thread that has become another user; the thread ends with the goroutine.

@@ -15,12 +15,15 @@ import (
 // linker holds what a file names against what there is.
 type linker struct {
 	suite *Suite
+	// whole is set where the file could be read to its last key. Otherwise nothing is said about what seems
+	// to be missing.
+	whole bool
 	list  diag.List
 }
 
 // link loads the manifests and resolves every name of the file.
-func (s *Suite) link(root *strict.Node) diag.List {
-	l := &linker{suite: s}
+func (s *Suite) link(root *strict.Node, whole bool) diag.List {
+	l := &linker{suite: s, whole: whole}
 	s.start = s.doc.Start.or(l.defaultStart())
 	if s.doc.Identity == "" {
 		s.doc.Identity = defaultIdentity
@@ -45,7 +48,7 @@ func (s *Suite) link(root *strict.Node) diag.List {
 		return l.list
 	}
 	l.machines()
-	if len(s.tests) == 0 && root.Get("tests") != nil {
+	if len(s.tests) == 0 && whole {
 		l.fail(codeNothing, root.Get("tests").Pos, "add a test: a name and steps", "there are no tests")
 	}
 	for _, t := range s.tests {
@@ -104,7 +107,7 @@ func (l *linker) test(t *test) {
 		l.step(&t.Steps[i])
 		expects = expects || t.Steps[i].Expect != nil
 	}
-	if !expects {
+	if !expects && l.whole {
 		l.fail(codeNothing, t.Name.pos, "add a step such as expect: {state: "+subject.Manifest.InitialState+"}", "the test %q expects nothing, so that it cannot fail", t.Name.value)
 	}
 }
@@ -231,7 +234,7 @@ func (l *linker) expectation(at diag.Position, e *expectation) {
 	for _, name := range e.Looking {
 		l.watcher(m, name)
 	}
-	if e.State.value == "" && len(e.Data) == 0 && e.Event.value == "" && e.Refused.value == "" && e.Published == nil &&
+	if l.whole && e.State.value == "" && len(e.Data) == 0 && e.Event.value == "" && e.Refused.value == "" && e.Published == nil &&
 		e.Looking == nil && e.Final == "" && e.Deadline == nil {
 		l.fail(codeNothing, at, "add what is expected, such as state: "+m.Manifest.InitialState, "the step expects nothing, so that it cannot fail")
 	}

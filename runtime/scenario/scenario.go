@@ -81,7 +81,7 @@ func Load(file string, c runtime.Catalogue) (*Suite, diag.List, error) {
 	}
 	s := &Suite{file: file, catalogue: c}
 	list = append(list, strict.Decode(root, &s.doc, strict.Options{})...)
-	list = append(list, s.link(root)...).Sort()
+	list = append(list, s.link(root, !list.HasErrors())...).Sort()
 	if list.HasErrors() {
 		return nil, list, nil
 	}

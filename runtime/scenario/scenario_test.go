@@ -333,6 +333,38 @@ tests:
 	}
 }
 
+// TestTimersRunInElapsedTime holds that neither a clock that is set nor a restart begins a timer anew.
+func TestTimersRunInElapsedTime(t *testing.T) {
+	const machine = `-- machine.yaml --
+format: 1
+name: egg
+version: 1.0.0
+initial_state: boiling
+states: {done: {home: true}}
+transitions:
+  - {name: ready, from: [boiling], destination: done}
+  - {name: again, from: [done], destination: boiling}
+watchers:
+  - {name: clock, type: timer, state_match: [boiling], fail_transition: ready, properties: {timer: 5m}}
+-- machine_test.yaml --
+tests:
+`
+	dir := write(t, machine+`
+  - {name: forward, steps: [{advance: 4m}, {set_clock: 2027-01-01T00:00:00Z}, {advance: 59s}, {expect: {state: boiling}}, {advance: 1s}, {expect: {state: done}}]}
+  - {name: back, steps: [{advance: 4m}, {set_clock: 2020-01-01T00:00:00Z}, {advance: 59s}, {expect: {state: boiling}}, {advance: 1s}, {expect: {state: done}}]}
+  - {name: restart, steps: [{advance: 4m}, {restart: true}, {advance: 59s}, {expect: {state: boiling}}, {advance: 1s}, {expect: {state: done}}]}
+`)
+	report, list := runIn(t, dir)
+	if report == nil {
+		t.Fatal(list)
+	}
+	for _, result := range report.Tests {
+		for _, f := range result.Failures {
+			t.Errorf("%s: %s", result.Name, f)
+		}
+	}
+}
+
 // TestFireWhileNothingIsTaken holds that an event that waits does not keep the test waiting.
 func TestFireWhileNothingIsTaken(t *testing.T) {
 	dir := write(t, `-- machine.yaml --

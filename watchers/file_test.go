@@ -349,10 +349,6 @@ func TestFileType(t *testing.T) {
 	if _, ok := prepared.New().(PathWatcher); !ok {
 		t.Error("not a PathWatcher")
 	}
-	_, list = file.Prepare(&machine.WatcherSpec{Name: "w", Type: "file", Interval: 100 * time.Millisecond, Properties: fileNode(t, "path: f")})
-	if len(list) != 1 || list[0].Code != CodeFileOften {
-		t.Errorf("interval of 100 ms: %v", list)
-	}
 	for text, want := range map[string][]string{
 		"path: f": nil,
 		"path: f\ncontents: x\nowner: root\ngroup: root\nmode: 644": {"f"},

@@ -27,7 +27,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	go test -run '^$$' -list '^Fuzz' -json ./... \
 		| sed -n 's|.*"Package":"\([^"]*\)","Output":"\(Fuzz[A-Za-z0-9_]*\)\\n"}$$|\1 \2|p' \
 		| while read -r package target; do \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null; \
 		done
 
 bench: ## run every benchmark

@@ -13,7 +13,7 @@ import (
 
 func TestNormalise(t *testing.T) {
 	for _, c := range []struct{ in, want any }{
-		{1.0, 1}, {-0.0, 0}, {2.5, 2.5}, {1e18, int(1e18)}, {math.MaxInt, math.MaxInt}, {1e19, 1e19}, {uint64(math.MaxUint64), float64(math.MaxUint64)},
+		{1.0, 1}, {math.Copysign(0, -1), 0}, {2.5, 2.5}, {1e18, int(1e18)}, {math.MaxInt, math.MaxInt}, {1e19, 1e19}, {uint64(math.MaxUint64), float64(math.MaxUint64)},
 		{-math.Exp2(63), math.MinInt}, {math.Exp2(63), math.Exp2(63)},
 		{int8(3), 3}, {float32(1.5), 1.5}, {json.Number("7"), 7}, {json.Number("7.0"), 7}, {json.Number("1e3"), 1000},
 		{"a\xffb", "a\uFFFDb"}, {[]any(nil), nil}, {map[string]any(nil), nil}, {[]string{"x"}, []any{"x"}},

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/looplab/fsm"
@@ -37,7 +38,7 @@ func (e *engine) fire(state, event string) (string, error) {
 	defer e.mu.Unlock()
 	e.fsm.SetState(state)
 	if err := e.fsm.Event(context.Background(), event); err != nil {
-		if _, self := err.(fsm.NoTransitionError); !self {
+		if !errors.As(err, new(fsm.NoTransitionError)) {
 			return state, err
 		}
 	}

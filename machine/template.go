@@ -181,7 +181,7 @@ func capitalize(s string) string {
 func stringJoin(a, b any) (string, error) {
 	sep, ok := b.(string)
 	if !ok {
-		a, sep, ok = b, fmt.Sprint(a), true
+		a, sep = b, fmt.Sprint(a)
 	}
 	switch list := a.(type) {
 	case []string:

@@ -131,9 +131,7 @@ func (u *unit) publishProgram(old *program) {
 		snap = &machine.Snapshot{}
 	}
 	u.published.Store(&published{prog: u.prog, snap: snap})
-	if u.prog.listens() || old != nil && old.listens() {
-		u.host.reindex()
-	}
+	u.host.index.replace(u, old, u.prog)
 }
 
 // boot records the machine's start, or that it goes on after a restart of the host.
@@ -199,9 +197,7 @@ func (u *unit) leaveHost() {
 	delete(h.units, u.name)
 	h.metrics.machines.Set(float64(len(h.units)))
 	h.mu.Unlock()
-	if u.prog != nil && u.prog.listens() {
-		h.reindex()
-	}
+	h.index.replace(u, u.prog, nil)
 	for _, m := range waiting {
 		if m.reply != nil {
 			m.reply(Fired{}, ErrUnknownMachine)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +51,7 @@ type Host struct {
 	metrics     *metrics
 	scratchRoot string
 	facts       atomic.Pointer[watchers.Facts]
-	index       atomic.Pointer[index]
+	index       *index
 	stopped     chan struct{}         // closed when no turn will happen any more
 	first       func(*machine.Record) // see Simulation.First; nil in running hosts
 
@@ -65,13 +66,12 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Log, book: newBook(), runq: newRunQueue(), timers: newTimers(cfg.Clock),
-		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors),
+		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors), index: newIndex(),
 		units: map[string]*unit{}, stopped: make(chan struct{}),
 	}
 	h.metrics = newMetrics(cfg.Metrics)
 	h.publisher = newPublisher(cfg, h.metrics)
 	h.facts.Store(cfg.Facts)
-	h.index.Store(&index{})
 	if err := h.openState(); err != nil {
 		return nil, err
 	}
@@ -179,11 +179,13 @@ func (h *Host) clockJumped() {
 	}
 }
 
-// all returns the units in no order.
+// all returns the units by name, so that a simulation goes the same way each time.
 func (h *Host) all() []*unit {
 	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return slices.Collect(maps.Values(h.units))
+	units := slices.Collect(maps.Values(h.units))
+	h.mu.RUnlock()
+	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.name, b.name) })
+	return units
 }
 
 func (h *Host) unit(name string) (*unit, bool) {

@@ -12,6 +12,7 @@ type lookPool struct {
 	end     context.CancelFunc
 	max     int
 	mu      sync.Mutex
+	stopped bool // no look starts any more
 	running int
 	waiting []*look
 	all     sync.WaitGroup
@@ -22,24 +23,25 @@ func newLookPool(limit int) *lookPool {
 	return &lookPool{ctx: ctx, end: cancel, max: limit}
 }
 
+// start runs a look, at once or when there is room. Where the host is stopping it does neither: what is not started then
+// is what a crash would have left out.
 func (p *lookPool) start(l *look) {
-	if l.listener {
-		p.all.Go(l.do)
-		return
-	}
 	p.mu.Lock()
-	if p.running >= p.max {
+	defer p.mu.Unlock()
+	switch {
+	case p.stopped:
+	case l.listener:
+		p.all.Go(l.do)
+	case p.running >= p.max:
 		p.waiting = append(p.waiting, l)
-		p.mu.Unlock()
-		return
+	default:
+		p.running++
+		p.all.Go(func() {
+			for next := l; next != nil; next = p.next() {
+				next.do()
+			}
+		})
 	}
-	p.running++
-	p.mu.Unlock()
-	p.all.Go(func() {
-		for next := l; next != nil; next = p.next() {
-			next.do()
-		}
-	})
 }
 
 // next returns the look that has waited longest, nil to end the goroutine.
@@ -58,6 +60,9 @@ func (p *lookPool) next() *look {
 
 // stop cancels every look and reports, on the channel, when all have returned.
 func (p *lookPool) stop() <-chan struct{} {
+	p.mu.Lock()
+	p.stopped, p.waiting = true, nil
+	p.mu.Unlock()
 	p.end()
 	ended := make(chan struct{})
 	go func() {

@@ -61,11 +61,16 @@ func (h *Host) outcomeClasses(typ string) map[string]machine.OutcomeClass {
 
 func (p *program) spec(i int) *machine.WatcherSpec { return &p.def.Manifest.Watchers[i] }
 
-// listens reports whether the program waits for anything of other machines.
-func (p *program) listens() bool {
-	return len(p.subscribed) > 0 || slices.ContainsFunc(p.def.Manifest.Watchers, func(w machine.WatcherSpec) bool {
-		return len(w.ForeignStateRequired) > 0
-	})
+// requires returns the machines of which a watcher requires a state.
+func (p *program) requires() []string {
+	var names []string
+	for _, w := range p.def.Manifest.Watchers {
+		for _, f := range w.ForeignStateRequired {
+			names = append(names, f.Machine)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // interval returns the time between looks, 0 for looks on entry only.

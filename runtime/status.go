@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -72,7 +70,6 @@ func (h *Host) Machines() []MachineStatus {
 			list = append(list, p.status(u.name))
 		}
 	}
-	slices.SortFunc(list, func(a, b MachineStatus) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

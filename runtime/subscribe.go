@@ -2,44 +2,77 @@ package runtime
 
 import (
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/statecraft-io/statecraft/machine"
 )
 
-// index says which machines wait for what of which others. It is replaced as a whole when a machine comes or goes.
+// index says which machines wait for what of which others. Its lists are sorted by name and never modified in
+// place, so that who has read one may go on using it.
 type index struct {
+	mu          sync.RWMutex
 	subscribers map[subscription][]*unit
 	dependents  map[string][]*unit // whose watchers require a state of the machine
 }
 
-// reindex rebuilds the index from the published programs.
-func (h *Host) reindex() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	x := &index{subscribers: map[subscription][]*unit{}, dependents: map[string][]*unit{}}
-	for _, u := range h.units {
-		p := u.published.Load()
-		if p == nil {
-			continue
+func newIndex() *index {
+	return &index{subscribers: map[subscription][]*unit{}, dependents: map[string][]*unit{}}
+}
+
+// replace enters what a unit waits for with its new program in place of what it waited for with its old one. Either
+// may be nil.
+func (x *index) replace(u *unit, old, next *program) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old != nil {
+		for key := range old.subscribed {
+			without(x.subscribers, key, u)
 		}
-		for key := range p.prog.subscribed {
-			x.subscribers[key] = append(x.subscribers[key], u)
-		}
-		for i := range p.prog.prepared {
-			for _, f := range p.prog.spec(i).ForeignStateRequired {
-				if !slices.Contains(x.dependents[f.Machine], u) {
-					x.dependents[f.Machine] = append(x.dependents[f.Machine], u)
-				}
-			}
+		for _, name := range old.requires() {
+			without(x.dependents, name, u)
 		}
 	}
-	h.index.Store(x)
+	if next != nil {
+		for key := range next.subscribed {
+			x.subscribers[key] = with(x.subscribers[key], u)
+		}
+		for _, name := range next.requires() {
+			x.dependents[name] = with(x.dependents[name], u)
+		}
+	}
+}
+
+func with(list []*unit, u *unit) []*unit {
+	i, _ := slices.BinarySearchFunc(list, u.name, func(v *unit, name string) int { return strings.Compare(v.name, name) })
+	return slices.Insert(slices.Clip(list), i, u)
+}
+
+func without[K comparable](lists map[K][]*unit, key K, u *unit) {
+	rest := slices.DeleteFunc(slices.Clone(lists[key]), func(v *unit) bool { return v == u })
+	if len(rest) == 0 {
+		delete(lists, key)
+		return
+	}
+	lists[key] = rest
+}
+
+func (x *index) subscribedTo(key subscription) []*unit {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.subscribers[key]
+}
+
+func (x *index) dependingOn(name string) []*unit {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.dependents[name]
 }
 
 // subscribers returns who is to hear of the event that a record takes, and notes the durable ones in the
 // record, so that a restart between the two can make up for it.
 func (h *Host) subscribers(u *unit, r *machine.Record) []*unit {
-	targets := h.index.Load().subscribers[subscription{u.name, r.Event}]
+	targets := h.index.subscribedTo(subscription{u.name, r.Event})
 	if len(targets) == 0 {
 		return nil
 	}
@@ -71,7 +104,7 @@ func (h *Host) deliverAll(u *unit, r *machine.Record, targets []*unit) {
 
 // stateChanged wakes the watchers that require a state of the machine.
 func (h *Host) stateChanged(name string) {
-	for _, t := range h.index.Load().dependents[name] {
+	for _, t := range h.index.dependingOn(name) {
 		_ = t.post(message{foreign: name}, false, 0)
 	}
 }

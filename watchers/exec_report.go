@@ -33,7 +33,7 @@ func (e *execWatcher) failed(err error) Report {
 
 // report turns the end of a run into an outcome.
 func (e *execWatcher) report(look *Look, result sandbox.Result, err error) Report {
-	r := e.outcome(look, result, err)
+	r := e.outcome(result, err)
 	if r.Outcome != machine.OutcomeTimeout {
 		r.Payload = execPayload(result)
 	}
@@ -42,7 +42,7 @@ func (e *execWatcher) report(look *Look, result sandbox.Result, err error) Repor
 	return r
 }
 
-func (e *execWatcher) outcome(look *Look, result sandbox.Result, err error) Report {
+func (e *execWatcher) outcome(result sandbox.Result, err error) Report {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return Report{

@@ -15,8 +15,8 @@ func SplitWords(command string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if machine.CheckTemplate(command) != nil {
-		return words, nil // Define has told
+	if whole := machine.CheckTemplate(command); whole != nil {
+		return words, nil //nolint:nilerr // Define has told of it already
 	}
 	for _, word := range words {
 		if err := machine.CheckTemplate(word); err != nil {

@@ -27,13 +27,12 @@ type liveView struct {
 	out  io.Writer
 	size func() (columns, rows int)
 
-	mu       sync.Mutex
-	drawn    int // lines on the terminal that the next drawing replaces
-	frame    []string
-	events   map[string]string // the last event by machine
-	recent   []string
-	dropped  int64
-	machines func() []runtime.MachineStatus
+	mu      sync.Mutex
+	drawn   int // lines on the terminal that the next drawing replaces
+	frame   []string
+	events  map[string]string // the last event by machine
+	recent  []string
+	dropped int64
 }
 
 func newLiveView(out io.Writer, size func() (columns, rows int)) *liveView {

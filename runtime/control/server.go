@@ -95,7 +95,11 @@ func (s *Server) routes(metrics prometheus.Gatherer) {
 // serve is around every request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer func() {
-		if p := recover(); p != nil && p != http.ErrAbortHandler {
+		p := recover()
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(p) // net/http asks for it, and takes it
+		}
+		if p != nil {
 			s.log.Error("request_panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 			s.refuse(w, r, refuse(http.StatusInternalServerError, "please report it with the log of the host", "this is a defect of statecraft: %v", p))
 		}

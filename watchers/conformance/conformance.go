@@ -99,7 +99,7 @@ func preparesTheSame(_ *testing.T, c *Case) error {
 	case list.HasErrors():
 		return list
 	case !reflect.DeepEqual(list, again) || !reflect.DeepEqual(list, c.Type.Check(w)):
-		return fmt.Errorf("the findings differ: %v, then %v, and %v by Check", list, again, c.Type.Check(w))
+		return fmt.Errorf("the findings differ: %s, then %s, and %s by Check", list.Error(), again.Error(), c.Type.Check(w).Error())
 	case one.Inline != two.Inline || one.Timeout != two.Timeout || one.Interval != two.Interval ||
 		one.Governor != two.Governor || one.OnLeave != two.OnLeave || one.Survives != two.Survives:
 		return fmt.Errorf("prepared %+v, then %+v", one, two)
@@ -146,7 +146,7 @@ func namesKey(list diag.List, known string, isStrict bool) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("strict %t: no %s with place names %sx and suggests %s, only: %v", isStrict, want, known, known, list)
+	return fmt.Errorf("strict %t: no %s with place names %sx and suggests %s, only: %s", isStrict, want, known, known, list.Error())
 }
 
 // look makes a look at a machine without facts and data.

@@ -41,17 +41,16 @@ func script(t *testing.T, text string) *Command {
 }
 
 // runUntilNoted runs a command that does not end, and cancels or times out once it has noted its number.
-func runUntilNoted(t *testing.T, c *Command, note string, cause error) (Result, error, int) {
+func runUntilNoted(t *testing.T, c *Command, note string, cause error) (result Result, pid int, err error) {
 	t.Helper()
 	deadline := make(chan struct{})
 	ctx := context.Context(&endable{Context: t.Context(), done: deadline, err: cause})
-	var pid int
 	go func() {
 		defer close(deadline)
 		pid = awaitNote(note)
 	}()
 	began := time.Now()
-	result, err := c.Run(ctx)
+	result, err = c.Run(ctx)
 	if took := time.Since(began); took > patience {
 		t.Errorf("the run took %s", took)
 	}
@@ -59,7 +58,7 @@ func runUntilNoted(t *testing.T, c *Command, note string, cause error) (Result, 
 	if pid == 0 {
 		t.Fatal("the helper did not note its number")
 	}
-	return result, err, pid
+	return result, pid, err
 }
 
 // endable is a context that ends when the test says so, with the error that the test says.
@@ -190,7 +189,7 @@ func TestB15TimeoutEndsEverything(t *testing.T) {
 	for _, name := range []string{"linger", "stubborn", "escape", "between"} {
 		t.Run(name, func(t *testing.T) {
 			c, note := helper(t, name)
-			_, err, pid := runUntilNoted(t, c, note, context.DeadlineExceeded)
+			_, pid, err := runUntilNoted(t, c, note, context.DeadlineExceeded)
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("err = %v", err)
 			}
@@ -201,7 +200,7 @@ func TestB15TimeoutEndsEverything(t *testing.T) {
 
 func TestCancelEndsEverything(t *testing.T) {
 	c, note := helper(t, "escape")
-	_, err, pid := runUntilNoted(t, c, note, context.Canceled)
+	_, pid, err := runUntilNoted(t, c, note, context.Canceled)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v", err)
 	}
@@ -211,7 +210,7 @@ func TestCancelEndsEverything(t *testing.T) {
 func TestOutliveSurvivesCancelOnly(t *testing.T) {
 	c, note := helper(t, "linger")
 	c.Outlive, c.Discard = true, true
-	_, _, pid := runUntilNoted(t, c, note, context.Canceled)
+	_, pid, _ := runUntilNoted(t, c, note, context.Canceled)
 	if !alive(pid) {
 		t.Error("killed by a cancel")
 	}
@@ -221,7 +220,7 @@ func TestOutliveSurvivesCancelOnly(t *testing.T) {
 	wantGone(t, pid)
 	c, note = helper(t, "linger")
 	c.Outlive, c.Discard = true, true
-	_, _, pid = runUntilNoted(t, c, note, context.DeadlineExceeded)
+	_, pid, _ = runUntilNoted(t, c, note, context.DeadlineExceeded)
 	wantGone(t, pid)
 }
 

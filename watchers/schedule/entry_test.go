@@ -139,7 +139,7 @@ func drawEntry(t *rapid.T) string {
 		n := rapid.IntRange(lo, hi)
 		return rapid.OneOf(
 			rapid.Just("*"),
-			rapid.Map(n, func(i int) string { return itoa(i) }),
+			rapid.Map(n, itoa),
 			rapid.Map(rapid.IntRange(1, hi), func(i int) string { return "*/" + itoa(i) }),
 			rapid.Map(rapid.SliceOfNDistinct(n, 2, 4, rapid.ID), func(l []int) string {
 				var parts []string

@@ -10,12 +10,16 @@ import (
 func (d *Definition) reach(from int) []bool {
 	seen := make([]bool, len(d.states))
 	seen[from] = true
-	for grown := true; grown; {
-		grown = false
-		for i := range d.rules {
-			r := &d.rules[i]
-			if !seen[r.to] && slices.ContainsFunc(r.from, func(s int) bool { return seen[s] && d.specs[s].Final == "" }) {
-				seen[r.to], grown = true, true
+	for work := []int{from}; len(work) > 0; {
+		state := work[len(work)-1]
+		work = work[:len(work)-1]
+		if d.specs[state].Final != "" {
+			continue
+		}
+		for to := range d.table.exits(state) {
+			if !seen[to] {
+				seen[to] = true
+				work = append(work, to)
 			}
 		}
 	}
@@ -30,14 +34,11 @@ func (d *Definition) canRest() []bool {
 	}
 	for grown := true; grown; {
 		grown = false
-		for i := range d.rules {
-			r := &d.rules[i]
-			if !rest[r.to] {
-				continue
-			}
-			for _, s := range r.from {
-				grown = grown || !rest[s]
-				rest[s] = true
+		for s := range d.states {
+			for to := range d.table.exits(s) {
+				if rest[to] && !rest[s] {
+					rest[s], grown = true, true
+				}
 			}
 		}
 	}
@@ -46,7 +47,12 @@ func (d *Definition) canRest() []bool {
 
 // hasExit reports whether a transition leads from a state to another.
 func (d *Definition) hasExit(state int) bool {
-	return slices.ContainsFunc(d.rules, func(r rule) bool { return r.to != state && slices.Contains(r.from, state) })
+	for to := range d.table.exits(state) {
+		if to != state {
+			return true
+		}
+	}
+	return false
 }
 
 // firstNamed returns where a state is named first in the transitions, else the initial state's place.

@@ -21,6 +21,7 @@ type Definition struct {
 	types    map[string]ValueType // of declared data keys
 	defaults map[string]any
 	engine   *engine
+	table    *table    // for checks only
 	writes   []written // by the watchers, for CheckSet
 }
 

@@ -170,7 +170,7 @@ func TestPropertyLooplabEqualsTable(t *testing.T) {
 		if err := list.Err(); err != nil {
 			rt.Fatal(err)
 		}
-		table := newTable(d)
+		table := d.table
 		for s, state := range d.states {
 			for i := range d.rules {
 				live, err := d.engine.fire(state, d.rules[i].event)

@@ -1,7 +1,9 @@
 package machine
 
-// table is the dense form of a definition, for the checker and the simulator, which ask millions of times
-// what looplab answers in half a microsecond. It is compiled from the same rules and never decides a live turn.
+import "iter"
+
+// table is the dense form of a definition, for the checker, which asks often what looplab answers in half a
+// microsecond. It is compiled from the same rules and never decides a live turn.
 type table struct {
 	next  []int16 // [state*rules + rule]: the state after the rule, -1 where it does not apply
 	rules int
@@ -24,4 +26,15 @@ func newTable(d *Definition) *table {
 func (t *table) fire(state, rule int) (int, bool) {
 	to := t.next[state*t.rules+rule]
 	return int(to), to >= 0
+}
+
+// exits returns where the rules that leave a state lead to, guards aside, a state as often as rules lead to it.
+func (t *table) exits(state int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for rule := range t.rules {
+			if to, ok := t.fire(state, rule); ok && !yield(to) {
+				return
+			}
+		}
+	}
 }

@@ -24,6 +24,7 @@ type delivery struct {
 	Machine string `json:"machine"` // who took the event
 	Seq     uint64 `json:"seq"`     // in which record
 	Event   string `json:"event"`
+	noted   bool   // in the publisher's record: the book has it until it is taken
 }
 
 // maxPending bounds the deliveries that wait for one machine.
@@ -109,6 +110,13 @@ func (b *book) waiting(name string) []delivery {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.pending[name])
+}
+
+// owes reports whether a delivery has not been taken yet.
+func (b *book) owes(name string, d delivery) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.pending[name], func(w delivery) bool { return w.Machine == d.Machine && w.Seq == d.Seq })
 }
 
 // room reports whether one more delivery may wait for a machine.

@@ -153,6 +153,7 @@ func (u *unit) boot() {
 	u.snap = snap
 	u.record(rec, nil)
 	for _, d := range u.host.book.waiting(u.name) {
+		d.noted = true
 		_ = u.post(message{delivery: &d}, false, 0)
 	}
 }

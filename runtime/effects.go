@@ -9,17 +9,23 @@ import (
 
 // effects ends and begins the activations that a record asks for. guarded is the watcher whose look
 // an effect record announces, -1 for other records.
-func (u *unit) effects(r *machine.Record, guarded int) {
+func (u *unit) effects(r *machine.Record, guarded int, stored bool) {
 	switch r.Kind {
 	case machine.RecordStart, machine.RecordRecovery, machine.RecordUpgrade:
 		for i := range u.watches {
 			if u.active(i) {
 				u.begin(i, watchers.Started, r)
+			} else {
+				u.closeRun(i)
 			}
 		}
 	case machine.RecordTransition:
 		u.move(r)
 	case machine.RecordEffect:
+		if !stored {
+			u.outcome(guarded, watchers.Failure(notStored), r.Cause.Run)
+			return
+		}
 		u.launch(guarded, watchers.Entered, r.Cause.Run)
 	}
 }
@@ -30,6 +36,7 @@ func (u *unit) move(r *machine.Record) {
 	for i := range u.watches {
 		if u.watches[i].activation != 0 && (again || !u.active(i)) {
 			u.end(i)
+			u.closeRun(i)
 		}
 	}
 	for i := range u.watches {
@@ -60,7 +67,7 @@ func (u *unit) begin(i int, moment watchers.Moment, r *machine.Record) {
 	if every := u.prog.spec(i).AnnounceInterval; every > 0 {
 		w.announce = u.elapsed + every
 	}
-	if r.Kind == machine.RecordRecovery && u.snap.Running[u.prog.spec(i).Name] != 0 && u.prog.guarded(i) {
+	if u.cutShort(i, r) {
 		u.interrupted(i)
 		return
 	}
@@ -132,21 +139,6 @@ func (u *unit) planning(i int, moment watchers.Moment) watchers.Planning {
 		Since:    u.snap.Entered,
 		Random:   u.host.cfg.Random,
 	}
-}
-
-// interrupted says that a look which must not happen twice was running when the host ended.
-func (u *unit) interrupted(i int) {
-	spec := u.prog.spec(i)
-	event := u.prog.def.EventFor(i, machine.OutcomeInterrupted)
-	u.watches[i].last = &lastReport{outcome: machine.OutcomeInterrupted, at: u.wall, message: "was running when the host ended"}
-	u.host.log.Warn("look_interrupted", "machine", u.name, "watcher", spec.Name, "event", event)
-	if event == "" && spec.OnInterrupt == machine.Ask {
-		return
-	}
-	_ = u.post(message{event: &machine.Event{
-		Name: event, Outcome: machine.OutcomeInterrupted,
-		Cause: machine.Cause{Kind: machine.CauseWatcher, Name: spec.Name, Run: u.snap.Running[spec.Name]},
-	}}, false, 0)
 }
 
 // pokeDelay lets a burst of changes of one path become one look.

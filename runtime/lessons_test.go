@@ -170,6 +170,23 @@ transitions: [{name: tick, from: [a], destination: a}]
 	}
 }
 
+func TestA05ThrottledMachineComesToRest(t *testing.T) {
+	s := simulate(t, newFakes(), `
+format: 1
+name: rare
+version: 1.0.0
+initial_state: a
+max_rate: 1/m
+states: {a: {home: true}}
+transitions: [{name: tick, from: [a], destination: a}]
+`)
+	s.fire("rare", "tick")
+	s.Advance(time.Hour)
+	if d, err := s.Machine(t.Context(), "rare"); err != nil || d.Throttled {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 func (s *simulation) countOf(name, event string) int {
 	n := 0
 	for _, r := range s.records {

@@ -57,7 +57,7 @@ func (u *unit) look(i int, why watchers.Moment) {
 		return
 	}
 	if u.journaled() && !u.host.store.Status().Durable {
-		u.outcome(i, watchers.Failure("not started: the host's log is not durable at the moment"), 0)
+		u.outcome(i, watchers.Failure(notStored), 0)
 		return
 	}
 	u.record(u.prog.def.Effect(u.snap, u.prog.spec(i).Name, u.wall), nil)
@@ -227,6 +227,9 @@ func (u *unit) takeReport(r *lookReport) {
 	}
 	if r.look.listener && r.ended && r.report.Outcome == "" {
 		return
+	}
+	if u.host.looks.ctx.Err() != nil && u.failed(i, r.report.Outcome) {
+		return // the host is stopping and has cancelled the look, which says nothing of the world
 	}
 	if r.report.Outcome == "" {
 		u.plan(i, watchers.Looked)

@@ -21,7 +21,7 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 		u.host.announceWatcher(u, i)
 	}
 	u.watchPaths(i)
-	failed := u.prog.classes[i][rep.Outcome] == machine.Failure
+	failed := u.failed(i, rep.Outcome)
 	if failed && rep.Message != "" {
 		u.host.log.Info("look_failed", "machine", u.name, "watcher", spec.Name, "outcome", rep.Outcome, "message", rep.Message)
 	}
@@ -43,6 +43,11 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 		Name: event, Outcome: rep.Outcome, Payload: rep.Payload, Data: rep.Data,
 		Cause: machine.Cause{Kind: machine.CauseWatcher, Name: spec.Name, Run: run},
 	}, nil)
+}
+
+// failed reports whether an outcome of a watcher is a failure.
+func (u *unit) failed(i int, outcome string) bool {
+	return u.prog.classes[i][outcome] == machine.Failure
 }
 
 // retry arranges another try of a failed look; false when the tries are used up.

@@ -92,7 +92,7 @@ func (u *unit) settle() {
 		u.remember(&p.rec)
 	}
 	u.host.observe(u, &p.rec, p.durable)
-	u.effects(&p.rec, p.run-1)
+	u.effects(&p.rec, p.run-1, p.durable || !u.journaled())
 	u.host.deliverAll(u, &p.rec, p.targets)
 	if prev == nil || prev.State != u.snap.State {
 		u.host.stateChanged(u.name)

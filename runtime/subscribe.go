@@ -95,7 +95,7 @@ func (h *Host) subscribers(u *unit, r *machine.Record) []*unit {
 // deliverAll hands a taken event to the machines that are subscribed to it.
 func (h *Host) deliverAll(u *unit, r *machine.Record, targets []*unit) {
 	for _, t := range targets {
-		d := delivery{Machine: u.name, Seq: r.Seq, Event: r.Event}
+		d := delivery{Machine: u.name, Seq: r.Seq, Event: r.Event, noted: slices.Contains(r.Notify, t.name)}
 		if err := t.post(message{delivery: &d}, false, 0); err != nil {
 			h.log.Debug("subscriber_gone", "machine", t.name, "from", u.name, "event", r.Event)
 		}

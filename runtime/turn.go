@@ -182,6 +182,9 @@ func (u *unit) replan() {
 
 // deliver takes an event that another machine took.
 func (u *unit) deliver(d delivery) {
+	if d.noted && !u.host.book.owes(u.name, d) {
+		return // a machine that starts finds in the book what may also be on its way
+	}
 	name := u.prog.takes(subscription{d.Machine, d.Event}, u.snap.State)
 	if name == "" {
 		u.host.book.cancel(u.name, d)

@@ -99,10 +99,12 @@ func (u *unit) nextDue() time.Duration {
 	if u.snap == nil || u.removed != nil {
 		return next
 	}
+	if u.throttle.holds(u.elapsed) {
+		earlier(u.throttle.until)
+	}
 	if _, due, ok := u.deadline(); ok {
 		earlier(max(due, u.throttle.until))
 	}
-	earlier(u.throttle.until)
 	for i := range u.watches {
 		earlier(u.watches[i].due)
 		earlier(u.watches[i].announce)

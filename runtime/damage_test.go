@@ -1,0 +1,340 @@
+package runtime_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/clock"
+	"github.com/statecraft-io/statecraft/runtime/journal"
+)
+
+// recordedEvents is how many events the counter of a damaged log had taken.
+const recordedEvents = 40
+
+// recorded makes a state folder in which the counter has taken all of its events.
+func recorded(t *testing.T, segmentBytes int64) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	h := counterHost(t, dir, journal.Options{SegmentBytes: segmentBytes})
+	h.add(0, recordedEvents)
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func counterHost(t *testing.T, dir string, opts journal.Options) *host {
+	t.Helper()
+	h := runHost(t, runtime.Config{Catalogue: newFakes(), StateDir: dir, Journal: opts})
+	h.deploy(crashCounter)
+	return h
+}
+
+// add fires the counter's events from one to before another, which must be stored.
+func (h *host) add(from, to int) {
+	h.t.Helper()
+	for i := from; i < to; i++ {
+		if f := h.fire("counter", crashEvent("counter", i)); !f.Durable {
+			h.t.Fatalf("event %d is not durable: %+v", i, f)
+		}
+	}
+}
+
+func (h *host) fire(name, event string) runtime.Fired {
+	h.t.Helper()
+	f, err := h.Fire(h.t.Context(), name, event, nil, "op")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return f
+}
+
+func (h *host) detail(name string) runtime.MachineDetail {
+	h.t.Helper()
+	d, err := h.Machine(h.t.Context(), name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return d
+}
+
+// counterAfter is where n events lead to by the definition alone.
+func counterAfter(t testing.TB, n int) machine.Snapshot {
+	t.Helper()
+	def := load(t, newFakes(), crashCounter)
+	r := def.Start(start)
+	model := machine.Snapshot{}.Apply(&r, "")
+	for i := range n {
+		r := def.Step(&model, machine.Event{Name: crashEvent("counter", i)}, start)
+		model = model.Apply(&r, "")
+	}
+	return model
+}
+
+// wantCounter wants the counter to be where n events lead to.
+func (h *host) wantCounter(n int) {
+	h.t.Helper()
+	eventually(h.t, "the counter has started", func() bool { return h.detail("counter").Seq > 0 })
+	got, want := h.detail("counter"), counterAfter(h.t, n)
+	if diff := cmp.Diff(want.Data, got.Data); got.State != want.State || diff != "" {
+		h.t.Fatalf("the counter is in %s, want that of %d events: %s (-want +got):\n%s", got.State, n, want.State, diff)
+	}
+}
+
+func segments(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "journal", "seg-*.log"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("segments: %v, %v", files, err)
+	}
+	return files
+}
+
+func spoil(t *testing.T, path string, f func([]byte) []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, f(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keptEvents counts the operator's events that are in the log, up to the first place where some are missing.
+func keptEvents(t *testing.T, dir string) (n int) {
+	t.Helper()
+	lost := errors.New("records are missing")
+	err := runtime.ReadHistory(t.Context(), dir, "counter", func(e runtime.HistoryEntry) error {
+		switch {
+		case e.Gap != nil:
+			return lost
+		case e.Record.Cause.Kind == machine.CauseOperator:
+			n++
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, lost) {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestA02DamagedLog wants a host to open whatever happened to its log, with the last good prefix, and to say so.
+func TestA02DamagedLog(t *testing.T) {
+	flip := func(event string) func([]byte) []byte {
+		return func(d []byte) []byte {
+			d[bytes.LastIndex(d, []byte(`"event":"`+event+`"`))+2] ^= 4
+			return d
+		}
+	}
+	for name, c := range map[string]struct {
+		segment int64
+		damage  func([]byte) []byte
+		left    int // events; -1 where it depends on the segments
+	}{
+		"last record torn":             {16 << 20, func(d []byte) []byte { return bytes.TrimRight(d, "\x00")[:len(bytes.TrimRight(d, "\x00"))-3] }, recordedEvents - 1},
+		"bit flipped":                  {16 << 20, flip("reset"), recordedEvents - 6},
+		"newest segment empty":         {4 << 10, func([]byte) []byte { return nil }, -1},
+		"newest checkpoint flipped":    {4 << 10, func(d []byte) []byte { d[200] ^= 1; return d }, -1},
+		"newest header flipped":        {4 << 10, func(d []byte) []byte { d[40] ^= 1; return d }, -1},
+		"only segment empty":           {16 << 20, func([]byte) []byte { return nil }, 0},
+		"only segment is another file": {16 << 20, func(d []byte) []byte { return []byte("hello") }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := recorded(t, c.segment)
+			files := segments(t, dir)
+			spoil(t, files[len(files)-1], c.damage)
+			left := c.left
+			if left < 0 {
+				if left = keptEvents(t, dir); left == 0 || left == recordedEvents {
+					t.Fatalf("%d of %d events left in %d segments", left, recordedEvents, len(files))
+				}
+			}
+			h := counterHost(t, dir, journal.Options{SegmentBytes: c.segment})
+			if health := h.Health(); !health.Durable || len(health.Degraded) != 1 {
+				t.Errorf("health %+v", health)
+			}
+			h.wantCounter(left)
+			h.add(left, left+5)
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+			h = counterHost(t, dir, journal.Options{SegmentBytes: c.segment})
+			if health := h.Health(); !health.Durable || len(health.Degraded) != 0 {
+				t.Errorf("health after another restart: %+v", health)
+			}
+			h.wantCounter(left + 5)
+		})
+	}
+}
+
+// brokenDisk fails operations on segment files while it is told to.
+type brokenDisk struct {
+	mu     sync.Mutex
+	faults map[string]error // by operation: open, write, sync
+}
+
+func (d *brokenDisk) set(faults map[string]error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.faults = faults
+}
+
+func (d *brokenDisk) fault(op string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.faults[op]
+}
+
+func (d *brokenDisk) open(name string, flag int, perm os.FileMode) (journal.File, error) {
+	if err := d.fault("open"); err != nil && flag != os.O_RDONLY {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &brokenFile{File: f, disk: d}, nil
+}
+
+type brokenFile struct {
+	*os.File
+	disk *brokenDisk
+}
+
+func (f *brokenFile) WriteAt(p []byte, off int64) (int, error) {
+	if err := f.disk.fault("write"); err != nil {
+		n, _ := f.File.WriteAt(p[:len(p)/2], off)
+		return n, err
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func (f *brokenFile) Datasync() error {
+	if err := f.disk.fault("sync"); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// TestA03BrokenDisk breaks the disk under a host: machines go on, nothing is called durable, no look that must not be repeated is
+// started; when the disk is mended all of it is stored.
+func TestA03BrokenDisk(t *testing.T) {
+	for name, faults := range map[string]map[string]error{
+		"disk full":     {"write": syscall.ENOSPC},
+		"read-only":     {"open": syscall.EROFS, "write": syscall.EROFS},
+		"syncing fails": {"sync": syscall.EIO},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, disk := t.TempDir(), &brokenDisk{}
+			cfg := crashConfig(dir)
+			cfg.Journal.OpenFile = disk.open
+			h := runHost(t, cfg)
+			h.deploy(crashCounter, crashOnce)
+			h.add(0, 3)
+			disk.set(faults)
+			for i := 3; i < 8; i++ {
+				if f := h.fire("counter", crashEvent("counter", i)); f.Durable {
+					t.Errorf("event %d is called durable", i)
+				}
+			}
+			h.wantCounter(8)
+			if health := h.Health(); health.Durable || len(health.Degraded) != 1 {
+				t.Errorf("health %+v", health)
+			}
+			h.fire("once", "go")
+			eventually(t, "the look was refused", func() bool { return h.detail("once").State == "broken" })
+			if _, err := os.Stat(filepath.Join(dir, "effects")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a look that must not be repeated was started without a record: %v", err)
+			}
+			disk.set(nil)
+			eventually(t, "the host is durable again", func() bool { return h.Health().Durable })
+			h.add(8, 12)
+			h.fire("once", "mend")
+			h.fire("once", "go")
+			eventually(t, "the look has ended", func() bool { return h.detail("once").State == "idle" })
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+			again := runHost(t, crashConfig(dir))
+			again.deploy(crashCounter, crashOnce)
+			again.wantCounter(12)
+			if d := again.detail("once"); d.Data["visits"] != 2 || d.State != "idle" {
+				t.Errorf("once is in %s with %v", d.State, d.Data)
+			}
+		})
+	}
+}
+
+// TestA03LookIsNotStartedWhenItsRecordIsNotStored breaks the disk between the event that leads to a look and the record of the look.
+func TestA03LookIsNotStartedWhenItsRecordIsNotStored(t *testing.T) {
+	dir, disk := t.TempDir(), &brokenDisk{}
+	cfg := crashConfig(dir)
+	cfg.Journal.OpenFile = disk.open
+	cfg.Observe = func(r *machine.Record, _ bool) {
+		if r.Event == "go" {
+			disk.set(map[string]error{"sync": syscall.EIO})
+		}
+	}
+	h := runHost(t, cfg)
+	h.deploy(crashOnce)
+	if f := h.fire("once", "go"); !f.Durable {
+		t.Fatalf("%+v", f)
+	}
+	eventually(t, "the look was refused", func() bool { return h.detail("once").State == "broken" })
+	if _, err := os.Stat(filepath.Join(dir, "effects")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the look was started without a record: %v", err)
+	}
+	disk.set(nil)
+	eventually(t, "the host is durable again", func() bool { return h.Health().Durable })
+}
+
+// TestA13NewerLogIsRefused wants the log of a newer release to be refused and left alone.
+func TestA13NewerLogIsRefused(t *testing.T) {
+	dir := recorded(t, 4<<10)
+	files := segments(t, dir)
+	spoil(t, files[len(files)-1], func(d []byte) []byte {
+		binary.LittleEndian.PutUint16(d[8:], binary.LittleEndian.Uint16(d[8:])+1)
+		binary.LittleEndian.PutUint32(d[12:], crc32.Checksum(d[:12], crc32.MakeTable(crc32.Castagnoli)))
+		return d
+	})
+	before := contents(t, dir)
+	real, err := clock.NewReal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer real.Close()
+	_, err = runtime.New(runtime.Config{Identity: "n1", Catalogue: newFakes(), Clock: real, Log: quiet(), StateDir: dir})
+	if !errors.Is(err, journal.ErrNewer) {
+		t.Errorf("opening: %v", err)
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Errorf("the log was changed:\n%s", diff)
+	}
+}
+
+func contents(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	for _, path := range segments(t, dir) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[path] = data
+	}
+	return out
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,7 +86,7 @@ func simulateGuarded(t *testing.T) *simulation {
 // visit's look has started: nothing was interrupted.
 func TestLeftLookIsNotInterrupted(t *testing.T) {
 	for name, between := range map[string]func(s *simulation){
-		"same process":   func(*simulation) {},
+		"same process":    func(*simulation) {},
 		"restart between": func(s *simulation) { s.restart() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,5 +138,32 @@ func (s *simulation) restart() {
 	s.t.Helper()
 	if err := s.Restart(s.t.Context()); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// TestDeliveryToAStartingMachineComesOnce lets a machine start between the sync of an event that it is subscribed to and its delivery.
+func TestDeliveryToAStartingMachineComesOnce(t *testing.T) {
+	var armed atomic.Bool
+	var h *host
+	cfg := runtime.Config{
+		Catalogue: newFakes(), StateDir: t.TempDir(), Workers: 2,
+		Random: func(below time.Duration) time.Duration { return below },
+		Hook: func(point string) {
+			if point == runtime.HookCommit && armed.CompareAndSwap(true, false) {
+				eventually(t, "the subscriber has started and taken the event", func() bool {
+					return slices.ContainsFunc(h.Machines(), func(m runtime.MachineStatus) bool { return m.Name == "pong" && m.Seq >= 2 })
+				})
+			}
+		},
+	}
+	h = runHost(t, cfg)
+	h.deploy(crashPing)
+	h.deploy(strings.Replace(crashPong, "initial_state", "splay_start: 200ms\ninitial_state", 1))
+	armed.Store(true)
+	h.fire("ping", "serve")
+	h.fire("ping", "serve")
+	eventually(t, "the second event has been answered", func() bool { return h.detail("ping").Data["heard"] == 2 })
+	if d := h.detail("pong"); d.Data["taken"] != 2 {
+		t.Errorf("%d events were taken of 2", d.Data["taken"])
 	}
 }

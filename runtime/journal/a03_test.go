@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -194,17 +195,19 @@ func TestA03FailedSyncIsNotCovered(t *testing.T) {
 // TestA03RotationFails breaks the disk or the checkpoint when a new segment is due.
 func TestA03RotationFails(t *testing.T) {
 	wrong := errors.New("wrong")
-	for name, fault := range map[string]func(d *disk, checkpoint *error, on bool){
-		"open":       func(d *disk, _ *error, on bool) { d.set("open", choose(on, syscall.ENOSPC)) },
-		"checkpoint": func(_ *disk, checkpoint *error, on bool) { *checkpoint = choose(on, wrong) },
+	for name, fault := range map[string]func(d *disk, checkpoint *atomic.Bool, on bool){
+		"open":       func(d *disk, _ *atomic.Bool, on bool) { d.set("open", choose(on, syscall.ENOSPC)) },
+		"checkpoint": func(_ *disk, checkpoint *atomic.Bool, on bool) { checkpoint.Store(on) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir, d := t.TempDir(), newDisk()
-				var refused error
+				var refused atomic.Bool
 				h := startHost(t, dir, d.options, segmentBytes(300), func(o *Options) {
 					whole := o.Checkpoint
-					o.Checkpoint = func(put func(string, []byte) error) error { return errors.Join(refused, whole(put)) }
+					o.Checkpoint = func(put func(string, []byte) error) error {
+						return errors.Join(choose(refused.Load(), wrong), whole(put))
+					}
 				})
 				fault(d, &refused, true)
 				stored := lines{}

@@ -29,7 +29,7 @@ type Config struct {
 	Catalogue Catalogue
 	Clock     clock.Clock
 	Log       *slog.Logger
-	// StateDir holds the journal and the machines' scratch folders. Empty keeps everything in memory.
+	// StateDir holds the journal, the machines' scratch folders and copies of the manifests. Empty keeps everything in memory.
 	StateDir string
 	// Journal carries the limits and fault hooks of the journal; Dir, Now, Log, Metrics and Checkpoint are set here.
 	Journal journal.Options

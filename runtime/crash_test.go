@@ -36,7 +36,7 @@ func TestA01KilledAtEveryPoint(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/unsynced lost %t", point, lose), func(t *testing.T) {
 				t.Parallel()
 				c := &crashes{t: t, dir: t.TempDir(), acked: map[string][]uint64{}}
-				for _, n := range []int{1, 4, 13} {
+				for _, n := range []int{1, 7, 20} {
 					c.kill(point, n)
 					if lose {
 						c.loseUnsynced()

@@ -32,6 +32,7 @@ func (h *Host) Deploy(ctx context.Context, d Deployment) error {
 	if err := problems.Err(); err != nil {
 		return fmt.Errorf("machine %q: %w", name, err)
 	}
+	h.keepManifest(d.Definition)
 	h.mu.Lock()
 	u, known := h.units[name]
 	if !known {

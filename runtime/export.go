@@ -61,8 +61,10 @@ type Export struct {
 	StateDir string // of a running or an ended host; it is only read
 	Machine  string
 	Host     string // for the header, may be empty
-	// Definitions are the manifests at hand. Records that another one decided are left out, which the trace says.
+	// Definitions are manifests at hand, and Catalogue, where it is not nil, loads those that the host kept in StateDir.
+	// Records that yet another one decided are left out, which the trace says.
 	Definitions []*machine.Definition
+	Catalogue   machine.Catalogue
 	At          time.Time
 }
 
@@ -98,7 +100,7 @@ type exporter struct {
 	w           io.Writer
 	trace       *machine.TraceWriter // nil before the first record that can be exported
 	checkpoints map[uint64]*machine.Snapshot
-	known       map[string]*machine.Definition // by digest
+	known       map[string]*machine.Definition // by digest, nil where none is at hand
 	digest      string                         // of the manifest that decides in the trace
 	last        machine.Snapshot               // after the last record that was read
 	follows     bool                           // last is the state before the next record
@@ -122,11 +124,24 @@ func (x *exporter) take(e HistoryEntry) error {
 	}
 	before := x.last
 	x.last = x.last.Apply(r, machine.HashRecord(e.JSON))
-	if x.known[r.Digest] == nil {
+	if x.definition(r.Digest) == nil {
 		x.leaveOut(gapOtherManifest, r)
 		return nil
 	}
 	return x.write(r, e.JSON, before)
+}
+
+// definition returns the manifest of a digest, nil where none is at hand that this release can load.
+func (x *exporter) definition(digest string) *machine.Definition {
+	if d, looked := x.known[digest]; looked || x.Catalogue == nil {
+		return d
+	}
+	if text, err := ReadManifest(x.StateDir, digest); err == nil {
+		x.known[digest], _ = machine.Load(digest+".yaml", text, x.Catalogue)
+	} else {
+		x.known[digest] = nil
+	}
+	return x.known[digest]
 }
 
 // resume finds the state before a record that does not follow the one before.

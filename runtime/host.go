@@ -50,6 +50,7 @@ type Host struct {
 	notifier    *notifier // nil until Run, and in simulations
 	metrics     *metrics
 	scratchRoot string
+	manifests   *manifests // nil keeps no copies
 	facts       atomic.Pointer[watchers.Facts]
 	index       *index
 	stopped     chan struct{}         // closed when no turn will happen any more
@@ -99,7 +100,7 @@ func (h *Host) openState() (err error) {
 	if err != nil {
 		return fmt.Errorf("host log: %w", err)
 	}
-	h.store = j
+	h.store, h.manifests = j, newManifests(dir, h.cfg.Clock.Now)
 	for _, d := range j.Status().Damage {
 		h.log.Error("log_damaged", "segment", d.Segment, "offset", d.Offset, "reason", d.Reason, "lost_bytes", d.Lost)
 	}
@@ -229,7 +230,7 @@ func (h *Host) hook(point string) {
 
 // observe makes a record known outside of the machine.
 func (h *Host) observe(u *unit, r *machine.Record, durable bool) {
-	h.metrics.records.WithLabelValues(u.name, string(r.Kind)).Inc()
+	u.prog.records[r.Kind].Inc()
 	if r.Kind == machine.RecordRefused {
 		h.log.Info("event_refused", "machine", u.name, "event", r.Event, "state", r.From, "reason", r.Reason)
 	}

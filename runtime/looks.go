@@ -87,7 +87,7 @@ func (u *unit) skip(i int, reason string) {
 		w.last = &lastReport{}
 	}
 	w.last.skipped = reason
-	u.host.metrics.looks.WithLabelValues(u.name, u.prog.spec(i).Name, "skipped").Inc()
+	u.host.metrics.looks.WithLabelValues(u.prog.def.Manifest.Name, u.prog.spec(i).Name, "skipped").Inc()
 	u.plan(i, watchers.Looked)
 }
 
@@ -218,7 +218,7 @@ func (u *unit) takeReport(r *lookReport) {
 		u.forget(r.look)
 	}
 	if i < 0 || u.watches[i].activation != r.look.activation {
-		u.host.metrics.stale.WithLabelValues(u.name, r.look.name).Inc()
+		u.host.metrics.stale.WithLabelValues(u.prog.def.Manifest.Name, r.look.name).Inc()
 		u.host.log.Debug("stale_outcome", "machine", u.name, "watcher", r.look.name, "outcome", r.report.Outcome)
 		if i >= 0 {
 			u.lookAgain(i)

@@ -1,9 +1,13 @@
 package runtime
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
 
-// metrics are the host's counters. Labels are machine, watcher, kind and outcome only, so that their number is bounded by
-// what is deployed.
+	"github.com/statecraft-io/statecraft/machine"
+)
+
+// metrics are the host's counters. Labels are machine (the manifest's name), watcher, kind and outcome only, so that their number
+// is bounded by the manifests that are deployed, however many machines run them.
 type metrics struct {
 	machines    prometheus.Gauge
 	records     *prometheus.CounterVec
@@ -34,4 +38,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
 	}
 	return m
+}
+
+// recordsOf returns the record counters of one manifest.
+func (m *metrics) recordsOf(name string) map[machine.RecordKind]prometheus.Counter {
+	counters := map[machine.RecordKind]prometheus.Counter{}
+	for _, kind := range []machine.RecordKind{
+		machine.RecordStart, machine.RecordTransition, machine.RecordStay, machine.RecordRefused,
+		machine.RecordRecovery, machine.RecordUpgrade, machine.RecordEffect,
+	} {
+		counters[kind] = m.records.WithLabelValues(name, string(kind))
+	}
+	return counters
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -16,6 +18,8 @@ type program struct {
 	classes   []map[string]machine.OutcomeClass
 	directory string
 	content   string // identifies the payload, so that a change of any file of it counts
+	// records counts by kind; looking the counters up by their labels would cost as much as the rest of a turn's accounting.
+	records map[machine.RecordKind]prometheus.Counter
 	// subscribed lists the transitions that an event of another machine fires.
 	subscribed map[subscription][]string
 }
@@ -25,7 +29,7 @@ type subscription struct{ machine, event string }
 // prepare makes a program, or says why the watchers' properties cannot work.
 func (h *Host) prepare(d Deployment) (*program, diag.List) {
 	def := d.Definition
-	p := &program{def: def, directory: d.Directory, content: d.Content, subscribed: map[subscription][]string{}}
+	p := &program{def: def, directory: d.Directory, content: d.Content, subscribed: map[subscription][]string{}, records: h.metrics.recordsOf(def.Manifest.Name)}
 	var problems diag.List
 	for i := range def.Manifest.Watchers {
 		spec := &def.Manifest.Watchers[i]

@@ -185,7 +185,7 @@ func (d *drawn) drive(steps int) {
 func TestPropertyLiveEqualsReplay(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newFakes()
-		d := simulateDrawn(rt, loadDrawn(rt, c, drawManifest(rt, true)), c)
+		d := simulateDrawn(rt, loadDrawn(rt, c, drawManifest(rt, drawRestart(rt), true)), c)
 		d.drive(rapid.IntRange(1, 30).Draw(rt, "steps"))
 	})
 }
@@ -194,7 +194,7 @@ func TestPropertyLiveEqualsReplay(t *testing.T) {
 func TestPropertyRestartsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newFakes()
-		d := simulateDrawn(rt, loadDrawn(rt, c, drawManifest(rt, true)), c)
+		d := simulateDrawn(rt, loadDrawn(rt, c, drawManifest(rt, machine.Resume, true)), c)
 		d.drive(rapid.IntRange(1, 30).Draw(rt, "steps"))
 		var model machine.Snapshot
 		for _, r := range d.records {
@@ -219,7 +219,8 @@ func TestPropertyRestartsChangeNothing(t *testing.T) {
 func TestPropertyRestartsKeepDeadlines(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newFakes()
-		def := loadDrawn(rt, c, drawManifest(rt, false))
+		c.add("never", &watchers.Prepared{New: func() watchers.Watcher { return never{} }})
+		def := loadDrawn(rt, c, drawManifest(rt, machine.Resume, false))
 		calm, shaken := simulateDrawn(rt, def, c), simulateDrawn(rt, def, c)
 		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
 			if rapid.Bool().Draw(rt, "restart") {
@@ -262,10 +263,10 @@ func drawEvent(t *rapid.T) string {
 }
 
 // drawManifest writes a manifest that is valid by construction. It has no format, so that findings about what it means do not count.
-func drawManifest(t *rapid.T, watched bool) string {
+func drawManifest(t *rapid.T, restart machine.OnRestart, watched bool) string {
 	states := []string{"a", "b", "c", "d"}[:rapid.IntRange(2, 4).Draw(t, "states")]
 	state := rapid.SampledFrom(states)
-	src := "name: drawn\nversion: 1.0.0\ninitial_state: a\ndata: {n: {type: integer, default: 0}}\nstates:\n"
+	src := "name: drawn\nversion: 1.0.0\ninitial_state: a\non_restart: " + string(restart) + "\ndata: {n: {type: integer, default: 0}}\nstates:\n"
 	for _, s := range states {
 		src += fmt.Sprintf("  %s: {%s}\n", s, drawDeadlines(t))
 	}
@@ -281,10 +282,14 @@ func drawManifest(t *rapid.T, watched bool) string {
 		src += fmt.Sprintf("  - {name: %s, from: [%s], destination: %s, when: %q, set: {%s}, reenter: %t}\n",
 			event, joinList(from), state.Draw(t, "to"), when, set, rapid.Bool().Draw(t, "reenter"))
 	}
-	if watched {
-		src += drawWatchers(t, states)
+	if !watched {
+		return src + "watchers: [{name: w, type: never}]\n"
 	}
-	return src
+	return src + drawWatchers(t, states)
+}
+
+func drawRestart(t *rapid.T) machine.OnRestart {
+	return rapid.SampledFrom([]machine.OnRestart{machine.Resume, machine.Initial}).Draw(t, "restart")
 }
 
 func drawDeadlines(t *rapid.T) string {

@@ -30,8 +30,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null; \
 		done
 
-bench: ## run every benchmark
+bench: ## run every benchmark, then measure the whole system (about five minutes)
 	go test -run '^$$' -bench . -benchmem ./...
+	go run ./testdata/bench
 
 docs: ## write the generated references
 	go run ./cmd/statecraft docs --output docs

@@ -196,13 +196,7 @@ func (c *crashes) checkOperator(name string, records []machine.Record) {
 // checkModel holds the counter's state against the one that the same events lead to by the definition alone.
 func (c *crashes) checkModel(got machine.Snapshot) {
 	c.t.Helper()
-	def := load(c.t, newFakes(), crashCounter)
-	r := def.Start(start)
-	model := machine.Snapshot{}.Apply(&r, "")
-	for i := range c.acked["counter"] {
-		r := def.Step(&model, machine.Event{Name: crashEvent("counter", i)}, start)
-		model = model.Apply(&r, "")
-	}
+	model := counterAfter(c.t, len(c.acked["counter"]))
 	if got.State != model.State || !cmp.Equal(got.Data, model.Data) {
 		c.t.Fatalf("counter is in %s with %v, the model in %s with %v", got.State, got.Data, model.State, model.Data)
 	}

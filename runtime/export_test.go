@@ -48,11 +48,21 @@ func (h *host) ticks(n int) {
 
 func other() string { return strings.Replace(tickerOf("1.0.0"), "name: ticker", "name: other", 1) }
 
+// keptUnless has manifests taken from the state folder where a test names none.
+func keptUnless(defs []*machine.Definition) machine.Catalogue {
+	if len(defs) > 0 {
+		return nil
+	}
+	return newFakes()
+}
+
 // exported writes the trace of the ticker and replays it.
 func exported(t *testing.T, dir string, defs ...*machine.Definition) (trace string, done runtime.Exported, last machine.Snapshot) {
 	t.Helper()
 	var b bytes.Buffer
-	done, err := runtime.Export{StateDir: dir, Machine: "ticker", Host: "n1", Definitions: defs, At: start}.Write(t.Context(), &b)
+	done, err := runtime.Export{
+		StateDir: dir, Machine: "ticker", Host: "n1", Definitions: defs, Catalogue: keptUnless(defs), At: start,
+	}.Write(t.Context(), &b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/runtime/journal"
 )
 
 // ManifestName is the manifest's file name in a machine's folder, as Choria has it.
@@ -25,37 +27,53 @@ const maxPayload = 1 << 30
 // ErrNoMachine is returned for a path that holds no machine.
 var ErrNoMachine = errors.New("no machine there")
 
-// FindMachines returns the manifests that a path stands for: a manifest itself, the one of a machine's folder, or those of
-// all machine folders directly inside of a folder. Files that end in _test.yaml are scenario tests, not manifests.
-func FindMachines(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("looking for machines: %w", err)
-	}
-	if !info.IsDir() {
+// FindMachines returns the manifests that a path stands for: a manifest itself, the one of a machine's folder, or those of a folder of
+// machines: every folder directly inside of it with a machine.yaml, and every YAML file directly inside of it. Links are followed.
+// Names that begin with a dot are left out, as are scenario tests (_test.yaml). What is neither file nor folder is refused, since
+// reading it might never end.
+func FindMachines(given string) ([]string, error) {
+	info, err := os.Stat(given) // before it is cleaned: "" is no path, not the present directory
+	path := filepath.Clean(given)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("finding %q: %w", given, reason(err))
+	case info.Mode().IsRegular():
 		return []string{path}, nil
+	case !info.IsDir():
+		return nil, fmt.Errorf("%q is neither a file nor a directory: %w", path, ErrNoMachine)
 	}
 	if own := filepath.Join(path, ManifestName); isFile(own) {
 		return []string{own}, nil
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, fmt.Errorf("looking for machines: %w", err)
+		return nil, fmt.Errorf("finding machines in %q: %w", path, reason(err))
 	}
 	var found []string
 	for _, e := range entries {
-		name := filepath.Join(path, e.Name())
-		switch inner := filepath.Join(name, ManifestName); {
-		case e.IsDir() && isFile(inner):
-			found = append(found, inner)
-		case !e.IsDir() && strings.HasSuffix(e.Name(), ".yaml") && !strings.HasSuffix(e.Name(), "_test.yaml"):
-			found = append(found, name)
+		if manifest, ok := machineIn(path, e.Name()); ok {
+			found = append(found, manifest)
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("%s: %w: neither %s in it nor a folder with one", path, ErrNoMachine, ManifestName)
+		return nil, fmt.Errorf("the directory %q holds no %s: %w", path, ManifestName, ErrNoMachine)
 	}
 	return found, nil
+}
+
+// machineIn returns the manifest that an entry of a folder of machines stands for.
+func machineIn(folder, entry string) (manifest string, ok bool) {
+	name := filepath.Join(folder, entry)
+	switch inner := filepath.Join(name, ManifestName); {
+	case strings.HasPrefix(entry, "."):
+		return "", false
+	case isFile(inner):
+		return inner, true
+	case strings.HasSuffix(entry, ".yaml") && !strings.HasSuffix(entry, "_test.yaml"):
+		info, err := os.Stat(name)
+		return name, err != nil || info.Mode().IsRegular() // a link to nowhere is refused when it is read
+	}
+	return "", false
 }
 
 func isFile(name string) bool {
@@ -63,9 +81,18 @@ func isFile(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// reason is why the system refused a path, for messages that name the path themselves.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
 // LoadMachine reads a manifest and what lies beside it. Deployment is only usable when the list holds no error.
 func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag.List, error) {
-	src, err := os.ReadFile(manifest)
+	src, err := readText(manifest)
 	if err != nil {
 		return Deployment{}, nil, fmt.Errorf("reading a machine: %w", err)
 	}
@@ -79,6 +106,16 @@ func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag
 		d.Content, err = folderDigest(folder)
 	}
 	return d, problems, err
+}
+
+// readText reads a manifest to just beyond the length that it may have, which machine.Load then refuses.
+func readText(manifest string) ([]byte, error) {
+	f, err := os.Open(manifest)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, strict.MaxBytes+1))
 }
 
 // folderDigest identifies the files of a machine's folder whose change replaces the machine.
@@ -98,10 +135,18 @@ func folderDigest(folder string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// eachPart calls f with the files that make a machine: YAML files, executable ones and SHA256SUMS. Other files beside
-// them may be what the machine writes (logs, pid files, reports); they are read anew at every look anyway.
-func eachPart(folder string, f func(path string, info fs.FileInfo) error) error {
-	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+// eachPart calls f with the files that make a machine, of its folder or its lone manifest: YAML files, executable ones and
+// SHA256SUMS. Other files beside them may be what the machine writes (logs, pid files, reports); they are read anew at every look
+// anyway. A host's state folder that lies inside is none of the machine's. Only root may be a link.
+func eachPart(root string, f func(path string, info fs.FileInfo) error) error {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && isFile(filepath.Join(journalDir(path), journal.LockName)) {
+			return fs.SkipDir
+		}
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
@@ -109,7 +154,7 @@ func eachPart(folder string, f func(path string, info fs.FileInfo) error) error 
 		if err != nil {
 			return err
 		}
-		if info.Mode()&0o111 != 0 || strings.HasSuffix(path, ".yaml") || e.Name() == "SHA256SUMS" {
+		if path == root || info.Mode()&0o111 != 0 || strings.HasSuffix(path, ".yaml") || e.Name() == "SHA256SUMS" {
 			return f(path, info)
 		}
 		return nil
@@ -143,8 +188,8 @@ func folderStamp(manifest string) string {
 	return b.String()
 }
 
-// manifestsOf returns the manifests of all paths, each once, and what could not be looked at.
-func manifestsOf(paths []string) (manifests []string, err error) {
+// FindAll returns the manifests that several paths stand for, each once, sorted, and for all that stand for none why.
+func FindAll(paths []string) (manifests []string, err error) {
 	var errs []error
 	for _, path := range paths {
 		found, err := FindMachines(path)

@@ -38,7 +38,7 @@ func NewFollower(h *Host, paths []string, problems func(diag.List)) *Follower {
 
 // Start deploys everything once. Any error refuses the whole: nothing half-loads.
 func (f *Follower) Start(ctx context.Context) error {
-	manifests, err := manifestsOf(f.paths)
+	manifests, err := FindAll(f.paths)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (f *Follower) Run(ctx context.Context) {
 
 // Look compares the folders with what runs, and makes it the same.
 func (f *Follower) Look(ctx context.Context) {
-	manifests, err := manifestsOf(f.paths)
+	manifests, err := FindAll(f.paths)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrNoMachine) {
 		f.host.log.Warn("folders_not_readable", "error", err)
 		return

@@ -66,29 +66,37 @@ func readManifest(dir, digest string) ([]byte, error) {
 	return text, nil
 }
 
-// keep stores a text once. A copy that was damaged is replaced.
+// keep stores a text once, and notes when it was wanted last. A copy that was damaged is replaced.
 func (m *manifests) keep(digest string, text []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.known[digest] {
+	if m.intact(digest) && m.touch(digest) == nil {
 		return nil
 	}
-	_, err := readManifest(m.dir, digest)
-	missing := err != nil
-	if missing {
-		if err := m.write(digest, text); err != nil {
-			return fmt.Errorf("keeping the manifest: %w", err)
-		}
+	if err := m.write(digest, text); err != nil {
+		return fmt.Errorf("keeping the manifest: %w", err)
 	}
-	now := m.now()
-	if err := os.Chtimes(manifestFile(m.dir, digest), now, now); err != nil {
+	if err := m.touch(digest); err != nil {
 		return fmt.Errorf("keeping the manifest: %w", err)
 	}
 	m.known[digest] = true
-	if missing {
-		return m.drop(digest)
+	return m.drop(digest)
+}
+
+// intact reads a copy, once.
+func (m *manifests) intact(digest string) bool {
+	if !m.known[digest] {
+		if _, err := readManifest(m.dir, digest); err != nil {
+			return false
+		}
+		m.known[digest] = true
 	}
-	return nil
+	return true
+}
+
+func (m *manifests) touch(digest string) error {
+	now := m.now()
+	return os.Chtimes(manifestFile(m.dir, digest), now, now)
 }
 
 // write returns when the text would survive a loss of power.

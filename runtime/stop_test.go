@@ -147,7 +147,7 @@ func TestDeliveryToAStartingMachineComesOnce(t *testing.T) {
 	var h *host
 	cfg := runtime.Config{
 		Catalogue: newFakes(), StateDir: t.TempDir(), Workers: 2,
-		Random: func(below time.Duration) time.Duration { return below },
+		Random: func(below time.Duration) time.Duration { return below / 5 },
 		Hook: func(point string) {
 			if point == runtime.HookCommit && armed.CompareAndSwap(true, false) {
 				eventually(t, "the subscriber has started and taken the event", func() bool {
@@ -158,12 +158,50 @@ func TestDeliveryToAStartingMachineComesOnce(t *testing.T) {
 	}
 	h = runHost(t, cfg)
 	h.deploy(crashPing)
-	h.deploy(strings.Replace(crashPong, "initial_state", "splay_start: 200ms\ninitial_state", 1))
+	h.deploy(strings.Replace(crashPong, "initial_state", "splay_start: 1\ninitial_state", 1))
 	armed.Store(true)
 	h.fire("ping", "serve")
 	h.fire("ping", "serve")
 	eventually(t, "the second event has been answered", func() bool { return h.detail("ping").Data["heard"] == 2 })
 	if d := h.detail("pong"); d.Data["taken"] != 2 {
 		t.Errorf("%d events were taken of 2", d.Data["taken"])
+	}
+}
+
+// TestInterruptedLookDoesNotReachTheNextVisit lets an operator leave the state of an interrupted look before the machine hears of it.
+func TestInterruptedLookDoesNotReachTheNextVisit(t *testing.T) {
+	src := strings.Replace(guardedVersion("1.0.0"), "break, from: [running]", "break, from: [running, idle]", 1)
+	begun := make(chan struct{})
+	fakes := newFakes()
+	fakes.check("script", func(ctx context.Context, _ *watchers.Look) watchers.Report {
+		close(begun)
+		<-ctx.Done()
+		return watchers.Failure("cancelled")
+	})
+	cfg := runtime.Config{Catalogue: fakes, StateDir: t.TempDir(), Random: func(time.Duration) time.Duration { return 0 }}
+	h := runHost(t, cfg)
+	h.deploy(src)
+	h.fire("work", "go")
+	<-begun
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	var left atomic.Bool
+	cfg.Hook = func(point string) {
+		if point == runtime.HookCommit && left.CompareAndSwap(false, true) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, _ = h.Fire(ctx, "work", "leave", nil, "op") // queues the event; nobody waits for the answer
+		}
+	}
+	h = runHost(t, cfg)
+	h.deploy(src)
+	eventually(t, "the operator's event was taken", func() bool { return h.detail("work").State != "running" && h.detail("work").Waiting == 0 })
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	last, err := runtime.ReadSnapshots(t.Context(), cfg.StateDir)
+	if err != nil || last["work"].State != "idle" || len(last["work"].Running) > 0 {
+		t.Errorf("%+v, %v", last["work"], err)
 	}
 }

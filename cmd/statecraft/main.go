@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -35,13 +36,21 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 			code = inv.report(defect(inv, p))
 		}
 	}()
-	err := execute(inv, args)
-	if ctx.Err() != nil && err != nil {
-		inv.log.Debug("interrupted", "error", err)
-		err = interrupted()
-	}
+	err := inv.ended(execute(inv, args))
 	if err == nil {
 		err = inv.out.failure()
 	}
 	return inv.report(err)
+}
+
+// ended takes what an interrupt made of a verb for the interrupt. What went wrong besides, such as a host that could not be stopped
+// in order, stays what it is.
+func (inv *invocation) ended(err error) error {
+	var own *failure
+	cut := errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(inv.ctx)) || !errors.As(err, &own)
+	if err == nil || inv.ctx.Err() == nil || !cut {
+		return err
+	}
+	inv.log.Debug("interrupted", "error", err)
+	return interrupted()
 }

@@ -6,8 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
@@ -15,44 +13,22 @@ import (
 	"github.com/statecraft-io/statecraft/runtime"
 )
 
-// manifestFiles returns the manifests that paths name, each once, in order. Everything that names none is
-// an error.
+// manifestFiles returns the manifests that a host would run of the paths. Every path that names none is an error.
 func manifestFiles(paths []string) ([]string, error) {
-	var files []string
-	var errs []error
-	for _, path := range paths {
-		found, err := manifestsAt(path)
-		errs = append(errs, err)
-		for _, file := range found {
-			if !slices.Contains(files, file) {
-				files = append(files, file)
-			}
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, usage("name manifests, or directories that hold a "+runtime.ManifestName+"; statecraft new makes one", "%w", err)
-	}
-	return files, nil
+	files, err := runtime.FindAll(paths)
+	return files, findError(err, "%w")
 }
 
-// manifestsAt finds what a host would run of a path, and keeps away from what is no file: reading a pipe or
-// a device might never end.
-func manifestsAt(path string) ([]string, error) {
-	if path == "-" {
-		return nil, errors.New("a manifest is read from a file, not from standard input")
+// findError gives an error of runtime.FindAll its exit code and the next step; format is what it is told with.
+func findError(err error, format string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, runtime.ErrNoMachine):
+		return usage("name manifests, or directories that hold a "+runtime.ManifestName+"; statecraft new makes one", format, err)
+	default:
+		return fail(exitFailed, "check who may read it", format, err)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("finding %q: %w", path, reason(err))
-	}
-	if !info.IsDir() && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is neither a file nor a directory", path)
-	}
-	found, err := runtime.FindMachines(filepath.Clean(path))
-	if errors.Is(err, runtime.ErrNoMachine) {
-		return nil, fmt.Errorf("the directory %q holds no %s", path, runtime.ManifestName)
-	}
-	return found, err
 }
 
 // loadManifest reads and checks one manifest. The error is that of the file; what is wrong inside of it is in
@@ -70,11 +46,7 @@ func loadManifest(file string) (*machine.Definition, diag.List, error) {
 func readManifest(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		hint := "check the path"
-		if errors.Is(err, fs.ErrPermission) {
-			hint = "check who may read the file"
-		}
-		return nil, fail(exitFailed, hint, "reading %q: %w", file, reason(err))
+		return nil, findError(fmt.Errorf("reading %q: %w", file, reason(err)), "%w")
 	}
 	defer f.Close()
 	src, err := io.ReadAll(io.LimitReader(f, strict.MaxBytes+1))

@@ -39,8 +39,8 @@ func (v *runVerb) Run(inv *invocation) error {
 		return err
 	}
 	err = h.run(inv)
-	if closed := h.close(); err == nil {
-		err = closed
+	if closed := h.close(); closed != nil {
+		return errors.Join(fail(exitFailed, "", "the host did not stop cleanly: %w", closed), err)
 	}
 	return err
 }
@@ -87,7 +87,7 @@ func (h *hosting) run(inv *invocation) (err error) {
 	defer func() {
 		if stopped := stop(); stopped != nil {
 			inv.notef("stopping the host: %v; the last records may be missing, statecraft states shows what was recorded", stopped)
-			err = errors.Join(err, fail(exitFailed, "", "the host did not stop cleanly"))
+			err = errors.Join(fail(exitFailed, "", "the host did not stop cleanly"), err)
 		}
 	}()
 	starting := h.follower.Start(inv.ctx)
@@ -132,8 +132,8 @@ func (h *hosting) startError(inv *invocation, err error) error {
 			fmt.Fprintln(inv.stderr, findings.Error())
 		}
 		return fail(exitInvalid, "mend the manifests; statecraft check shows the findings again", "nothing was started: the machines are not valid")
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, runtime.ErrNoMachine):
-		return usage("name manifests, or directories that hold a "+runtime.ManifestName+"; statecraft new makes one", "nothing was started: %w", err)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, runtime.ErrNoMachine):
+		return findError(err, "nothing was started: %w")
 	default:
 		return fail(exitFailed, "", "nothing was started: %w", err)
 	}

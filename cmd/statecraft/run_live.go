@@ -50,11 +50,11 @@ func terminalSize(f *os.File) func() (columns, rows int) {
 	}
 }
 
-// run draws until the queue is closed, and once more.
+// run draws what has changed, until the queue is closed, and once more. Nothing wakes it up while nothing happens.
 func (v *liveView) run(queue <-chan shown, dropped *atomic.Int64, machines func() []runtime.MachineStatus) {
-	ticks := time.NewTicker(liveInterval)
-	defer ticks.Stop()
-	changed := true
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	waiting := true
 	for {
 		select {
 		case s, open := <-queue:
@@ -63,13 +63,14 @@ func (v *liveView) run(queue <-chan shown, dropped *atomic.Int64, machines func(
 				return
 			}
 			v.take(s)
-			changed = true
-		case <-ticks.C:
-			v.dropped += dropped.Swap(0)
-			if changed {
-				v.draw(machines())
+			if !waiting {
+				pause.Reset(liveInterval)
+				waiting = true
 			}
-			changed = false
+		case <-pause.C:
+			waiting = false
+			v.dropped += dropped.Swap(0)
+			v.draw(machines())
 		}
 	}
 }

@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
 	"time"
 
-	"github.com/statecraft-io/statecraft/machine"
-	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/control"
 )
@@ -103,7 +100,10 @@ func (v *statesVerb) all(inv *invocation, client *control.Client, dir string) er
 	}
 	if errors.Is(err, control.ErrNoHost) {
 		r.Running = false
-		r.Machines, err = recordedStates(inv.ctx, dir, err)
+		var kept *recorded
+		if kept, err = readRecorded(inv.ctx, dir, err); err == nil {
+			r.Machines = kept.states()
+		}
 	}
 	if err != nil {
 		return hostError(err, dir)
@@ -148,7 +148,10 @@ func (v *statesVerb) one(inv *invocation, client *control.Client, dir string) er
 	d, err := client.Machine(inv.ctx, v.Machine)
 	if errors.Is(err, control.ErrNoHost) {
 		r.Running = false
-		d, err = recordedState(inv.ctx, dir, v.Machine, err)
+		var kept *recorded
+		if kept, err = readRecorded(inv.ctx, dir, err); err == nil {
+			d, err = kept.state(v.Machine)
+		}
 	}
 	if err != nil {
 		return hostError(err, dir)
@@ -214,50 +217,4 @@ func valueText(v any) string {
 		return fmt.Sprint(v)
 	}
 	return string(b)
-}
-
-// recordedStates reads what a host that is not running recorded last. noHost is the error where there is no record either.
-func recordedStates(ctx context.Context, dir string, noHost error) ([]runtime.MachineStatus, error) {
-	last, err := recordedSnapshots(ctx, dir, noHost)
-	list := []runtime.MachineStatus{}
-	for _, name := range slices.Sorted(maps.Keys(last)) {
-		list = append(list, recordedStatus(name, last[name]))
-	}
-	return list, err
-}
-
-func recordedStatus(name string, s machine.Snapshot) runtime.MachineStatus {
-	return runtime.MachineStatus{Name: name, State: s.State, Since: s.Entered, Seq: s.Seq, Epoch: s.Epoch, Durable: true}
-}
-
-func recordedState(ctx context.Context, dir, name string, noHost error) (runtime.MachineDetail, error) {
-	last, err := recordedSnapshots(ctx, dir, noHost)
-	if err != nil {
-		return runtime.MachineDetail{}, err
-	}
-	s, ok := last[name]
-	if !ok {
-		return runtime.MachineDetail{}, neverRan(name, slices.Sorted(maps.Keys(last)))
-	}
-	return runtime.MachineDetail{MachineStatus: recordedStatus(name, s), Digest: s.Digest, Data: s.Data}, nil
-}
-
-func recordedSnapshots(ctx context.Context, dir string, noHost error) (map[string]machine.Snapshot, error) {
-	last, err := runtime.ReadSnapshots(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noHost
-	}
-	if err != nil {
-		return nil, fail(exitFailed, "check who may read the state folder and whether it is a host's", "reading the state folder %s: %w", dir, err)
-	}
-	return last, nil
-}
-
-// neverRan is the error for a machine of which nothing is recorded.
-func neverRan(name string, known []string) error {
-	hint := "statecraft states lists the machines"
-	if near := strict.Nearest(name, known); near != "" {
-		hint = fmt.Sprintf("did you mean %q? %s", near, hint)
-	}
-	return fail(exitFailed, hint, "nothing is recorded of a machine %q", name)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -17,7 +18,7 @@ import (
 type traceVerb struct {
 	stateFlags
 	Output   string   `short:"o" placeholder:"FILE" help:"Write the trace to a file instead of standard output."`
-	Manifest []string `placeholder:"FILE" help:"A manifest that the machine ran, where no host runs or it was another than now. May be given several times."`
+	Manifest []string `placeholder:"FILE" help:"A manifest that the machine ran, where the host has kept no copy of it. May be given several times."`
 	Machine  string   `arg:"" help:"The machine."`
 }
 
@@ -39,7 +40,7 @@ func (v *traceVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	x := runtime.Export{StateDir: dir, Machine: v.Machine, At: time.Now()}
+	x := runtime.Export{StateDir: dir, Machine: v.Machine, Catalogue: catalogue(), At: time.Now()}
 	if err := v.definitions(inv, &x); err != nil {
 		return err
 	}
@@ -54,14 +55,14 @@ func (v *traceVerb) Run(inv *invocation) error {
 		}
 	}
 	if done.LeftOut > 0 {
-		return fail(exitPartial, "name the earlier manifests with --manifest; the trace holds a gap where records are missing",
+		return fail(exitPartial, "name the manifests that the host has not kept with --manifest; the trace holds a gap where records are missing",
 			"%s written, %d left out", counted(done.Records, "record"), done.LeftOut)
 	}
 	inv.notef("%s written", counted(done.Records, "record"))
 	return nil
 }
 
-// definitions collects the manifests at hand: the ones that were named, and the one that runs.
+// definitions collects manifests beside those that the host kept: the ones that were named, and the one that runs.
 func (v *traceVerb) definitions(inv *invocation, x *runtime.Export) error {
 	for _, path := range v.Manifest {
 		d, err := inv.oneMachine(path)
@@ -87,10 +88,8 @@ func (v *traceVerb) definitions(inv *invocation, x *runtime.Export) error {
 		health, err := client.Health(inv.ctx)
 		x.Host = health.Identity
 		return hostError(err, x.StateDir)
-	case len(x.Definitions) > 0 && (errors.Is(err, control.ErrNoHost) || errors.As(err, &refused)):
+	case errors.Is(err, control.ErrNoHost), errors.As(err, &refused) && (refused.Status == http.StatusNotFound || len(x.Definitions) > 0):
 		return nil
-	case errors.Is(err, control.ErrNoHost):
-		return fail(exitUnreachable, "start the host, or name the manifest that the machine ran with --manifest FILE", "%w, and a trace needs the manifest", err)
 	default:
 		return hostError(err, x.StateDir)
 	}
@@ -129,12 +128,12 @@ func (v *traceVerb) exportError(ctx context.Context, err error, dir string) erro
 
 // nothing says why there is no record to export.
 func (v *traceVerb) nothing(ctx context.Context, dir string) error {
-	last, err := runtime.ReadSnapshots(ctx, dir)
+	kept, err := readRecorded(ctx, dir, fs.ErrNotExist)
 	if err != nil {
 		return err
 	}
-	if _, ok := last[v.Machine]; !ok {
-		return fail(exitFailed, "a machine with 'durable: false' keeps no records; statecraft states lists the machines", "nothing is recorded of a machine %q", v.Machine)
+	if _, ok := kept.last[v.Machine]; !ok {
+		return kept.unknown(v.Machine)
 	}
-	return fail(exitFailed, "name the manifest that the machine ran with --manifest FILE", "no record of %s was decided by the manifests at hand", v.Machine)
+	return fail(exitFailed, "name the manifest that the machine ran with --manifest FILE", "no record of %s was decided by a manifest at hand", v.Machine)
 }

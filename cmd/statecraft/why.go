@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime"
@@ -23,8 +23,10 @@ type whyVerb struct {
 // whyResult is what why --json prints.
 type whyResult struct {
 	Machine string     `json:"machine"`
-	Running bool       `json:"running"` // the host
-	Entries []whyEntry `json:"entries"` // oldest first
+	Version string     `json:"version,omitempty"` // of the manifest that decided the last record, where the host kept it
+	Running bool       `json:"running"`           // the host
+	Entries []whyEntry `json:"entries"`           // oldest first
+	digest  string     // of the last record
 }
 
 // whyEntry is a record as it was stored, or a gap in the records.
@@ -55,17 +57,20 @@ func (v *whyVerb) Run(inv *invocation) error {
 	if err != nil {
 		return hostError(err, dir)
 	}
+	if d := keptDefinition(dir, r.digest); d != nil {
+		r.Version = d.Manifest.Version
+	}
 	return inv.why(r)
 }
 
 // recorded reads the log of a host that is not running.
 func (v *whyVerb) recorded(inv *invocation, dir string, take func(runtime.HistoryEntry) error, noHost error) error {
-	last, err := recordedSnapshots(inv.ctx, dir, noHost)
+	kept, err := readRecorded(inv.ctx, dir, noHost)
 	if err != nil {
 		return err
 	}
-	if _, ok := last[v.Machine]; !ok {
-		return neverRan(v.Machine, slices.Sorted(maps.Keys(last)))
+	if _, ok := kept.last[v.Machine]; !ok {
+		return kept.unknown(v.Machine)
 	}
 	err = runtime.ReadHistory(inv.ctx, dir, v.Machine, take)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,6 +91,7 @@ func (r *whyResult) take(e runtime.HistoryEntry, last int) error {
 			return err
 		}
 		entry.Record, entry.text = raw, machine.Transcript(e.Record)
+		r.digest = e.Record.Digest
 	}
 	if last > 0 && len(r.Entries) == last {
 		r.Entries = slices.Delete(r.Entries, 0, 1)
@@ -107,7 +113,7 @@ func (inv *invocation) why(r whyResult) error {
 		return inv.printJSON(r)
 	}
 	if !r.Running {
-		inv.notef("the host is not running; this is what it recorded")
+		inv.notef("the host is not running; this is what it recorded of %s", strings.TrimSpace(r.Machine+" "+r.Version))
 	}
 	for _, e := range r.Entries {
 		inv.printf("%s\n", e.text)

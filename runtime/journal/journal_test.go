@@ -243,7 +243,7 @@ func TestOpenFailsWithoutChange(t *testing.T) {
 func TestFolderIsPrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "log")
 	startHost(t, dir)
-	for _, path := range []string{dir, filepath.Join(dir, segmentName(1)), filepath.Join(dir, lockName)} {
+	for _, path := range []string{dir, filepath.Join(dir, segmentName(1)), filepath.Join(dir, LockName)} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
@@ -325,7 +325,7 @@ func TestReadDirBesideAHost(t *testing.T) {
 	if diff := cmp.Diff(lines{"k=1"}, readDir(t, dir, "")); diff != "" {
 		t.Errorf("while the host runs: %s", diff)
 	}
-	lock := filepath.Join(dir, lockName)
+	lock := filepath.Join(dir, LockName)
 	if err := os.WriteFile(lock, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const lockName = "LOCK"
+// LockName is the file by which a log's directory can be told.
+const LockName = "LOCK"
 
 // acquire takes the directory's lock, which ends with the process however it ends. The file holds the
 // process id, for messages only.
 func acquire(dir string) (*os.File, error) {
-	path := filepath.Join(dir, lockName)
+	path := filepath.Join(dir, LockName)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, unix.EROFS) {
 		file, err = os.Open(path)
@@ -46,7 +47,7 @@ func release(lock *os.File) error {
 
 // holder is the process that has or last had the lock, 0 where that is not known.
 func holder(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, lockName))
+	text, err := os.ReadFile(filepath.Join(dir, LockName))
 	if err != nil {
 		return 0
 	}

@@ -31,6 +31,8 @@ type watcher struct {
 	run     span // the windows in progress, as one; zero while there is none
 	pending beginning
 	owed    bool // windows were missed, one shall run in their place
+
+	begun time.Time // of the last window whose beginning was told; stays known when the activation ends
 }
 
 // arrival is how the activation, or the visit of another matching state, began.
@@ -147,9 +149,10 @@ func (w *watcher) Check(_ context.Context, look *watchers.Look) watchers.Report 
 func (w *watcher) report(now time.Time, came arrival, wasOn bool) watchers.Report {
 	entered := came.moment != "" && !came.resumed
 	switch on := w.on(); {
-	case on && came.moment == watchers.Entered && w.spec.SkipTriggerOnReenter && w.run.from.Before(now):
+	case on && came.moment == watchers.Entered && w.spec.SkipTriggerOnReenter && (wasOn || w.began(now)):
 		return watchers.Report{Outcome: watchers.OutcomeUnchanged, State: state("skipped")}
 	case on && (entered || !wasOn):
+		w.begun = w.run.from
 		return watchers.Report{Outcome: machine.OutcomeSuccess, State: state("on"), Payload: map[string]any{
 			"start": w.run.from.UTC().Format(time.RFC3339), "end": w.run.to.UTC().Format(time.RFC3339),
 		}}
@@ -160,6 +163,11 @@ func (w *watcher) report(now time.Time, came arrival, wasOn bool) watchers.Repor
 	default:
 		return watchers.Report{Outcome: watchers.OutcomeUnchanged, State: state("off"), Quiet: true}
 	}
+}
+
+// began reports whether the window in progress began before now, or its beginning at this very instant was told already.
+func (w *watcher) began(now time.Time) bool {
+	return w.run.from.Before(now) || w.run.from.Equal(w.begun)
 }
 
 func state(name string) map[string]any { return map[string]any{"state": name} }

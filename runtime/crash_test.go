@@ -274,7 +274,8 @@ func (c *crashes) settled(h *host) bool {
 		}
 		data[name] = d.Data
 	}
-	return data["ping"]["served"] == data["ping"]["heard"] && data["ping"]["served"] == data["pong"]["taken"]
+	served := data["ping"]["served"]
+	return data["ping"]["heard"] == served && data["pong"]["taken"] == served
 }
 
 // checkDeliveries wants every event that one machine took for another one to be taken there once.

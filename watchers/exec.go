@@ -87,5 +87,5 @@ func (e *execWatcher) Check(ctx context.Context, look *Look) Report {
 	}
 	result, err := run.command.Run(ctx)
 	run.end(ctx)
-	return e.report(look, result, err)
+	return e.report(result, err)
 }

@@ -32,7 +32,7 @@ func (e *execWatcher) failed(err error) Report {
 }
 
 // report turns the end of a run into an outcome.
-func (e *execWatcher) report(look *Look, result sandbox.Result, err error) Report {
+func (e *execWatcher) report(result sandbox.Result, err error) Report {
 	r := e.outcome(result, err)
 	if r.Outcome != machine.OutcomeTimeout {
 		r.Payload = execPayload(result)

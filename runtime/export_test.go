@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/machinetest"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 )
@@ -100,6 +101,23 @@ func TestExportIsReplayed(t *testing.T) {
 	if diff := cmp.Diff(runtime.Exported{Records: 21}, done); diff != "" || last.Seq != 21 || strings.Contains(trace, `{"gap"`) {
 		t.Errorf("state %+v, -want +got\n%s", last, diff)
 	}
+}
+
+// TestExportIsReplayedByAUsersTest is what docs/replay.md shows: a trace of a running host beside the manifest, in a go test.
+func TestExportIsReplayedByAUsersTest(t *testing.T) {
+	dir := t.TempDir()
+	h := runHost(t, runtime.Config{StateDir: dir, Catalogue: newFakes()})
+	h.deploy(tickerOf("1.0.0"), other())
+	h.ticks(5)
+	d, _ := h.Definition("ticker")
+	trace, _, _ := exported(t, dir, d)
+	files := t.TempDir()
+	for name, text := range map[string]string{"machine.yaml": string(d.Manifest.Source), "ticker.trace": trace} {
+		if err := os.WriteFile(filepath.Join(files, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	machinetest.Replay(t, filepath.Join(files, "machine.yaml"), filepath.Join(files, "ticker.trace"), newFakes())
 }
 
 // A history that retention has cut begins with a gap and a snapshot.

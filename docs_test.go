@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers/all"
 )
 
@@ -39,4 +40,22 @@ func TestDocumentedManifestsLoad(t *testing.T) {
 	if loaded == 0 {
 		t.Error("no manifest found in the documents")
 	}
+}
+
+// TestManifestKeysAreDocumented wants every key of a manifest in docs/manifest.md.
+func TestManifestKeysAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want func(path string, keys []strict.FieldInfo)
+	want = func(path string, keys []strict.FieldInfo) {
+		for _, k := range keys {
+			if !strings.Contains(string(text), "`"+k.Name+"`") {
+				t.Errorf("docs/manifest.md does not name %s%s", path, k.Name)
+			}
+			want(path+k.Name+".", k.Fields)
+		}
+	}
+	want("", machine.Keys())
 }

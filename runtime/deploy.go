@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -33,15 +34,27 @@ func (h *Host) Deploy(ctx context.Context, d Deployment) error {
 		return fmt.Errorf("machine %q: %w", name, err)
 	}
 	h.keepManifest(d.Definition)
+	for {
+		u := h.enter(name)
+		err := u.command(ctx, func() { u.install(prog) })
+		if !errors.Is(err, ErrUnknownMachine) {
+			return err
+		}
+		// The machine was being removed and has left now: another takes its place.
+	}
+}
+
+// enter returns the unit of a name, which is made where there is none.
+func (h *Host) enter(name string) *unit {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	u, known := h.units[name]
 	if !known {
-		u = &unit{host: h, name: name}
+		u = &unit{host: h, name: name, left: make(chan struct{})}
 		h.units[name] = u
+		h.metrics.machines.Set(float64(len(h.units)))
 	}
-	h.metrics.machines.Set(float64(len(h.units)))
-	h.mu.Unlock()
-	return u.command(ctx, func() { u.install(prog) })
+	return u
 }
 
 // Remove stops a machine and waits until its looks have ended, at most a second. Its state stays in the journal, so that
@@ -51,44 +64,61 @@ func (h *Host) Remove(ctx context.Context, name string) error {
 	if !ok {
 		return fmt.Errorf("removing %q: %w", name, ErrUnknownMachine)
 	}
-	ended := make(chan struct{})
-	if err := u.post(message{control: func() { u.retire(func() { close(ended) }) }}, true, 0); err != nil {
+	if err := u.post(message{control: u.retire}, true, 0); err != nil {
 		return fmt.Errorf("removing %q: %w", name, err)
 	}
-	return h.await(ctx, ended)
+	return u.await(ctx, u.left)
 }
 
-// command runs f in the unit's turn and waits for it.
+// command runs f in the unit's turn and waits for it. A unit that is being removed runs nothing any more; the error is
+// ErrUnknownMachine when it has left.
 func (u *unit) command(ctx context.Context, f func()) error {
 	ran := make(chan struct{})
 	err := u.post(message{control: func() {
-		defer close(ran)
-		f()
+		if !u.removed {
+			defer close(ran)
+			f()
+		}
 	}}, true, 0)
+	if err == nil {
+		err = u.await(ctx, ran)
+	}
 	if err != nil {
 		return fmt.Errorf("machine %q: %w", u.name, err)
 	}
-	return u.host.await(ctx, ran)
+	return nil
 }
 
-// await waits for something that a turn does.
-func (h *Host) await(ctx context.Context, done <-chan struct{}) error {
-	if h.simulated() {
-		h.settle()
-		select {
-		case <-done:
-			return nil
-		default:
-			return ErrWaiting
-		}
+// await waits for something that a turn of the unit does; the error is ErrUnknownMachine where the unit leaves the host before.
+func (u *unit) await(ctx context.Context, done <-chan struct{}) error {
+	if u.host.simulated() {
+		u.host.settle()
+		return u.answered(done)
 	}
 	select {
 	case <-done:
 		return nil
+	case <-u.left:
+		return u.answered(done)
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-h.stopped:
+	case <-u.host.stopped:
 		return ErrStopped
+	}
+}
+
+// answered is nil where a turn of the unit has done what is waited for.
+func (u *unit) answered(done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	default:
+	}
+	select {
+	case <-u.left:
+		return ErrUnknownMachine
+	default:
+		return ErrWaiting
 	}
 }
 
@@ -98,18 +128,9 @@ func (u *unit) install(p *program) {
 	if old != nil && old.def.Manifest.Digest == p.def.Manifest.Digest && old.directory == p.directory && old.content == p.content {
 		return
 	}
-	running := map[string]*look{}
-	for i := range u.watches {
-		if u.watches[i].activation != 0 {
-			u.end(i)
-		}
-		if l := u.watches[i].running; l != nil {
-			running[l.name] = l
-		}
-	}
-	u.prog, u.watches = p, make([]watch, len(p.prepared))
-	for i := range u.watches {
-		u.watches[i].running = running[p.spec(i).Name]
+	u.exchange(p)
+	if old != nil && old.def.Manifest.Durable != p.def.Manifest.Durable {
+		u.snap = nil // a history in memory and one in the log cannot continue each other
 	}
 	switch {
 	case u.snap != nil:
@@ -125,6 +146,23 @@ func (u *unit) install(p *program) {
 	u.publishProgram(old)
 }
 
+// exchange puts the watchers of a program in place of the present ones. Looks that still run stay in the way of new ones.
+func (u *unit) exchange(p *program) {
+	running := map[string]*look{}
+	for i := range u.watches {
+		if u.watches[i].activation != 0 {
+			u.end(i)
+		}
+		if l := u.watches[i].running; l != nil {
+			running[l.name] = l
+		}
+	}
+	u.prog, u.watches, u.throttle = p, make([]watch, len(p.prepared)), throttle{}
+	for i := range u.watches {
+		u.watches[i].running = running[p.spec(i).Name]
+	}
+}
+
 // publishProgram shows the new program to subscriptions and foreign states, with the last recorded snapshot.
 func (u *unit) publishProgram(old *program) {
 	snap := u.snap
@@ -138,7 +176,11 @@ func (u *unit) publishProgram(old *program) {
 // boot records the machine's start, or that it goes on after a restart of the host.
 func (u *unit) boot() {
 	def, at := u.prog.def, u.wall
-	snap := u.host.book.snapshot(u.name)
+	var snap *machine.Snapshot
+	var waiting []delivery
+	if def.Manifest.Durable {
+		snap, waiting = u.host.book.snapshot(u.name), u.host.book.waiting(u.name)
+	}
 	var rec machine.Record
 	switch {
 	case snap == nil:
@@ -152,15 +194,21 @@ func (u *unit) boot() {
 		rec = def.Replace(snap, at)
 	}
 	u.snap = snap
+	if snap != nil {
+		u.since = u.elapsed - max(0, u.wall.Sub(snap.Entered))
+	}
 	u.record(rec, nil)
-	for _, d := range u.host.book.waiting(u.name) {
+	for _, d := range waiting {
 		d.noted = true
 		_ = u.post(message{delivery: &d}, false, 0)
 	}
 }
 
-// retire ends every activation; ended is called when no look of the machine is left.
-func (u *unit) retire(ended func()) {
+// retire ends every activation. The unit leaves the host when no look of the machine is left.
+func (u *unit) retire() {
+	if u.removed {
+		return
+	}
 	for i := range u.watches {
 		w := &u.watches[i]
 		if w.activation != 0 {
@@ -170,7 +218,8 @@ func (u *unit) retire(ended func()) {
 			w.running.cancel()
 		}
 	}
-	u.removed, u.removeBy, u.bootAt = ended, u.elapsed+stopGrace, 0
+	u.removed, u.removeBy, u.bootAt = true, u.elapsed+stopGrace, 0
+	u.throttle = throttle{} // the reports of its looks must not wait
 }
 
 // quiet reports whether no look of the machine is left, or waited for any longer.
@@ -186,26 +235,28 @@ func (u *unit) quiet() bool {
 	return true
 }
 
-// leaveHost takes a removed unit out of the host.
+// leaveHost takes a removed unit out of the host, which forgets it before its inbox is closed: who finds that closed may look for the
+// unit that has taken its place.
 func (u *unit) leaveHost() {
 	h := u.host
+	h.mu.Lock()
+	delete(h.units, u.name)
+	h.metrics.machines.Set(float64(len(h.units)))
+	h.mu.Unlock()
 	u.box.mu.Lock()
 	u.box.phase = gone
 	waiting := append(u.box.operator.items[u.box.operator.head:], u.box.others.items[u.box.others.head:]...)
 	u.box.operator, u.box.others = fifo{}, fifo{}
 	u.box.mu.Unlock()
 	h.timers.set(u, -1)
-	h.mu.Lock()
-	delete(h.units, u.name)
-	h.metrics.machines.Set(float64(len(h.units)))
-	h.mu.Unlock()
 	h.index.replace(u, u.prog, nil)
 	for _, m := range waiting {
 		if m.reply != nil {
 			m.reply(Fired{}, ErrUnknownMachine)
 		}
 	}
-	u.removed()
+	h.stateChanged(u.name)
+	close(u.left)
 }
 
 // PendingLook is a look that Config.Intercept was given in place of its being executed.

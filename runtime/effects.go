@@ -84,8 +84,11 @@ func (u *unit) begin(i int, moment watchers.Moment, r *machine.Record) {
 func (u *unit) end(i int) {
 	w := &u.watches[i]
 	w.activation, w.due, w.announce, w.again = 0, 0, 0, ""
-	if w.running != nil && (w.running.listener || u.prog.onLeave(i) == machine.Cancel) {
-		w.running.cancel()
+	if w.running != nil {
+		w.running.fenced = true
+		if w.running.listener || u.prog.onLeave(i) == machine.Cancel {
+			w.running.cancel()
+		}
 	}
 	if r, ok := w.watcher.(watchers.Resetter); ok {
 		r.Reset()
@@ -146,6 +149,7 @@ const pokeDelay = 20 * time.Millisecond
 
 // poke brings the next look of a watcher forward.
 func (u *unit) poke(w *watch) {
+	w.poked.Store(false)
 	for i := range u.watches {
 		if &u.watches[i] != w || w.activation == 0 {
 			continue

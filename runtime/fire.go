@@ -44,7 +44,7 @@ func (h *Host) Fire(ctx context.Context, name, event string, payload map[string]
 	if err := u.post(m, true, max(1, h.cfg.InboxSize/operatorShare)); err != nil {
 		return Fired{}, fmt.Errorf("firing %q at %q: %w", event, name, err)
 	}
-	if err := h.await(ctx, answered); err != nil {
+	if err := u.await(ctx, answered); err != nil {
 		return Fired{}, fmt.Errorf("firing %q at %q: %w", event, name, err)
 	}
 	a := <-answers

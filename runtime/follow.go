@@ -29,6 +29,7 @@ type Follower struct {
 type followed struct {
 	stamp   string
 	machine string // deployed under this name, "" when it never was
+	taken   bool   // it was refused because its name was taken
 }
 
 // NewFollower makes a follower of paths, each of which may be anything that FindMachines understands.
@@ -92,50 +93,123 @@ func (f *Follower) Run(ctx context.Context) {
 	}
 }
 
-// Look compares the folders with what runs, and makes it the same.
+// Look compares the folders with what runs, and makes it the same. What has changed is taken together, so that a manifest may be
+// moved and two may exchange their names.
 func (f *Follower) Look(ctx context.Context) {
 	manifests, err := FindAll(f.paths)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrNoMachine) {
+	if err != nil && !absent(err) {
 		f.host.log.Warn("folders_not_readable", "error", err)
 		return
 	}
-	for _, m := range manifests {
-		if stamp := folderStamp(m); stamp != f.running[m].stamp {
-			f.replace(ctx, m, stamp)
-		}
+	before := f.machines()
+	changed := f.changed(manifests)
+	ready := f.load(changed)
+	for _, c := range ready {
+		f.replace(ctx, c)
 	}
-	for m := range maps.Clone(f.running) {
-		if !slices.Contains(manifests, m) {
-			f.drop(ctx, m)
+	after := f.machines()
+	for name := range before {
+		if !after[name] {
+			f.remove(ctx, name)
 		}
 	}
 }
 
-// replace deploys a manifest that is new or has changed.
-func (f *Follower) replace(ctx context.Context, manifest, stamp string) {
-	was := f.running[manifest]
-	f.running[manifest] = followed{stamp: stamp, machine: was.machine}
-	d, found, err := LoadMachine(manifest, f.host.cfg.Catalogue)
-	f.problems(found)
-	if err == nil && d.Definition != nil {
-		err = f.conflict(manifest, d.Definition.Manifest.Name)
+// absent reports whether all that is wrong with the paths is that there is no machine.
+func absent(err error) bool {
+	var list interface{ Unwrap() []error }
+	if errors.As(err, &list) {
+		return !slices.ContainsFunc(list.Unwrap(), func(e error) bool { return !absent(e) })
+	}
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoMachine)
+}
+
+// machines returns the names under which machines have been deployed.
+func (f *Follower) machines() map[string]bool {
+	names := map[string]bool{}
+	for _, r := range f.running {
+		if r.machine != "" {
+			names[r.machine] = true
+		}
+	}
+	return names
+}
+
+// changed forgets the manifests that are gone and returns those that are new or have changed, with their stamps. When there is any
+// change, those whose name was taken are tried again.
+func (f *Follower) changed(manifests []string) map[string]string {
+	stamps := map[string]string{}
+	known := len(f.running)
+	maps.DeleteFunc(f.running, func(m string, _ followed) bool { return !slices.Contains(manifests, m) })
+	for _, m := range manifests {
+		if stamp := folderStamp(m); stamp != f.running[m].stamp {
+			stamps[m] = stamp
+		}
+	}
+	if len(stamps) == 0 && len(f.running) == known {
+		return nil
+	}
+	for m, r := range f.running {
+		if _, changed := stamps[m]; r.taken && !changed {
+			stamps[m] = r.stamp
+		}
+	}
+	return stamps
+}
+
+// change is a manifest that is to be deployed.
+type change struct {
+	manifest   string
+	was        string // the machine that it was deployed as, "" for none
+	deployment Deployment
+}
+
+// load reads what has changed and notes the names that it is to have. What cannot run leaves what runs.
+func (f *Follower) load(stamps map[string]string) []change {
+	var ready []change
+	for _, m := range slices.Sorted(maps.Keys(stamps)) {
+		was := f.running[m].machine
+		f.running[m] = followed{stamp: stamps[m], machine: was}
+		d, found, err := LoadMachine(m, f.host.cfg.Catalogue)
+		f.problems(found)
+		if err == nil {
+			err = found.Err()
+		}
+		if err != nil {
+			f.refused(m, was, err)
+			continue
+		}
+		ready = append(ready, change{manifest: m, was: was, deployment: d})
+	}
+	for _, c := range ready {
+		f.running[c.manifest] = followed{stamp: stamps[c.manifest]} // gives its name up, for another one or the same
+	}
+	return ready
+}
+
+func (f *Follower) refused(manifest, running string, err error) {
+	f.host.log.Error("machine_not_replaced", "manifest", manifest, "running", running, "error", err)
+}
+
+// replace deploys a manifest that is new or has changed, unless its name is taken.
+func (f *Follower) replace(ctx context.Context, c change) {
+	r := f.running[c.manifest]
+	name := c.deployment.Definition.Manifest.Name
+	err := f.conflict(c.manifest, name)
+	r.taken = err != nil
+	if err == nil {
+		err = f.host.Deploy(ctx, c.deployment)
 	}
 	if err == nil {
-		err = found.Err()
+		r.machine = name
+		f.host.log.Info("machine_deployed", "machine", name, "version", c.deployment.Definition.Manifest.Version)
+	} else {
+		if f.conflict(c.manifest, c.was) == nil {
+			r.machine = c.was // goes on as it was
+		}
+		f.refused(c.manifest, r.machine, err)
 	}
-	if err == nil {
-		err = f.host.Deploy(ctx, d)
-	}
-	if err != nil {
-		f.host.log.Error("machine_not_replaced", "manifest", manifest, "running", was.machine, "error", err)
-		return
-	}
-	name := d.Definition.Manifest.Name
-	f.running[manifest] = followed{stamp: stamp, machine: name}
-	f.host.log.Info("machine_deployed", "machine", name, "version", d.Definition.Manifest.Version)
-	if was.machine != "" && was.machine != name {
-		f.remove(ctx, was.machine)
-	}
+	f.running[c.manifest] = r
 }
 
 // conflict reports a machine of the same name in another place.
@@ -146,14 +220,6 @@ func (f *Follower) conflict(manifest, name string) error {
 		}
 	}
 	return nil
-}
-
-func (f *Follower) drop(ctx context.Context, manifest string) {
-	name := f.running[manifest].machine
-	delete(f.running, manifest)
-	if name != "" {
-		f.remove(ctx, name)
-	}
 }
 
 func (f *Follower) remove(ctx context.Context, name string) {

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -82,7 +84,8 @@ func New(cfg Config) (*Host, error) {
 // openState opens the journal and the scratch folder, below StateDir or, without one, in a temporary folder.
 func (h *Host) openState() (err error) {
 	if h.cfg.StateDir == "" {
-		h.scratchRoot = filepath.Join(os.TempDir(), fmt.Sprintf("statecraft-%d", os.Getpid()))
+		// A name that nobody guesses, since others may write there too. The folder is made by the first look.
+		h.scratchRoot = filepath.Join(os.TempDir(), "statecraft-"+uuid.NewString())
 		return nil
 	}
 	dir, err := filepath.Abs(h.cfg.StateDir)
@@ -108,17 +111,21 @@ func (h *Host) openState() (err error) {
 }
 
 // Run works until ctx ends, then stops every machine and returns when all goroutines have ended. Looks
-// are cancelled and have a second to return.
+// are cancelled and have a second to return, events that wait for the bus another to be published.
 func (h *Host) Run(ctx context.Context) error {
 	notifier, err := newNotifier(h.log)
 	if err != nil {
 		h.log.Warn("paths_not_watched", "error", err, "consequence", "files are polled only")
 	}
 	h.notifier = notifier
-	var work, timing, publishing sync.WaitGroup
+	var work, timing sync.WaitGroup
+	published := make(chan struct{})
 	timerCtx, stopTimers := context.WithCancel(context.Background())
 	defer stopTimers()
-	publishing.Go(h.publisher.run)
+	go func() {
+		h.publisher.run()
+		close(published)
+	}()
 	timing.Go(func() { h.timers.run(timerCtx, h.clockJumped) })
 	for range h.cfg.Workers {
 		work.Go(h.work)
@@ -127,29 +134,29 @@ func (h *Host) Run(ctx context.Context) error {
 	h.log.Info("host_stopping")
 	stopTimers()
 	timing.Wait()
-	h.awaitLooks()
+	h.awaitEnd("looks_given_up", h.looks.stop())
 	h.runq.close()
 	work.Wait()
 	close(h.stopped)
 	err = h.Close()
 	h.publisher.close()
-	publishing.Wait()
+	h.awaitEnd("publishing_given_up", published) // a bus may hang
 	if h.notifier != nil {
 		err = errors.Join(err, h.notifier.close())
 	}
 	return err
 }
 
-// stopGrace is how long looks may take to return when the host stops.
+// stopGrace is how long looks may take to return when the host stops, and after them events to be published.
 const stopGrace = time.Second
 
-func (h *Host) awaitLooks() {
+func (h *Host) awaitEnd(otherwise string, ended <-chan struct{}) {
 	grace := time.NewTimer(stopGrace)
 	defer grace.Stop()
 	select {
-	case <-h.looks.stop():
+	case <-ended:
 	case <-grace.C:
-		h.log.Error("looks_given_up", "after", stopGrace)
+		h.log.Error(otherwise, "after", stopGrace)
 	}
 }
 

@@ -23,6 +23,7 @@ type lookReport struct {
 	look   *look
 	report watchers.Report
 	ended  bool // the look has returned; listeners and given-up looks report before that too
+	late   bool // the watchdog has reported in the look's place: only its end counts
 }
 
 // phase is where a unit stands between its turns.

@@ -6,7 +6,8 @@ import (
 )
 
 // lookPool runs looks on goroutines, a bounded number at once; the others wait in order, without one.
-// Listeners do not count: there are as many as there are active ones.
+// Listeners do not count, there are as many as there are active ones, and neither do looks that wait for a governor: those of
+// one governor would else keep all others from running.
 type lookPool struct {
 	ctx     context.Context // of every look; ends with the host
 	end     context.CancelFunc
@@ -32,6 +33,12 @@ func (p *lookPool) start(l *look) {
 	case p.stopped:
 	case l.listener:
 		p.all.Go(l.do)
+	case l.governor != "" && l.release == nil:
+		p.all.Go(func() {
+			if l.admit() {
+				p.start(l)
+			}
+		})
 	case p.running >= p.max:
 		p.waiting = append(p.waiting, l)
 	default:

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +30,8 @@ type look struct {
 	wait       time.Duration // for the governor
 	ctx        context.Context
 	cancel     context.CancelFunc
+	release    func()      // gives the governor's slot back, nil while there is none
+	fenced     bool        // its activation has ended; belongs to the turn
 	spoken     atomic.Bool // an outcome was reported: by the look or, in its place, by the watchdog
 }
 
@@ -73,6 +77,8 @@ func (u *unit) against(i int) string {
 	switch {
 	case err != nil:
 		return "when: " + err.Error()
+	case u.prog.guarded(i) && u.snap.Running[u.prog.spec(i).Name] != 0:
+		return "the look before was cut short, and nobody has said how it ended"
 	case !ok:
 		return "when does not hold"
 	}
@@ -150,18 +156,19 @@ func (l *look) check(ctx context.Context) (rep watchers.Report) {
 // do is the goroutine of a look.
 func (l *look) do() {
 	defer l.cancel()
-	if l.listener {
-		l.report(l.check(l.ctx), true)
-		return
+	if l.release != nil {
+		defer l.release()
 	}
-	release, err := l.admit()
-	if err != nil {
-		l.report(watchers.Failure(fmt.Sprintf("governor %q gave no slot within %s", l.governor, l.wait)), true)
-		return
-	}
-	defer release()
 	if err := os.MkdirAll(l.view.Scratch, 0o700); err != nil {
 		l.report(watchers.Failure("making the scratch folder: "+err.Error()), true)
+		return
+	}
+	if l.listener {
+		l.listen()
+		return
+	}
+	if l.ctx.Err() != nil { // while it waited for its turn
+		l.report(watchers.Failure("cancelled before it began"), true)
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
@@ -177,14 +184,27 @@ func (l *look) do() {
 	l.report(rep, true)
 }
 
-// admit waits for the governor's slot, if there is one to wait for.
-func (l *look) admit() (release func(), err error) {
-	if l.governor == "" {
-		return func() {}, nil
+// listen is the goroutine of a listener. What it returns when the runtime has ended it is no outcome.
+func (l *look) listen() {
+	rep := l.check(l.ctx)
+	if l.ctx.Err() != nil {
+		rep = watchers.Report{}
 	}
+	l.report(rep, true)
+}
+
+// admit waits for the governor's slot; false when none came in time.
+func (l *look) admit() bool {
 	ctx, cancel := context.WithTimeout(l.ctx, l.wait)
 	defer cancel()
-	return l.unit.host.governors.acquire(ctx, l.governor)
+	release, err := l.unit.host.governors.acquire(ctx, l.governor)
+	if err != nil {
+		l.cancel()
+		l.report(watchers.Failure(fmt.Sprintf("governor %q gave no slot within %s", l.governor, l.wait)), true)
+		return false
+	}
+	l.release = release
+	return true
 }
 
 // giveUp speaks for a look that does not return: its time-out counts now, its end later.
@@ -199,14 +219,12 @@ func (l *look) giveUp() {
 
 // report hands a report to the unit. After giveUp only the end counts.
 func (l *look) report(rep watchers.Report, ended bool) {
-	if !l.listener && !l.spoken.CompareAndSwap(false, true) {
-		rep = watchers.Report{}
-	}
+	late := !l.listener && !l.spoken.CompareAndSwap(false, true)
 	limit := 0
 	if l.listener && !ended {
 		limit = l.unit.host.cfg.InboxSize
 	}
-	if err := l.unit.post(message{report: &lookReport{look: l, report: rep, ended: ended}}, false, limit); err != nil {
+	if err := l.unit.post(message{report: &lookReport{look: l, report: rep, ended: ended, late: late}}, false, limit); err != nil {
 		l.view.Log.Warn("report_dropped", "machine", l.unit.name, "watcher", l.name, "error", err)
 	}
 }
@@ -217,7 +235,7 @@ func (u *unit) takeReport(r *lookReport) {
 	if r.ended {
 		u.forget(r.look)
 	}
-	if i < 0 || u.watches[i].activation != r.look.activation {
+	if i < 0 || r.look.fenced || u.watches[i].activation != r.look.activation {
 		u.host.metrics.stale.WithLabelValues(u.prog.def.Manifest.Name, r.look.name).Inc()
 		u.host.log.Debug("stale_outcome", "machine", u.name, "watcher", r.look.name, "outcome", r.report.Outcome)
 		if i >= 0 {
@@ -225,19 +243,21 @@ func (u *unit) takeReport(r *lookReport) {
 		}
 		return
 	}
-	if r.look.listener && r.ended && r.report.Outcome == "" {
+	if r.late {
+		u.watchPaths(i)
+		u.lookAgain(i)
 		return
 	}
 	if u.host.looks.ctx.Err() != nil && u.failed(i, r.report.Outcome) {
 		return // the host is stopping and has cancelled the look, which says nothing of the world
 	}
-	if r.report.Outcome == "" {
+	if r.report.Outcome != "" || r.look.run != 0 {
+		u.outcome(i, r.report, r.look.run)
+	} else {
 		u.plan(i, watchers.Looked)
-		return
 	}
-	u.outcome(i, r.report, r.look.run)
 	u.lookAgain(i)
-	if r.look.listener && r.ended && u.watches[i].activation == r.look.activation {
+	if r.look.listener && r.ended {
 		u.setDue(&u.watches[i], watchers.Due{After: listenerBackoff}, watchers.Started)
 	}
 }
@@ -245,16 +265,17 @@ func (u *unit) takeReport(r *lookReport) {
 // lookAgain makes good for a look that was asked for while another was running.
 func (u *unit) lookAgain(i int) {
 	w := &u.watches[i]
-	if w.running == nil && w.again != "" && w.activation != 0 {
-		u.setDue(w, watchers.Due{After: minDue}, w.again)
+	if w.running != nil || w.again == "" {
+		return
 	}
+	u.setDue(w, watchers.Due{After: minDue}, w.again)
 	w.again = ""
 }
 
 // watchOf returns the watcher that a look belongs to, -1 when a reload has taken it away.
 func (u *unit) watchOf(l *look) int {
 	for i := range u.watches {
-		if u.watches[i].running == l || u.watches[i].running == nil && u.prog.spec(i).Name == l.name {
+		if u.watches[i].running == l {
 			return i
 		}
 	}
@@ -270,5 +291,8 @@ func (u *unit) forget(l *look) {
 	}
 }
 
-// scratch is the folder of a machine beside its payload.
-func (h *Host) scratch(name string) string { return filepath.Join(h.scratchRoot, name) }
+// scratch is the folder of a machine beside its payload. A manifest's name is a file name as it is; one that a Deployment gives need not
+// be, and must not lead elsewhere.
+func (h *Host) scratch(name string) string {
+	return filepath.Join(h.scratchRoot, strings.ReplaceAll(url.PathEscape(name), ".", "%2E"))
+}

@@ -59,7 +59,9 @@ func (n *notifier) changed(path string) {
 	watches := append(append([]pathWatch(nil), n.paths[path]...), n.paths[filepath.Dir(path)]...)
 	n.mu.Unlock()
 	for _, w := range watches {
-		_ = w.unit.post(message{poke: w.watch}, false, w.unit.host.cfg.InboxSize)
+		if w.watch.poked.CompareAndSwap(false, true) {
+			_ = w.unit.post(message{poke: w.watch}, false, 0)
+		}
 	}
 }
 

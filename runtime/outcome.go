@@ -80,7 +80,7 @@ func (u *unit) announceAgain(i int) {
 func (u *unit) watchPaths(i int) {
 	w := &u.watches[i]
 	p, ok := w.watcher.(watchers.PathWatcher)
-	if !ok || u.host.notifier == nil {
+	if !ok || u.host.notifier == nil || w.running != nil { // its methods are called one at a time
 		return
 	}
 	view := u.newLook(i, watchers.Looked, 0).view

@@ -54,6 +54,10 @@ func (u *unit) record(rec machine.Record, reply func(Fired, error)) {
 	}
 	next := snap.Apply(&p.rec, head)
 	p.next = &next
+	if err != nil {
+		u.committed(p, err)
+		return
+	}
 	u.host.hook(HookRecord)
 	u.host.store.Append(u.name, data, func(err error) { u.committed(p, err) })
 }
@@ -84,9 +88,6 @@ func (u *unit) settle() {
 	if prev == nil || !prev.Entered.Equal(p.next.Entered) {
 		u.since = p.elapsed
 	}
-	if p.rec.Kind == machine.RecordRecovery {
-		u.since = u.elapsed - max(0, u.wall.Sub(p.next.Entered))
-	}
 	u.published.Store(&published{prog: u.prog, snap: u.snap})
 	if !u.journaled() {
 		u.remember(&p.rec)
@@ -94,8 +95,8 @@ func (u *unit) settle() {
 	u.host.observe(u, &p.rec, p.durable)
 	u.effects(&p.rec, p.run-1, p.durable || !u.journaled())
 	u.host.deliverAll(u, &p.rec, p.targets)
-	if prev == nil || prev.State != u.snap.State {
-		u.host.stateChanged(u.name)
+	if prev == nil || prev.State != u.snap.State || p.rec.Kind == machine.RecordRecovery || p.rec.Kind == machine.RecordUpgrade {
+		u.host.stateChanged(u.name) // a machine that is back after a restart was in no state before
 	}
 	if p.reply != nil {
 		p.reply(Fired{Record: p.rec, Durable: p.durable}, nil)

@@ -19,7 +19,7 @@ func newRunQueue() *runQueue {
 
 func (q *runQueue) push(u *unit) {
 	q.mu.Lock()
-	if q.head > 0 && len(q.units) == cap(q.units) {
+	if q.head > 0 && len(q.units) == cap(q.units) && q.head >= len(q.units)/2 {
 		n := copy(q.units, q.units[q.head:])
 		clear(q.units[n:])
 		q.units, q.head = q.units[:n], 0

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // notStored is why a look that must not happen twice does not happen.
@@ -25,6 +26,8 @@ func (u *unit) interrupted(i int) {
 	if event == "" && spec.OnInterrupt == machine.Ask {
 		return
 	}
+	u.watches[i].started = u.elapsed
+	u.plan(i, watchers.Looked)
 	name, run, epoch := spec.Name, u.snap.Running[spec.Name], u.snap.Epoch
 	u.later(func() {
 		switch {
@@ -55,7 +58,7 @@ func (u *unit) closeRun(i int) {
 // later does something in the unit's turn when the present record is settled, unless the machine is gone by then.
 func (u *unit) later(f func()) {
 	_ = u.post(message{control: func() {
-		if u.snap != nil && u.removed == nil {
+		if u.snap != nil && !u.removed {
 			f()
 		}
 	}}, false, 0)

@@ -99,6 +99,7 @@ func (s *Simulation) Restart(ctx context.Context) error {
 		again = append(again, Deployment{Name: u.name, Definition: u.prog.def, Directory: u.prog.directory, Content: u.prog.content})
 		u.box.phase = gone
 		s.timers.set(u, -1)
+		s.index.replace(u, u.prog, nil)
 		for i := range u.watches {
 			if l := u.watches[i].running; l != nil {
 				l.cancel()

@@ -89,7 +89,15 @@ func (h *Host) Machine(ctx context.Context, name string) (MachineDetail, error) 
 		return MachineDetail{}, fmt.Errorf("machine %q: %w", name, ErrUnknownMachine)
 	}
 	var detail MachineDetail
-	err := u.command(ctx, func() { detail = u.detail() })
+	deployed := false
+	err := u.command(ctx, func() {
+		if deployed = u.prog != nil; deployed {
+			detail = u.detail()
+		}
+	})
+	if err == nil && !deployed {
+		err = fmt.Errorf("machine %q: %w", name, ErrUnknownMachine) // it is about to be deployed for the first time
+	}
 	if err != nil {
 		return MachineDetail{}, err
 	}

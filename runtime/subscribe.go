@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -84,7 +85,7 @@ func (h *Host) subscribers(u *unit, r *machine.Record) []*unit {
 			continue
 		}
 		reached = append(reached, t)
-		if p := t.published.Load(); u.journaled() && p != nil && p.prog.def.Manifest.Durable {
+		if p := t.published.Load(); u.prog.def.Manifest.Durable && p != nil && p.prog.def.Manifest.Durable {
 			r.Notify = append(r.Notify, t.name)
 		}
 	}
@@ -96,7 +97,18 @@ func (h *Host) subscribers(u *unit, r *machine.Record) []*unit {
 func (h *Host) deliverAll(u *unit, r *machine.Record, targets []*unit) {
 	for _, t := range targets {
 		d := delivery{Machine: u.name, Seq: r.Seq, Event: r.Event, noted: slices.Contains(r.Notify, t.name)}
-		if err := t.post(message{delivery: &d}, false, 0); err != nil {
+		limit := maxPending
+		if d.noted {
+			limit = 0 // the book bounds them
+		}
+		err := t.post(message{delivery: &d}, false, limit)
+		if again, ok := h.unit(t.name); ok && errors.Is(err, ErrUnknownMachine) {
+			err = again.post(message{delivery: &d}, false, limit) // it was removed and deployed anew meanwhile
+		}
+		switch {
+		case errors.Is(err, ErrBusy):
+			h.log.Error("subscription_overflow", "machine", t.name, "from", u.name, "event", r.Event)
+		case err != nil:
 			h.log.Debug("subscriber_gone", "machine", t.name, "from", u.name, "event", r.Event)
 		}
 	}

@@ -15,17 +15,27 @@ func (u *unit) turn() {
 	u.box.mu.Unlock()
 	for range turnLength {
 		u.wall, u.elapsed = u.host.cfg.Clock.Now(), u.host.cfg.Clock.Elapsed()
-		if u.pending != nil && !u.settleOrPark() {
+		if !u.settleAll() {
 			return
 		}
 		if !u.takeOne() {
 			break
 		}
 	}
-	if u.pending != nil && !u.settleOrPark() {
-		return
+	if u.settleAll() {
+		u.rest()
 	}
-	u.rest()
+}
+
+// settleAll settles the pending record and those that its effects leave at once, as a look in the turn does. It is false where
+// the unit has been parked. No message is taken before: it would be decided on a state that is about to change.
+func (u *unit) settleAll() bool {
+	for u.pending != nil {
+		if !u.settleOrPark() {
+			return false
+		}
+	}
+	return true
 }
 
 // settleOrPark lets the effects of a synced record happen, or parks the unit until it is synced.
@@ -44,7 +54,7 @@ func (u *unit) settleOrPark() (settled bool) {
 
 // rest ends the turn: back on the run queue if there is more, else asleep until the next due time.
 func (u *unit) rest() {
-	if u.removed != nil && u.quiet() {
+	if u.removed && u.quiet() {
 		u.leaveHost()
 		return
 	}
@@ -105,7 +115,7 @@ func (u *unit) handle(m message) {
 	switch {
 	case m.control != nil:
 		m.control()
-	case u.snap == nil || u.removed != nil:
+	case u.snap == nil || u.removed:
 		u.handleAbsent(m)
 	case m.event != nil:
 		u.decide(*m.event, m.reply)
@@ -137,7 +147,7 @@ func (u *unit) takeDue(jumped bool) {
 		u.boot()
 		return
 	}
-	if u.snap == nil || u.removed != nil {
+	if u.snap == nil || u.removed {
 		return
 	}
 	if jumped {
@@ -153,7 +163,7 @@ func (u *unit) takeDue(jumped bool) {
 		if w.announce > 0 && w.announce <= u.elapsed {
 			u.announceAgain(i)
 		}
-		if w.due > 0 && w.due <= u.elapsed {
+		if due := u.lookDue(i); due > 0 && due <= u.elapsed {
 			why := w.why
 			w.due = 0
 			u.signalAgain()
@@ -175,7 +185,11 @@ func (u *unit) replan() {
 	for i := range u.watches {
 		w := &u.watches[i]
 		if p, ok := w.watcher.(watchers.Planner); ok && w.activation != 0 {
+			due, at, why := w.due, w.at, w.why
 			u.setDue(w, p.Plan(u.planning(i, watchers.Jumped)), watchers.Interval)
+			if due > 0 && at.IsZero() && (w.due == 0 || due < w.due) {
+				w.due, w.at, w.why = due, at, why // the wall clock has nothing to do with it: a clock set often must not delay it for ever
+			}
 		}
 	}
 }

@@ -15,6 +15,7 @@ type unit struct {
 	box  inbox
 	// timer is guarded by the host's timers.
 	timer timerEntry
+	left  chan struct{} // closed when the unit has left the host
 	// published is what others may see: the program and the last recorded snapshot, never modified.
 	published atomic.Pointer[published]
 
@@ -30,7 +31,7 @@ type unit struct {
 	pending  *pendingRecord
 	throttle throttle
 	recent   []*machine.Record // the last few of a machine that has no journal
-	removed  func()            // set while being removed, called once when all its looks have ended
+	removed  bool              // while it is being removed; it leaves the host when all its looks have ended
 	removeBy time.Duration     // when the removal stops waiting for looks
 }
 
@@ -52,6 +53,7 @@ type watch struct {
 	announce   time.Duration   // when the state is announced again, 0 for never
 	tries      int             // failed looks in a row, for retry
 	paths      []string        // that the notifier watches
+	poked      atomic.Bool     // a change of one of them waits in the inbox, which need not hold another
 	last       *lastReport
 }
 
@@ -96,7 +98,7 @@ func (u *unit) nextDue() time.Duration {
 	}
 	earlier(u.bootAt)
 	earlier(u.removeBy)
-	if u.snap == nil || u.removed != nil {
+	if u.snap == nil || u.removed {
 		return next
 	}
 	if u.throttle.holds(u.elapsed) {
@@ -106,10 +108,20 @@ func (u *unit) nextDue() time.Duration {
 		earlier(max(due, u.throttle.until))
 	}
 	for i := range u.watches {
-		earlier(u.watches[i].due)
+		earlier(u.lookDue(i))
 		earlier(u.watches[i].announce)
 	}
 	return next
+}
+
+// lookDue returns when the next look of a watcher is due, 0 for never. One that decides an event in the turn waits while the machine
+// is throttled, as every other event does.
+func (u *unit) lookDue(i int) time.Duration {
+	due := u.watches[i].due
+	if due > 0 && u.prog.prepared[i].Inline {
+		return max(due, u.throttle.until)
+	}
+	return due
 }
 
 // deadline returns the first deadline of the present visit that has not fired, and when it is due.
@@ -133,13 +145,14 @@ type throttle struct {
 	until time.Duration // when the next token comes, 0 while there is one
 }
 
-// take uses a token for a transition that happened at now.
+// take uses a token for a transition that happened at now. Operators' events are taken without one; they leave the others to wait
+// for one token, however many they are.
 func (t *throttle) take(rate machine.Rate, now time.Duration) {
 	if rate.Count <= 0 {
 		return
 	}
 	perToken := rate.Per / time.Duration(rate.Count)
-	t.used = max(0, t.used-float64(now-t.at)/float64(perToken)) + 1
+	t.used = min(max(0, t.used-float64(now-t.at)/float64(perToken))+1, float64(rate.Count))
 	t.at = now
 	if excess := t.used - float64(rate.Count) + 1; excess > 0 {
 		t.until = now + time.Duration(excess*float64(perToken))

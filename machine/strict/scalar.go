@@ -16,8 +16,8 @@ var (
 )
 
 // Any returns the value as JSON would hold it: nil, bool, int, float64, string, []any, map[string]any,
-// reading plain scalars by YAML 1.2's core schema (so on, off, yes and no are strings). Numbers that
-// an int or a float64 cannot hold, infinities and "not a number" stay the text that was written.
+// reading plain scalars by YAML 1.2's core schema (so on, off, yes and no are strings). Whole
+// numbers beyond an int are float64, as JSON's readers have them. Numbers that a float64 cannot hold, infinities and "not a number" stay the text that was written.
 func (n *Node) Any() any {
 	if n == nil {
 		return nil
@@ -56,7 +56,6 @@ func (n *Node) scalar() any {
 		if i, ok := readInt(n.Value); ok {
 			return i
 		}
-		return n.Value
 	}
 	if f, ok := readFloat(n.Value); ok {
 		return f

@@ -21,7 +21,7 @@ func TestCoreSchema(t *testing.T) {
 		{"1.5", 1.5}, {"-1.5e3", -1500.0}, {".5", .5}, {"5.", 5.0}, {"1e3", 1000.0}, {"+.5e-1", .05}, {"1.0.0", "1.0.0"}, {".", "."}, {"e3", "e3"},
 		{".inf", ".inf"}, {"-.inf", "-.inf"}, {".nan", ".nan"}, {"inf", "inf"}, {"NaN", "NaN"}, {"1e999", "1e999"},
 		{strconv.Itoa(math.MaxInt), math.MaxInt}, {strconv.Itoa(math.MinInt), math.MinInt},
-		{"9223372036854775808", "9223372036854775808"}, {"0xFFFFFFFFFFFFFFFF", "0xFFFFFFFFFFFFFFFF"},
+		{"9223372036854775808", float64(1 << 63)}, {"0xFFFFFFFFFFFFFFFF", "0xFFFFFFFFFFFFFFFF"},
 	} {
 		src := "a: " + tc.src
 		n, list := Parse("f.yaml", []byte(src))

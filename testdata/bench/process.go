@@ -227,7 +227,9 @@ func stopping(dir, binary string) ([]row, error) {
 		<-time.After(time.Second)
 		began := time.Now()
 		err := cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+		if ended := cmd.Wait(); err == nil && ended != nil {
+			err = fmt.Errorf("the flapping host did not stop cleanly: %w", ended)
+		}
 		took = append(took, time.Since(began))
 		cancel()
 		if err != nil {

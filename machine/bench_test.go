@@ -16,7 +16,7 @@ func pingPong() *Manifest {
 func BenchmarkStep(b *testing.B) {
 	d := mustCompile(b, pingPong())
 	at := time.Unix(1_700_000_000, 0)
-	start := d.Start(at)
+	start := d.Start(Origin{}, at)
 	s := Snapshot{}.Apply(&start, "")
 	ev := Event{Name: "hit", Cause: Cause{Kind: CauseOperator}}
 	b.ReportAllocs()
@@ -42,7 +42,7 @@ func BenchmarkStepWithGuardAndSet(b *testing.B) {
 	m.Transitions[5].When = ""
 	d := mustCompile(b, m)
 	at := time.Unix(1_700_000_000, 0)
-	start := d.Start(at)
+	start := d.Start(Origin{}, at)
 	s := Snapshot{}.Apply(&start, "")
 	ev := Event{Name: "gather", Payload: map[string]any{"count": 3}, Cause: Cause{Kind: CauseOperator}}
 	b.ReportAllocs()

@@ -102,12 +102,12 @@ func (c *exprCompiler) report(err error, text string, at diag.Position, env type
 	m := unknownName.FindStringSubmatch(message)
 	switch {
 	case m == nil:
-		c.list.Add(diag.Error, codeExpr, at, "an expression sees event, data, input, state and at", "expression %q: %s", text, message)
+		c.list.Add(diag.Error, codeExpr, at, "an expression sees event, data, input, instance, state and at", "expression %q: %s", text, message)
 	case slices.Contains(impureNames(), m[1]):
 		c.list.Add(diag.Error, codeExprField, at, "use at, the time of the record; a replay must read what the machine read",
 			"expression %q: %s is not deterministic and is off", text, m[1])
 	default:
-		hint := hintFor(m[1], namesIn(env), "an expression sees event, data, input, state and at; data keys are declared under data")
+		hint := hintFor(m[1], namesIn(env), "an expression sees event, data, input, instance, state and at; data keys are declared under data")
 		c.list.Add(diag.Error, codeExprField, at, hint, "expression %q: %s", text, message)
 	}
 }
@@ -155,7 +155,7 @@ func (d *Definition) dataType() types.Map {
 
 func (c *exprCompiler) watcherTypes() types.Map {
 	return types.Map{
-		"data": c.data, "input": types.Map{types.Extra: types.Any},
+		"data": c.data, "input": types.Map{types.Extra: types.Any}, "instance": types.String,
 		"state": types.String, "at": types.TypeOf(time.Time{}),
 	}
 }

@@ -115,14 +115,16 @@ func defaultRestart(m *Manifest) OnRestart {
 	return Initial
 }
 
-// reserved refuses what a later release will give a meaning, so that no machine runs without it.
+// reserved reads the kind, and refuses what a later release will give a meaning, so that no machine runs without it.
 func (d *decoder) reserved(y *manifestYAML) {
 	if n := y.Kind; n != nil && n.Kind != strict.Null {
-		if n.Value == "template" || n.Value == "workflow" {
-			d.fault("SC104", n.Pos, "leave the key out: the machine then starts when it is loaded",
-				"kind %q comes with a later release", n.Value)
-		} else {
-			d.tolerated("SC104", n.Pos, "leave the key out", "this is not a kind of machine")
+		switch n.Value {
+		case string(Template):
+			d.m.Kind = Template
+		case "workflow":
+			d.fault("SC104", n.Pos, "leave the key out: the machine then starts when it is loaded", "kind %q comes with a later release", n.Value)
+		default:
+			d.tolerated("SC104", n.Pos, "write template, or leave the key out", "this is not a kind of machine")
 		}
 	}
 	if n := y.Always; n != nil && n.Kind != strict.Null && (n.Kind != strict.Sequence || len(n.Items) > 0) {

@@ -35,12 +35,14 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("reading a record: %w", err)
 	}
 	r.At = r.At.UTC()
-	for _, m := range []*map[string]any{&r.Payload, &r.Input, &r.Set} {
+	for _, m := range []*map[string]any{&r.Payload, &r.Input, &r.Set, &r.Arguments} {
 		normal, err := normalObject(*m)
 		if err != nil {
 			return nil, fmt.Errorf("reading record %d: %w", r.Seq, err)
 		}
-		*m = normal
+		if *m == nil || len(*m) > 0 { // no arguments and empty ones differ
+			*m = normal
+		}
 	}
 	return &r, nil
 }
@@ -51,11 +53,14 @@ func DecodeSnapshot(b []byte) (*Snapshot, error) {
 	if err := decodeStrict(b, &s); err != nil {
 		return nil, fmt.Errorf("reading a snapshot: %w", err)
 	}
-	data, err := normalObject(s.Data)
-	if err != nil {
-		return nil, fmt.Errorf("reading a snapshot: %w", err)
+	for _, m := range []*map[string]any{&s.Data, &s.Input} {
+		normal, err := normalObject(*m)
+		if err != nil {
+			return nil, fmt.Errorf("reading a snapshot: %w", err)
+		}
+		*m = normal
 	}
-	s.Data, s.Entered = data, s.Entered.UTC()
+	s.Entered = s.Entered.UTC()
 	return &s, nil
 }
 

@@ -1,20 +1,60 @@
 package machine
 
 import (
+	"fmt"
 	"maps"
+	"reflect"
 	"time"
 )
 
-// Start returns the first record of a machine, entering the initial state with the defaults of its data.
-func (d *Definition) Start(at time.Time) Record {
+// Origin is what a machine is started with. The zero Origin is that of a plain machine whose site configures nothing.
+type Origin struct {
+	Instance string         // the key of a template's instance
+	Input    map[string]any // JSON values, at most MaxPayload bytes encoded: what expressions read as input
+	Cause    Cause          // of kind CauseSpawn for instances; the zero Cause is CauseStart
+}
+
+// Start returns the first record of a machine, entering the initial state with the defaults of its data. Input that cannot
+// be recorded is left out; CheckInput tells before.
+func (d *Definition) Start(o Origin, at time.Time) Record {
 	r := d.next(&Snapshot{}, at)
 	r.Kind, r.Cause = RecordStart, Cause{Kind: CauseStart}
+	if o.Cause.Kind != "" {
+		r.Cause = o.Cause.valid()
+	}
+	r.Instance = o.Instance
+	r.Arguments, _ = CheckInput(o.Input)
 	r.To = d.states[0]
 	r.Epoch++
 	if len(d.defaults) > 0 {
 		r.Set = maps.Clone(d.defaults)
 	}
 	return r
+}
+
+// CheckInput returns a machine's input in the form in which it is recorded, nil for an empty one. The error says what cannot be.
+func CheckInput(input map[string]any) (map[string]any, error) {
+	normal, err := normalObject(input)
+	if err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	if tooLarge(normal, MaxPayload) {
+		return nil, fmt.Errorf("input takes more than %d bytes", MaxPayload)
+	}
+	if len(normal) == 0 {
+		return nil, nil
+	}
+	return normal, nil
+}
+
+// WithInput adds to the record of a start over, a restart or an upgrade that the machine's input is another now. A record without arguments leaves
+// the input as it was; an empty one is recorded as such.
+func (r *Record) WithInput(s *Snapshot, input map[string]any) {
+	normal, err := CheckInput(input)
+	if err != nil || reflect.DeepEqual(orEmpty(normal), orEmpty(s.Input)) {
+		return
+	}
+	r.Arguments = orEmpty(normal)
 }
 
 // Recover returns the record of a host's restart. It follows on_restart, which the cause names: resume goes

@@ -40,7 +40,7 @@ func FuzzLoad(f *testing.F) {
 // walk fires every event of a machine a few times over.
 func walk(t *testing.T, d *Definition) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	record := d.Start(at)
+	record := d.Start(Origin{}, at)
 	s := Snapshot{}.Apply(&record, "head")
 	events := d.events()
 	events = events[:min(len(events), 50)]

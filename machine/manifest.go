@@ -15,6 +15,7 @@ type Manifest struct {
 	Digest Digest // of Source
 
 	Format       int // 0 (Choria's reading) or 1 (strict)
+	Kind         Kind
 	Name         string
 	Version      string // SemVer
 	Description  string
@@ -33,6 +34,16 @@ type Manifest struct {
 
 // Strict reports whether the manifest is of our own format, in which every finding is an error.
 func (m *Manifest) Strict() bool { return m.Format > 0 }
+
+// Kind says how a machine comes to run.
+type Kind string
+
+// Plain machines start when they are deployed. A template does not: instances of it are started with a key and input, by
+// watchers, and each leaves its host when it is in a final state.
+const (
+	Plain    Kind = ""
+	Template Kind = "template"
+)
 
 // OnRestart says what a restarted host does with a machine.
 type OnRestart string

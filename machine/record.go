@@ -39,6 +39,7 @@ const (
 	CauseOperator     CauseKind = "operator"
 	CauseRecovery     CauseKind = "recovery"
 	CauseUpgrade      CauseKind = "upgrade"
+	CauseSpawn        CauseKind = "spawn" // of an instance's start
 )
 
 // Cause says where an event came from.
@@ -76,22 +77,26 @@ type GuardValue struct {
 // Record is one journal entry: with the records before it, everything needed to know the machine's state.
 // Its JSON form, as first encoded, is what is stored, hashed and exported.
 type Record struct {
-	Seq     uint64         `json:"seq"`   // per machine, from 1, gapless
-	Epoch   uint64         `json:"epoch"` // of the visit after this record; grows with every visit and recovery
-	At      time.Time      `json:"at"`    // UTC
-	Machine string         `json:"machine"`
-	Digest  string         `json:"digest"` // of the manifest
-	Kind    RecordKind     `json:"kind"`
-	Event   string         `json:"event,omitempty"`
-	Cause   Cause          `json:"cause"`
-	Outcome string         `json:"outcome,omitempty"`
-	Payload map[string]any `json:"payload,omitempty"`
-	Input   map[string]any `json:"input,omitempty"` // Event.Data
-	Guards  []GuardValue   `json:"guards,omitempty"`
-	From    string         `json:"from"`
-	To      string         `json:"to"`
-	Set     map[string]any `json:"set,omitempty"` // all data changes, Input's included; a nil value deletes
-	Reason  string         `json:"reason,omitempty"`
+	Seq     uint64    `json:"seq"`   // per machine, from 1, gapless
+	Epoch   uint64    `json:"epoch"` // of the visit after this record; grows with every visit and recovery
+	At      time.Time `json:"at"`    // UTC
+	Machine string    `json:"machine"`
+	// Instance is the key of a template's instance, Arguments what it was started with. Other machines have arguments from their
+	// site's configuration: in the first record, and in those of a restart or upgrade where they have changed.
+	Instance  string         `json:"instance,omitempty"`
+	Arguments map[string]any `json:"arguments,omitzero"`
+	Digest    string         `json:"digest"` // of the manifest
+	Kind      RecordKind     `json:"kind"`
+	Event     string         `json:"event,omitempty"`
+	Cause     Cause          `json:"cause"`
+	Outcome   string         `json:"outcome,omitempty"`
+	Payload   map[string]any `json:"payload,omitempty"`
+	Input     map[string]any `json:"input,omitempty"` // Event.Data
+	Guards    []GuardValue   `json:"guards,omitempty"`
+	From      string         `json:"from"`
+	To        string         `json:"to"`
+	Set       map[string]any `json:"set,omitempty"` // all data changes, Input's included; a nil value deletes
+	Reason    string         `json:"reason,omitempty"`
 	// Notify lists the machines whose subscriptions this record fires; each of their records with a
 	// Cause naming this machine and Seq closes one. The runtime fills it, replay ignores it.
 	Notify []string `json:"notify,omitempty"`
@@ -100,14 +105,17 @@ type Record struct {
 
 // Snapshot is the state of one machine between records. The zero Snapshot is a machine before its start.
 type Snapshot struct {
-	State   string            `json:"state"`
-	Seq     uint64            `json:"seq"`
-	Epoch   uint64            `json:"epoch"`
-	Entered time.Time         `json:"entered"`           // of the visit; deadlines count from here, across restarts
-	Fired   uint64            `json:"fired,omitempty"`   // bit i: deadline i of the state has fired in this visit
-	Data    map[string]any    `json:"data,omitempty"`    // never modified in place: a change makes a new map
-	Running map[string]uint64 `json:"running,omitempty"` // watcher -> run, of recorded effects without an outcome
-	Runs    uint64            `json:"runs,omitempty"`    // the last run number given
-	Digest  string            `json:"digest"`            // of the manifest last run
-	Head    string            `json:"head"`              // hex digest of the last record, the next one's Prev
+	State string `json:"state"`
+	// Instance and Input are those of the first record, or the arguments since.
+	Instance string            `json:"instance,omitempty"`
+	Input    map[string]any    `json:"input,omitempty"`
+	Seq      uint64            `json:"seq"`
+	Epoch    uint64            `json:"epoch"`
+	Entered  time.Time         `json:"entered"`           // of the visit; deadlines count from here, across restarts
+	Fired    uint64            `json:"fired,omitempty"`   // bit i: deadline i of the state has fired in this visit
+	Data     map[string]any    `json:"data,omitempty"`    // never modified in place: a change makes a new map
+	Running  map[string]uint64 `json:"running,omitempty"` // watcher -> run, of recorded effects without an outcome
+	Runs     uint64            `json:"runs,omitempty"`    // the last run number given
+	Digest   string            `json:"digest"`            // of the manifest last run
+	Head     string            `json:"head"`              // hex digest of the last record, the next one's Prev
 }

@@ -137,11 +137,11 @@ func (p *replayer) chain(l *TraceLine) error {
 func (p *replayer) decide(r *Record) Record {
 	switch {
 	case r.Kind == RecordStart:
-		return p.d.Start(r.At)
+		return p.d.Start(Origin{Instance: r.Instance, Input: r.Arguments, Cause: r.Cause}, r.At)
 	case r.Kind == RecordRecovery:
-		return p.d.Recover(&p.s, r.At)
+		return withArguments(p.d.Recover(&p.s, r.At), r)
 	case r.Kind == RecordUpgrade:
-		return p.d.Replace(&p.s, r.At)
+		return withArguments(p.d.Replace(&p.s, r.At), r)
 	case r.Kind == RecordEffect:
 		return p.d.Effect(&p.s, r.Cause.Name, r.At)
 	case r.Kind == RecordRefused && strings.HasPrefix(r.Reason, unrecorded):
@@ -151,6 +151,12 @@ func (p *replayer) decide(r *Record) Record {
 	default:
 		return p.d.Step(&p.s, Event{Name: r.Event, Outcome: r.Outcome, Payload: r.Payload, Data: r.Input, Cause: r.Cause}, r.At)
 	}
+}
+
+// withArguments gives a record the arguments that came from outside.
+func withArguments(decided Record, r *Record) Record {
+	decided.Arguments = r.Arguments
+	return decided
 }
 
 // compare finds the first field, in the order in which they help to understand, that differs.
@@ -169,6 +175,7 @@ func (p *replayer) compare(want, got *Record) *Difference {
 		{"from", want.From, got.From}, {"to", want.To, got.To}, {"set", want.Set, got.Set},
 		{"epoch", want.Epoch, got.Epoch}, {"event", want.Event, got.Event}, {"outcome", want.Outcome, got.Outcome},
 		{"cause", want.Cause, got.Cause}, {"payload", want.Payload, got.Payload}, {"input", want.Input, got.Input},
+		{"instance", want.Instance, got.Instance}, {"arguments", want.Arguments, got.Arguments},
 	} {
 		if !reflect.DeepEqual(f.want, f.got) {
 			return &Difference{Seq: want.Seq, Field: f.name, Recorded: toJSON(f.want), Decided: toJSON(f.got)}

@@ -7,6 +7,12 @@ import "maps"
 func (s Snapshot) Apply(r *Record, head string) Snapshot {
 	s.Seq, s.Epoch, s.State, s.Digest, s.Head = r.Seq, r.Epoch, r.To, r.Digest, head
 	s.Data = withChanges(s.Data, r.Set)
+	if r.Instance != "" {
+		s.Instance = r.Instance
+	}
+	if r.Arguments != nil {
+		s.Input = r.Arguments
+	}
 	if r.newVisit() {
 		s.Entered, s.Fired = r.At, 0
 	} else if i := r.Cause.Deadline; r.Cause.Kind == CauseDeadline && i >= 1 && i <= 64 {

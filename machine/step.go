@@ -32,7 +32,7 @@ func (d *Definition) Step(s *Snapshot, ev Event, at time.Time) Record {
 func (d *Definition) next(s *Snapshot, at time.Time) Record {
 	return Record{
 		Seq: s.Seq + 1, Epoch: s.Epoch, At: at.Round(0).UTC(), Machine: d.Manifest.Name, Digest: d.digest,
-		From: s.State, To: s.State, Prev: s.Head,
+		From: s.State, To: s.State, Prev: s.Head, Instance: s.Instance,
 	}
 }
 
@@ -196,7 +196,7 @@ func (t *turn) assign(set []assignment) bool {
 // environment is what guards and assignments see.
 func (t *turn) environment() map[string]any {
 	if t.env == nil {
-		t.env = expressionEnv(t.s.State, t.data, t.record.At)
+		t.env = expressionEnv(t.s, t.data, t.record.At)
 		t.env["event"] = map[string]any{
 			"name": t.record.Event, "outcome": t.record.Outcome, "payload": orEmpty(t.record.Payload),
 		}
@@ -205,11 +205,11 @@ func (t *turn) environment() map[string]any {
 }
 
 func watcherEnv(s *Snapshot, at time.Time) map[string]any {
-	return expressionEnv(s.State, s.Data, at.Round(0).UTC())
+	return expressionEnv(s, s.Data, at.Round(0).UTC())
 }
 
-func expressionEnv(state string, data map[string]any, at time.Time) map[string]any {
-	return map[string]any{"data": orEmpty(data), "input": map[string]any{}, "state": state, "at": at}
+func expressionEnv(s *Snapshot, data map[string]any, at time.Time) map[string]any {
+	return map[string]any{"data": orEmpty(data), "input": orEmpty(s.Input), "instance": s.Instance, "state": s.State, "at": at}
 }
 
 func orEmpty(m map[string]any) map[string]any {

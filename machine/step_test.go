@@ -23,7 +23,7 @@ type live struct {
 
 func startLive(t testing.TB, d *Definition) *live {
 	l := &live{t: t, d: d, at: testTime}
-	l.take(d.Start(l.at))
+	l.take(d.Start(Origin{}, l.at))
 	return l
 }
 

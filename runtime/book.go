@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -103,6 +104,28 @@ func (b *book) snapshot(name string) *machine.Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.snapshots[name]
+}
+
+// forget drops an instance that has ended.
+func (b *book) forget(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.snapshots, name)
+	delete(b.pending, name)
+}
+
+// startingWith returns the machines whose names begin with a text, in order.
+func (b *book) startingWith(prefix string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var names []string
+	for name := range b.snapshots {
+		if strings.HasPrefix(name, prefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // waiting returns the deliveries that a machine has not taken.

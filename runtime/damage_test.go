@@ -71,7 +71,7 @@ func (h *host) detail(name string) runtime.MachineDetail {
 func counterAfter(t testing.TB, n int) machine.Snapshot {
 	t.Helper()
 	def := load(t, newFakes(), crashCounter)
-	r := def.Start(start)
+	r := def.Start(machine.Origin{}, start)
 	model := machine.Snapshot{}.Apply(&r, "")
 	for i := range n {
 		r := def.Step(&model, machine.Event{Name: crashEvent("counter", i)}, start)

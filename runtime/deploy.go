@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -15,6 +17,13 @@ type Deployment struct {
 	// Name is what the host calls the machine; empty is the manifest's name. Several machines of
 	// different names may share a definition.
 	Name string
+	// Identity is who the machine runs as; empty is the host's. The machines of one identity see each other by their names; their names on
+	// the host begin with "<identity>/" where the identity is another than the host's.
+	Identity string
+	// Input is what expressions read as input: the site's configuration of the machine, at most machine.MaxPayload bytes.
+	Input map[string]any
+	// Instance is the key of a template's instance that starts at once and stays when it has ended. A template without it only becomes known, for Spawn.
+	Instance string
 	// Directory is the payload, absolute; watchers run in it. Empty for machines without one.
 	Directory string
 	// Content identifies the payload's files; a Deploy with the same definition, folder and content changes nothing.
@@ -25,18 +34,37 @@ type Deployment struct {
 // before the running machine is touched: after an error it runs as before. It returns when the machine has
 // taken its place (its first record may be waiting for its splay).
 func (h *Host) Deploy(ctx context.Context, d Deployment) error {
-	name := d.Name
-	if name == "" {
-		name = d.Definition.Manifest.Name
-	}
+	w := h.whoOf(d)
+	name := w.scope + cmp.Or(d.Name, d.Definition.Manifest.Name)
 	prog, problems := h.prepare(d)
 	if err := problems.Err(); err != nil {
 		return fmt.Errorf("machine %q: %w", name, err)
 	}
+	input, err := machine.CheckInput(d.Input)
+	if err != nil {
+		return fmt.Errorf("machine %q: %w", name, err)
+	}
 	h.keepManifest(d.Definition)
+	if d.Definition.Manifest.Kind == machine.Template && d.Instance == "" {
+		return h.offer(ctx, name, w, prog)
+	}
+	return h.start(ctx, name, w, prog, input)
+}
+
+// whoOf returns what a deployment says of the unit beside its program.
+func (h *Host) whoOf(d Deployment) who {
+	w := who{identity: cmp.Or(d.Identity, h.cfg.Identity), instance: d.Instance}
+	if w.identity != h.cfg.Identity {
+		w.scope = w.identity + "/"
+	}
+	return w
+}
+
+// start lets a unit run a program.
+func (h *Host) start(ctx context.Context, name string, w who, prog *program, input map[string]any) error {
 	for {
-		u := h.enter(name)
-		err := u.command(ctx, func() { u.install(prog) })
+		u, _ := h.enter(name, w)
+		err := u.command(ctx, func() { u.install(prog, input) })
 		if !errors.Is(err, ErrUnknownMachine) {
 			return err
 		}
@@ -45,21 +73,32 @@ func (h *Host) Deploy(ctx context.Context, d Deployment) error {
 }
 
 // enter returns the unit of a name, which is made where there is none.
-func (h *Host) enter(name string) *unit {
+func (h *Host) enter(name string, w who) (u *unit, made bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u, known := h.units[name]
 	if !known {
-		u = &unit{host: h, name: name, left: make(chan struct{})}
+		u = &unit{host: h, name: name, who: w, left: make(chan struct{})}
 		h.units[name] = u
 		h.metrics.machines.Set(float64(len(h.units)))
 	}
-	return u
+	return u, !known
 }
 
 // Remove stops a machine and waits until its looks have ended, at most a second. Its state stays in the journal, so that
 // a later Deploy of the name goes on from it.
+//
+// Of a template every instance is removed.
 func (h *Host) Remove(ctx context.Context, name string) error {
+	if instances, known := h.withdraw(name); known {
+		var errs []error
+		for _, u := range instances {
+			if err := h.Remove(ctx, u); err != nil && !errors.Is(err, ErrUnknownMachine) {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
 	u, ok := h.unit(name)
 	if !ok {
 		return fmt.Errorf("removing %q: %w", name, ErrUnknownMachine)
@@ -123,18 +162,21 @@ func (u *unit) answered(done <-chan struct{}) error {
 }
 
 // install puts a program in place of the present one.
-func (u *unit) install(p *program) {
+func (u *unit) install(p *program, input map[string]any) {
 	old := u.prog
-	if old != nil && old.def.Manifest.Digest == p.def.Manifest.Digest && old.directory == p.directory && old.content == p.content {
+	if old != nil && old.same(p) && reflect.DeepEqual(u.input, input) {
 		return
 	}
+	u.input = input
 	u.exchange(p)
 	if old != nil && old.def.Manifest.Durable != p.def.Manifest.Durable {
 		u.snap = nil // a history in memory and one in the log cannot continue each other
 	}
 	switch {
 	case u.snap != nil:
-		u.record(p.def.Replace(u.snap, u.wall), nil)
+		rec := p.def.Replace(u.snap, u.wall)
+		rec.WithInput(u.snap, u.input)
+		u.record(rec, nil)
 	case u.bootAt > 0:
 	default:
 		u.bootAt = u.elapsed + u.host.cfg.Random(p.def.Manifest.SplayStart)
@@ -184,7 +226,7 @@ func (u *unit) boot() {
 	var rec machine.Record
 	switch {
 	case snap == nil:
-		rec = def.Start(at)
+		rec = def.Start(u.origin(), at)
 		if first := u.host.first; first != nil {
 			first(&rec)
 		}
@@ -195,6 +237,9 @@ func (u *unit) boot() {
 	}
 	u.snap = snap
 	if snap != nil {
+		if u.who.instance == "" {
+			rec.WithInput(snap, u.input) // an instance keeps what it was started with
+		}
 		u.since = u.elapsed - max(0, u.wall.Sub(snap.Entered))
 	}
 	u.record(rec, nil)
@@ -202,6 +247,15 @@ func (u *unit) boot() {
 		d.noted = true
 		_ = u.post(message{delivery: &d}, false, 0)
 	}
+}
+
+// origin is what the machine's first record says.
+func (u *unit) origin() machine.Origin {
+	o := machine.Origin{Instance: u.who.instance, Input: u.input}
+	if u.who.ephemeral {
+		o.Cause = machine.Cause{Kind: machine.CauseSpawn}
+	}
+	return o
 }
 
 // retire ends every activation. The unit leaves the host when no look of the machine is left.
@@ -256,6 +310,7 @@ func (u *unit) leaveHost() {
 		}
 	}
 	h.stateChanged(u.name)
+	h.forget(u)
 	close(u.left)
 }
 
@@ -270,6 +325,12 @@ func (p *PendingLook) Watcher() string { return p.look.name }
 
 // View is what the watcher would be given.
 func (p *PendingLook) View() *watchers.Look { return &p.look.view }
+
+// Listener reports whether the watcher pushes reports until its activation ends.
+func (p *PendingLook) Listener() bool { return p.look.listener }
+
+// Emit gives a report of a listener, which goes on listening.
+func (p *PendingLook) Emit(rep watchers.Report) { p.look.report(rep, false) }
 
 // Complete ends the look with a report.
 func (p *PendingLook) Complete(rep watchers.Report) { p.look.report(rep, true) }

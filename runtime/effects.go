@@ -165,7 +165,7 @@ func (u *unit) foreignChanged(name string) {
 	for i := range u.watches {
 		w := &u.watches[i]
 		for _, f := range u.prog.spec(i).ForeignStateRequired {
-			if f.Machine != name || w.activation == 0 {
+			if u.who.scope+f.Machine != name || w.activation == 0 {
 				continue
 			}
 			if w.running != nil && w.running.listener && !u.foreignHolds(i) {
@@ -180,7 +180,7 @@ func (u *unit) foreignChanged(name string) {
 // foreignHolds reports whether every required state of other machines holds.
 func (u *unit) foreignHolds(i int) bool {
 	for _, f := range u.prog.spec(i).ForeignStateRequired {
-		if state, ok := u.host.stateOf(f.Machine); !ok || state != f.State {
+		if state, ok := u.host.stateOf(u.who.scope + f.Machine); !ok || state != f.State {
 			return false
 		}
 	}

@@ -48,8 +48,8 @@ func ReadSnapshots(ctx context.Context, stateDir string) (map[string]machine.Sna
 		return nil, err
 	}
 	err = ReadHistory(ctx, stateDir, "", func(e HistoryEntry) error {
-		if e.Record != nil && e.Record.Seq == last[e.Record.Machine].Seq+1 {
-			last[e.Record.Machine] = last[e.Record.Machine].Apply(e.Record, machine.HashRecord(e.JSON))
+		if e.Record != nil && e.Record.Seq == last[e.Unit].Seq+1 {
+			last[e.Unit] = last[e.Unit].Apply(e.Record, machine.HashRecord(e.JSON))
 		}
 		return nil
 	})

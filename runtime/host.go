@@ -58,8 +58,10 @@ type Host struct {
 	stopped     chan struct{}         // closed when no turn will happen any more
 	first       func(*machine.Record) // see Simulation.First; nil in running hosts
 
-	mu    sync.RWMutex
-	units map[string]*unit
+	mu        sync.RWMutex
+	units     map[string]*unit
+	templates map[string]*template // by name, with the scope
+	programs  map[string]*program  // the last one prepared, by the manifest's name
 }
 
 // New opens the host's state. The caller runs the host with Run, which also closes the state, or calls Close.
@@ -70,7 +72,7 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, log: cfg.Log, book: newBook(), runq: newRunQueue(), timers: newTimers(cfg.Clock),
 		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors), index: newIndex(),
-		units: map[string]*unit{}, stopped: make(chan struct{}),
+		units: map[string]*unit{}, templates: map[string]*template{}, programs: map[string]*program{}, stopped: make(chan struct{}),
 	}
 	h.metrics = newMetrics(cfg.Metrics)
 	h.publisher = newPublisher(cfg, h.metrics)

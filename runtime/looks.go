@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type look struct {
 	activation uint64
 	run        uint64 // of a guarded look, 0 otherwise
 	listener   bool
+	scratch    bool // it wants its scratch folder
 	watcher    watchers.Watcher
 	view       watchers.Look
 	timeout    time.Duration
@@ -127,11 +129,12 @@ func (u *unit) newLook(i int, why watchers.Moment, run uint64) *look {
 		timeout: u.prog.timeout(i), ctx: u.host.looks.ctx,
 		view: watchers.Look{
 			Moment: why, Machine: m.Name, Version: m.Version, Watcher: spec.Name, State: u.snap.State,
-			Identity: u.host.cfg.Identity, Directory: u.prog.directory, Scratch: u.host.scratch(u.name),
-			At: u.wall, Data: u.snap.Data, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log,
+			Identity: u.who.identity, Instance: u.who.instance, Directory: u.prog.directory, Scratch: u.host.scratch(u.name),
+			At: u.wall, Data: u.snap.Data, Input: u.snap.Input, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log,
 		},
 	}
 	l.governor, l.wait = u.prog.governor(i)
+	l.scratch = u.prog.prepared[i].Scratch
 	_, l.listener = w.watcher.(watchers.Listener)
 	return l
 }
@@ -159,9 +162,11 @@ func (l *look) do() {
 	if l.release != nil {
 		defer l.release()
 	}
-	if err := os.MkdirAll(l.view.Scratch, 0o700); err != nil {
-		l.report(watchers.Failure("making the scratch folder: "+err.Error()), true)
-		return
+	if l.scratch {
+		if err := os.MkdirAll(l.view.Scratch, 0o700); err != nil {
+			l.report(watchers.Failure("making the scratch folder: "+err.Error()), true)
+			return
+		}
 	}
 	if l.listener {
 		l.listen()
@@ -287,6 +292,15 @@ func (u *unit) forget(l *look) {
 	for i := range u.watches {
 		if u.watches[i].running == l {
 			u.watches[i].running = nil
+		}
+	}
+}
+
+// removeScratch removes the folder of an instance that has ended.
+func (h *Host) removeScratch(u *unit) {
+	if slices.ContainsFunc(u.prog.prepared, func(p *watchers.Prepared) bool { return p.Scratch }) {
+		if err := os.RemoveAll(h.scratch(u.name)); err != nil {
+			h.log.Warn("scratch_not_removed", "machine", u.name, "error", err)
 		}
 	}
 }

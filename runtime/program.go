@@ -29,6 +29,13 @@ type subscription struct{ machine, event string }
 // prepare makes a program, or says why the watchers' properties cannot work.
 func (h *Host) prepare(d Deployment) (*program, diag.List) {
 	def := d.Definition
+	key := def.Manifest.Name
+	h.mu.RLock()
+	known := h.programs[key]
+	h.mu.RUnlock()
+	if wanted := (&program{def: def, directory: d.Directory, content: d.Content}); known != nil && known.same(wanted) {
+		return known, nil // many units may run one program
+	}
 	p := &program{def: def, directory: d.Directory, content: d.Content, subscribed: map[subscription][]string{}, records: h.metrics.recordsOf(def.Manifest.Name)}
 	var problems diag.List
 	for i := range def.Manifest.Watchers {
@@ -46,7 +53,17 @@ func (h *Host) prepare(d Deployment) (*program, diag.List) {
 			}
 		}
 	}
+	if !problems.HasErrors() {
+		h.mu.Lock()
+		h.programs[key] = p
+		h.mu.Unlock()
+	}
 	return p, problems
+}
+
+// same reports whether two programs would do the same.
+func (p *program) same(q *program) bool {
+	return p.def.Manifest.Digest == q.def.Manifest.Digest && p.directory == q.directory && p.content == q.content
 }
 
 // outcomeClasses returns which outcomes of a watcher type are failures, for retries.

@@ -64,7 +64,7 @@ func (d *drawn) take(r *machine.Record) {
 func (d *drawn) decideAgain(r *machine.Record) machine.Record {
 	switch r.Kind {
 	case machine.RecordStart:
-		return d.def.Start(r.At)
+		return d.def.Start(machine.Origin{}, r.At)
 	case machine.RecordRecovery:
 		return d.def.Recover(&d.last, r.At)
 	case machine.RecordEffect:
@@ -202,7 +202,7 @@ func TestPropertyRestartsChangeNothing(t *testing.T) {
 			case machine.RecordRecovery, machine.RecordEffect:
 				continue
 			case machine.RecordStart:
-				r = d.def.Start(r.At)
+				r = d.def.Start(machine.Origin{}, r.At)
 			default:
 				r = d.def.Step(&model, eventOf(&r), r.At)
 			}

@@ -29,13 +29,12 @@ const publisherQueue = 4096
 
 // publisher turns what happened into CloudEvents on a goroutine of its own. Publishing is lossy on purpose: the truth is the journal.
 type publisher struct {
-	bus      Bus
-	identity string
-	log      *slog.Logger
-	metrics  *metrics
-	queue    chan notice
-	direct   bool // publish in the caller's goroutine, for simulations
-	once     sync.Once
+	bus     Bus
+	log     *slog.Logger
+	metrics *metrics
+	queue   chan notice
+	direct  bool // publish in the caller's goroutine, for simulations
+	once    sync.Once
 }
 
 // notice is an event that is not yet a CloudEvent.
@@ -45,10 +44,12 @@ type notice struct {
 	data         map[string]any
 	seq, epoch   uint64
 	cause        machine.CauseKind
+	identity     string
+	instance     string
 }
 
 func newPublisher(cfg Config, m *metrics) *publisher {
-	return &publisher{bus: cfg.Bus, identity: cfg.Identity, log: cfg.Log, metrics: m, queue: make(chan notice, publisherQueue)}
+	return &publisher{bus: cfg.Bus, log: cfg.Log, metrics: m, queue: make(chan notice, publisherQueue)}
 }
 
 func (p *publisher) run() {
@@ -79,12 +80,15 @@ func (p *publisher) publish(n notice) {
 	e.SetID(uuid.NewString())
 	e.SetSource(eventSource)
 	e.SetType(n.typ)
-	e.SetSubject(p.identity)
+	e.SetSubject(n.identity)
 	e.SetTime(n.at)
 	if n.seq > 0 {
 		e.SetExtension("sequence", strconv.FormatUint(n.seq, 10))
 		e.SetExtension("epoch", strconv.FormatUint(n.epoch, 10))
 		e.SetExtension("cause", string(n.cause))
+	}
+	if n.instance != "" {
+		e.SetExtension("instance", n.instance)
 	}
 	err := e.SetData(event.ApplicationJSON, n.data)
 	if err == nil {
@@ -105,7 +109,7 @@ func (p *publisher) transition(u *unit, r *machine.Record) {
 	data["transition"], data["from_state"], data["to_state"] = r.Event, r.From, r.To
 	p.offer(notice{
 		subject: transitionSubject, typ: transitionType, at: r.At, data: data,
-		seq: r.Seq, epoch: r.Epoch, cause: r.Cause.Kind,
+		seq: r.Seq, epoch: r.Epoch, cause: r.Cause.Kind, identity: u.who.identity, instance: u.who.instance,
 	})
 }
 
@@ -114,7 +118,7 @@ func (p *publisher) transition(u *unit, r *machine.Record) {
 func (p *publisher) common(protocol string, u *unit, at time.Time) map[string]any {
 	m := u.prog.def.Manifest
 	return map[string]any{
-		"protocol": protocol, "identity": p.identity, "id": uuid.NewString(),
+		"protocol": protocol, "identity": u.who.identity, "id": uuid.NewString(),
 		"version": m.Version, "timestamp": at.Unix(), "machine": m.Name,
 	}
 }
@@ -129,5 +133,8 @@ func (h *Host) announceWatcher(u *unit, i int) {
 	data := h.publisher.common(typ, u, u.wall)
 	data["name"], data["type"] = spec.Name, spec.Type
 	maps.Copy(data, last.state)
-	h.publisher.offer(notice{subject: watcherSubject + spec.Type + watcherSubjectTail, typ: typ, at: u.wall, data: data})
+	h.publisher.offer(notice{
+		subject: watcherSubject + spec.Type + watcherSubjectTail, typ: typ, at: u.wall, data: data,
+		identity: u.who.identity, instance: u.who.instance,
+	})
 }

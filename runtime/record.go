@@ -101,6 +101,9 @@ func (u *unit) settle() {
 	if p.reply != nil {
 		p.reply(Fired{Record: p.rec, Durable: p.durable}, nil)
 	}
+	if u.who.ephemeral && u.ended() {
+		u.retire()
+	}
 }
 
 // journaled reports whether the unit's records go to the journal.

@@ -96,7 +96,10 @@ func (s *Simulation) Restart(ctx context.Context) error {
 	units := s.all()
 	slices.SortFunc(units, func(a, b *unit) int { return strings.Compare(a.name, b.name) })
 	for _, u := range units {
-		again = append(again, Deployment{Name: u.name, Definition: u.prog.def, Directory: u.prog.directory, Content: u.prog.content})
+		again = append(again, Deployment{
+			Name: strings.TrimPrefix(u.name, u.who.scope), Definition: u.prog.def, Directory: u.prog.directory, Content: u.prog.content,
+			Identity: u.who.identity, Input: u.input, Instance: u.who.instance,
+		})
 		u.box.phase = gone
 		s.timers.set(u, -1)
 		s.index.replace(u, u.prog, nil)

@@ -173,6 +173,7 @@ func (h *Host) Health() Health {
 // HistoryEntry is a record as it was stored, or a gap in the records.
 type HistoryEntry struct {
 	Record *machine.Record
+	Unit   string // the machine's name on the host
 	JSON   []byte // the exact bytes of the record, nil where it was never stored
 	Gap    *journal.Gap
 }
@@ -208,7 +209,7 @@ func eachEntry(e journal.Entry, f func(HistoryEntry) error) error {
 		if err != nil {
 			return fmt.Errorf("machine %q: %w", e.Key, err)
 		}
-		return f(HistoryEntry{Record: r, JSON: e.Data})
+		return f(HistoryEntry{Record: r, Unit: e.Key, JSON: e.Data})
 	case journal.KindGap:
 		var g journal.Gap
 		if err := json.Unmarshal(e.Data, &g); err != nil {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -28,20 +29,25 @@ func (x *index) replace(u *unit, old, next *program) {
 	defer x.mu.Unlock()
 	if old != nil {
 		for key := range old.subscribed {
-			without(x.subscribers, key, u)
+			without(x.subscribers, key.within(u), u)
 		}
 		for _, name := range old.requires() {
-			without(x.dependents, name, u)
+			without(x.dependents, u.who.scope+name, u)
 		}
 	}
 	if next != nil {
 		for key := range next.subscribed {
-			x.subscribers[key] = with(x.subscribers[key], u)
+			x.subscribers[key.within(u)] = with(x.subscribers[key.within(u)], u)
 		}
 		for _, name := range next.requires() {
-			x.dependents[name] = with(x.dependents[name], u)
+			x.dependents[u.who.scope+name] = with(x.dependents[u.who.scope+name], u)
 		}
 	}
+}
+
+// within returns the subscription with the name that the machine has on the host for a unit.
+func (s subscription) within(u *unit) subscription {
+	return subscription{u.who.scope + s.machine, s.event}
 }
 
 func with(list []*unit, u *unit) []*unit {
@@ -73,7 +79,7 @@ func (x *index) dependingOn(name string) []*unit {
 // subscribers returns who is to hear of the event that a record takes, and notes the durable ones in the
 // record, so that a restart between the two can make up for it.
 func (h *Host) subscribers(u *unit, r *machine.Record) []*unit {
-	targets := h.index.subscribedTo(subscription{u.name, r.Event})
+	targets := h.index.subscribedTo(subscription{cmp.Or(u.who.template, u.name), r.Event})
 	if len(targets) == 0 {
 		return nil
 	}

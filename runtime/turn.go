@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"strings"
+
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
 )
@@ -199,7 +201,8 @@ func (u *unit) deliver(d delivery) {
 	if d.noted && !u.host.book.owes(u.name, d) {
 		return // a machine that starts finds in the book what may also be on its way
 	}
-	name := u.prog.takes(subscription{d.Machine, d.Event}, u.snap.State)
+	from, _, _ := strings.Cut(strings.TrimPrefix(d.Machine, u.who.scope), ":")
+	name := u.prog.takes(subscription{from, d.Event}, u.snap.State)
 	if name == "" {
 		u.host.book.cancel(u.name, d)
 		return

@@ -11,7 +11,8 @@ import (
 // unit is one machine of a host.
 type unit struct {
 	host *Host
-	name string
+	name string // scope, then the machine's name, then for an instance ":" and its key
+	who  who
 	box  inbox
 	// timer is guarded by the host's timers.
 	timer timerEntry
@@ -33,6 +34,16 @@ type unit struct {
 	recent   []*machine.Record // the last few of a machine that has no journal
 	removed  bool              // while it is being removed; it leaves the host when all its looks have ended
 	removeBy time.Duration     // when the removal stops waiting for looks
+	input    map[string]any    // of its deployment
+}
+
+// who is what a unit is beside its program. It never changes.
+type who struct {
+	identity  string // who the machine runs as
+	scope     string // what the names of that identity's units begin with: "" or "<identity>/"
+	template  string // the name of the template that it is an instance of, with the scope; "" for other machines
+	instance  string
+	ephemeral bool // leaves the host when it has ended
 }
 
 type published struct {

@@ -37,6 +37,7 @@ func prepareExec(spec *execSpec, _ *machine.WatcherSpec) *Prepared {
 		GovernorTimeout: spec.GovernorTimeout.Std(),
 		OnLeave:         machine.Finish,
 		Survives:        spec.Disown,
+		Scratch:         true,
 	}
 }
 

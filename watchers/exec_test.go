@@ -275,7 +275,7 @@ func TestExecPrepared(t *testing.T) {
 		t.Fatal(problems)
 	}
 	got.New = nil
-	want := &Prepared{Timeout: 3 * time.Second, Governor: "g", GovernorTimeout: 2 * time.Minute, OnLeave: machine.Finish, Survives: true}
+	want := &Prepared{Timeout: 3 * time.Second, Governor: "g", GovernorTimeout: 2 * time.Minute, OnLeave: machine.Finish, Survives: true, Scratch: true}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

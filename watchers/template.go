@@ -38,7 +38,7 @@ func (l *Look) ExpandWords(command string) ([]string, error) {
 	return words, nil
 }
 
-// lookup finds facts.PATH and data.PATH.
+// lookup finds facts.PATH, data.PATH and input.PATH, and the look's identity, machine, instance and state.
 func (l *Look) lookup(path string, fallback any) any {
 	if fallback == nil {
 		fallback = ""
@@ -46,10 +46,13 @@ func (l *Look) lookup(path string, fallback any) any {
 	var v any
 	switch root, rest, _ := strings.Cut(path, "."); {
 	case rest == "":
+		v = l.own(root)
 	case root == "facts":
 		v, _ = l.Facts.Get(rest)
 	case root == "data":
-		v = l.datum(rest)
+		v = datum(l.Data, rest)
+	case root == "input":
+		v = datum(l.Input, rest)
 	}
 	if v == nil {
 		return fallback
@@ -57,12 +60,29 @@ func (l *Look) lookup(path string, fallback any) any {
 	return v
 }
 
-// datum finds a gjson path in the machine's data. A plain key, which is nearly every path, encodes nothing.
-func (l *Look) datum(path string) any {
-	if !strings.ContainsAny(path, `.|*?#@\!{}[]()<>=%`) {
-		return l.Data[path]
+// own is what the look says of itself; token is the identity as one token of a subject.
+func (l *Look) own(name string) any {
+	switch name {
+	case "identity":
+		return l.Identity
+	case "token":
+		return strings.ReplaceAll(l.Identity, ".", "=")
+	case "machine":
+		return l.Machine
+	case "instance":
+		return l.Instance
+	case "state":
+		return l.State
 	}
-	doc, err := json.Marshal(l.Data)
+	return nil
+}
+
+// datum finds a gjson path in data. A plain key, which is nearly every path, encodes nothing.
+func datum(data map[string]any, path string) any {
+	if !strings.ContainsAny(path, `.|*?#@\!{}[]()<>=%`) {
+		return data[path]
+	}
+	doc, err := json.Marshal(data)
 	if err != nil {
 		return nil
 	}

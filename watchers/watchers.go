@@ -41,6 +41,8 @@ type Prepared struct {
 	GovernorTimeout time.Duration
 	// OnLeave is used where the manifest gives none.
 	OnLeave machine.OnLeave
+	// Scratch is set where looks need their scratch folder.
+	Scratch bool
 	// Survives is set where what a look starts is meant to outlive the host (exec's disown).
 	Survives bool
 }
@@ -119,16 +121,18 @@ type Due struct {
 type Look struct {
 	Moment    Moment
 	Machine   string
+	Instance  string // the key of a template's instance, "" for other machines
 	Version   string
 	Watcher   string
 	State     string
-	Identity  string // of the host
+	Identity  string // who the machine runs as
 	Directory string // the machine's payload, absolute; "" for machines that have none
 	Scratch   string // the machine's own folder outside of the payload, absolute, mode 0700
 	At        time.Time
 	Deadline  time.Time // wall clock; zero for listeners and inline looks
 	Data      map[string]any
-	Facts     *Facts // of the host; never nil
+	Input     map[string]any // what an instance was started with
+	Facts     *Facts         // of the host; never nil
 	Strict    bool
 	Log       *slog.Logger
 }

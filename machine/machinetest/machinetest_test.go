@@ -143,7 +143,7 @@ func trace(t *testing.T) string {
 		}
 		s = s.Apply(&r, head)
 	}
-	add(d.Start(at))
+	add(d.Start(machine.Origin{}, at))
 	add(d.Step(&s, machine.Event{Name: "open"}, at))
 	add(d.Step(&s, machine.Event{Name: "close"}, at))
 	return write(t, "door.trace", out.String())

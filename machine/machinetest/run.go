@@ -25,7 +25,7 @@ import (
 // A VALUE is JSON, or text where it is none; it has no spaces.
 func Run(d *machine.Definition, events string) ([]string, error) {
 	s := script{d: d, at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	if err := s.record(d.Start(s.at)); err != nil {
+	if err := s.record(d.Start(machine.Origin{}, s.at)); err != nil {
 		return nil, err
 	}
 	n := 0

@@ -55,6 +55,10 @@ type test struct {
 	State text `yaml:"state"`
 	// Data is set in the machine's data before it starts, over the defaults of the manifest.
 	Data values `yaml:"data"`
+	// Input is what the machine is started with: the site's configuration or, of a template's instance, what its spawner gives.
+	Input values `yaml:"input"`
+	// Instance is the key of the instance, where the manifest is a template.
+	Instance text `yaml:"instance"`
 	// Facts replace those of the file.
 	Facts values `yaml:"facts"`
 	// Start replaces that of the file.

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,9 @@ const (
 	maxRecords = 5_000
 	maxWakes   = 100_000
 )
+
+// defaultInstance is the key of a template's instance where the test gives none.
+const defaultInstance = "instance"
 
 // operator is whom the events of fire steps come from.
 const operator = "scenario"
@@ -123,12 +127,24 @@ func (r *run) begin(ctx context.Context) error {
 		if m == r.suite.subject() {
 			r.sim.First(r.first())
 		}
-		if err := r.sim.Deploy(ctx, runtime.Deployment{Definition: m.Definition, Directory: m.directory}); err != nil {
+		if err := r.sim.Deploy(ctx, r.deployment(m)); err != nil {
 			return err
 		}
 	}
 	r.settle()
 	return nil
+}
+
+// deployment is how a machine runs in the test. Of a template an instance runs, under the template's name.
+func (r *run) deployment(m *loaded) runtime.Deployment {
+	d := runtime.Deployment{Definition: m.Definition, Directory: m.directory}
+	if m.Manifest.Kind == machine.Template {
+		d.Instance = cmp.Or(r.test.Instance.value, defaultInstance)
+	}
+	if m == r.suite.subject() {
+		d.Input = r.test.Input.plain()
+	}
+	return d
 }
 
 // first returns what changes the first record of the tested machine to the test's state and data.
@@ -312,8 +328,12 @@ func (r *run) outcome(g *given) {
 		report.Facts = facts.JSON()
 	}
 	look := r.looks[i]
-	r.looks = slices.Delete(r.looks, i, i+1)
-	look.Complete(report)
+	if look.Listener() {
+		look.Emit(report)
+	} else {
+		r.looks = slices.Delete(r.looks, i, i+1)
+		look.Complete(report)
+	}
 	r.settle()
 }
 

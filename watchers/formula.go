@@ -1,0 +1,139 @@
+package watchers
+
+import (
+	"errors"
+	"time"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+)
+
+// CodeFormula is a property whose expression cannot be compiled.
+const CodeFormula diag.Code = "SC257"
+
+// Formula is a property that is written as an expression and read at each look: data, input, facts, identity,
+// machine, instance, state, at, get_fact(path) and, where the watcher says so, message. It is immutable and safe
+// for concurrent use. A nil Formula has the value nil.
+type Formula struct {
+	text    string
+	program *vm.Program
+}
+
+// CompileFormula compiles an expression. The clock is off: time comes from the look.
+func CompileFormula(text string) (*Formula, error) {
+	seen := types.Map{
+		"get_fact": types.TypeOf(func(string) any { return nil }),
+		"at":       types.TypeOf(time.Time{}),
+		"message":  types.Any,
+		chargeName: types.TypeOf(func(...any) (any, error) { return nil, nil }),
+	}
+	for _, name := range []string{"data", "input", "facts"} {
+		seen[name] = types.TypeOf(map[string]any{})
+	}
+	for _, name := range []string{"identity", "machine", "instance", "state"} {
+		seen[name] = types.TypeOf("")
+	}
+	opts := append([]expr.Option{expr.Env(seen), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone")}, expressionBounds()...)
+	program, err := guarded(func() (*vm.Program, error) { return expr.Compile(text, opts...) })
+	if err != nil {
+		return nil, errors.New(expressionMessage(err))
+	}
+	return &Formula{text: text, program: program}, nil
+}
+
+// UnmarshalNode implements strict.Unmarshaler.
+func (f *Formula) UnmarshalNode(n *strict.Node, _ strict.Options) diag.List {
+	var list diag.List
+	if n.Kind != strict.Scalar {
+		list.Add(diag.Error, CodeFormula, n.Pos, "write one expression, such as {name: data.name}, as a text", "an expression is expected, not a mapping or a list")
+		return list
+	}
+	compiled, err := CompileFormula(n.Value)
+	if err != nil {
+		list.Add(diag.Error, CodeFormula, n.Pos, "expressions see data, input, facts, identity, machine, instance, state, at, message and get_fact(path)",
+			"expression: %v", err)
+		return list
+	}
+	*f = *compiled
+	return list
+}
+
+// String is the expression as written.
+func (f *Formula) String() string {
+	if f == nil {
+		return ""
+	}
+	return f.text
+}
+
+// Value evaluates the expression for a look. message is what the watcher was sent, nil where it was sent nothing.
+func (f *Formula) Value(look *Look, message any) (any, error) {
+	if f == nil {
+		return nil, nil
+	}
+	env := expressionEnv(look)
+	env["input"], env["message"] = orEmpty(look.Input), message
+	env["machine"], env["instance"], env["state"], env["at"] = look.Machine, look.Instance, look.State, look.At
+	env[chargeName] = newCharge()
+	v, err := guarded(func() (any, error) {
+		evaluation := vm.VM{MemoryBudget: maxExpressionMemory}
+		return evaluation.Run(f.program, env)
+	})
+	if err != nil {
+		return nil, errors.New(expressionMessage(err))
+	}
+	return v, nil
+}
+
+// Holds evaluates a condition. A nil Formula holds.
+func (f *Formula) Holds(look *Look, message any) (bool, error) {
+	if f == nil {
+		return true, nil
+	}
+	v, err := f.Value(look, message)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, errors.New("the expression " + brief(f.text) + " is not true or false")
+	}
+	return b, nil
+}
+
+// Text evaluates an expression that is to give a text.
+func (f *Formula) Text(look *Look, message any) (string, error) {
+	v, err := f.Value(look, message)
+	if err != nil {
+		return "", err
+	}
+	s, ok := v.(string)
+	if !ok {
+		return "", errors.New("the expression " + brief(f.text) + " is not a text")
+	}
+	return s, nil
+}
+
+// Object evaluates an expression that is to give a mapping. A nil Formula gives none.
+func (f *Formula) Object(look *Look, message any) (map[string]any, error) {
+	v, err := f.Value(look, message)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("the expression " + brief(f.text) + " is not a mapping")
+	}
+	return m, nil
+}
+
+func orEmpty(m map[string]any) map[string]any {
+	if m == nil {
+		return map[string]any{}
+	}
+	return m
+}

@@ -26,7 +26,8 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 		u.host.log.Info("look_failed", "machine", u.name, "watcher", spec.Name, "outcome", rep.Outcome, "message", rep.Message)
 	}
 	event := u.prog.def.EventFor(i, rep.Outcome)
-	if failed && spec.Retry != nil {
+	_, named := spec.On[rep.Outcome]
+	if failed && !named && spec.Retry != nil { // an outcome with an event of its own is an answer, not a failure to get one
 		if u.retry(i) {
 			event = ""
 		} else if spec.Retry.Then != "" {

@@ -32,7 +32,7 @@ func TestDocumentedManifestsLoad(t *testing.T) {
 				continue
 			}
 			loaded++
-			if _, problems := machine.Load(file, []byte(block), all.New()); problems.HasErrors() {
+			if _, problems := machine.Load(file, []byte(block), all.New(all.Services{})); problems.HasErrors() {
 				t.Errorf("%s has a manifest that does not load:\n%v\n%s", file, problems, block)
 			}
 		}

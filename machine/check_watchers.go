@@ -111,23 +111,29 @@ func (c *checker) secrets() {
 		return
 	}
 	for i := range c.m.Watchers {
-		c.secretsIn(&c.m.Watchers[i], c.m.Watchers[i].Properties)
+		w := &c.m.Watchers[i]
+		var expressions []string
+		if t, known := findType(w, c.cat); known {
+			expressions = t.Expressions
+		}
+		c.secretsIn(w, w.Properties, expressions)
 	}
 }
 
-func (c *checker) secretsIn(w *WatcherSpec, n *strict.Node) {
+func (c *checker) secretsIn(w *WatcherSpec, n *strict.Node, expressions []string) {
 	if n == nil {
 		return
 	}
 	for _, f := range n.Fields {
-		if secretKey(f.Key) && f.Value.Kind == strict.Scalar && f.Value.Value != "" && !strings.Contains(f.Value.Value, "{{") {
+		inClear := f.Value.Kind == strict.Scalar && f.Value.Value != "" && !strings.Contains(f.Value.Value, "{{")
+		if secretKey(f.Key) && inClear && !slices.Contains(expressions, f.Key) {
 			c.warn("SC212", f.Value.Pos, fmt.Sprintf("look it up: %s: '{{ lookup \"data.%s\" \"\" }}'", f.Key, f.Key),
 				"watcher %s: %s is in clear for everybody who can read this file", w.Name, f.Key)
 		}
-		c.secretsIn(w, f.Value)
+		c.secretsIn(w, f.Value, nil)
 	}
 	for _, item := range n.Items {
-		c.secretsIn(w, item)
+		c.secretsIn(w, item, nil)
 	}
 }
 

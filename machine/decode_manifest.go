@@ -119,8 +119,8 @@ func defaultRestart(m *Manifest) OnRestart {
 func (d *decoder) reserved(y *manifestYAML) {
 	if n := y.Kind; n != nil && n.Kind != strict.Null {
 		switch n.Value {
-		case string(Template):
-			d.m.Kind = Template
+		case string(KindTemplate):
+			d.m.Kind = KindTemplate
 		case "workflow":
 			d.fault("SC104", n.Pos, "leave the key out: the machine then starts when it is loaded", "kind %q comes with a later release", n.Value)
 		default:

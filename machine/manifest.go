@@ -41,8 +41,8 @@ type Kind string
 // Plain machines start when they are deployed. A template does not: instances of it are started with a key and input, by
 // watchers, and each leaves its host when it is in a final state.
 const (
-	Plain    Kind = ""
-	Template Kind = "template"
+	KindPlain    Kind = ""
+	KindTemplate Kind = "template"
 )
 
 // OnRestart says what a restarted host does with a machine.

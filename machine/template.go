@@ -33,15 +33,129 @@ func CheckTemplate(text string) error {
 // separator, in either order), Base64Encode and Base64Decode, and without define, block and template.
 // Output, loops and time are bounded; a text without "{{" is returned as it is.
 func ExpandTemplate(text string, lookup func(path string, fallback any) any) (string, error) {
-	if !strings.Contains(text, "{{") {
-		return text, nil
-	}
-	t, err := parseTemplate(text)
+	t, err := ParseTemplate(text)
 	if err != nil {
 		return "", err
 	}
+	return t.Expand(lookup)
+}
+
+// Template is a template that has been read. It is immutable and safe for concurrent use.
+type Template struct {
+	parts []templatePart     // of one that does nothing but look values up, which nearly every one is
+	whole *template.Template // of any other
+}
+
+// templatePart is a text, or a value to look up.
+type templatePart struct {
+	text     string
+	path     string // "" for a text
+	fallback any
+}
+
+// ParseTemplate reads a template once, for many expansions. The errors are those of CheckTemplate.
+func ParseTemplate(text string) (*Template, error) {
+	if !strings.Contains(text, "{{") {
+		return &Template{parts: []templatePart{{text: text}}}, nil
+	}
+	t, err := parseTemplate(text)
+	if err != nil {
+		return nil, err
+	}
+	if parts, ok := plainParts(t); ok {
+		return &Template{parts: parts}, nil
+	}
+	return &Template{whole: t}, nil
+}
+
+// plainParts takes a template apart that consists of texts and of lookups with literal arguments.
+func plainParts(t *template.Template) ([]templatePart, bool) {
+	if t.Tree == nil || t.Root == nil {
+		return nil, false
+	}
+	var parts []templatePart
+	for _, n := range t.Root.Nodes {
+		switch n := n.(type) {
+		case *parse.TextNode:
+			parts = append(parts, templatePart{text: string(n.Text)})
+		case *parse.ActionNode:
+			part, ok := plainLookup(n.Pipe)
+			if !ok {
+				return nil, false
+			}
+			parts = append(parts, part)
+		default:
+			return nil, false
+		}
+	}
+	return parts, true
+}
+
+// plainLookup reads {{ lookup "path" }} and {{ lookup "path" "text" }}.
+func plainLookup(pipe *parse.PipeNode) (templatePart, bool) {
+	if len(pipe.Decl) > 0 || len(pipe.Cmds) != 1 {
+		return templatePart{}, false
+	}
+	args := pipe.Cmds[0].Args
+	name, ok := args[0].(*parse.IdentifierNode)
+	if !ok || name.Ident != "lookup" || len(args) < 2 || len(args) > 3 {
+		return templatePart{}, false
+	}
+	path, ok := args[1].(*parse.StringNode)
+	if !ok || path.Text == "" {
+		return templatePart{}, false
+	}
+	part := templatePart{path: path.Text}
+	if len(args) == 3 {
+		fallback, ok := args[2].(*parse.StringNode)
+		if !ok {
+			return templatePart{}, false
+		}
+		part.fallback = fallback.Text
+	}
+	return part, true
+}
+
+// Expand runs the template, as ExpandTemplate does.
+func (t *Template) Expand(lookup func(path string, fallback any) any) (string, error) {
+	if t.whole != nil {
+		return t.execute(lookup)
+	}
+	if len(t.parts) == 1 && t.parts[0].path == "" {
+		return t.parts[0].text, nil
+	}
+	var out boundedText
+	for _, p := range t.parts {
+		text := p.text
+		if p.path != "" {
+			text = lookedUp(lookup(p.path, p.fallback))
+		}
+		if _, err := out.Write([]byte(text)); err != nil {
+			return "", fmt.Errorf("expanding a template: %w", err)
+		}
+	}
+	return out.String(), nil
+}
+
+// lookedUp renders a value as text/template does.
+func lookedUp(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case nil:
+		return "<no value>"
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func (t *Template) execute(lookup func(path string, fallback any) any) (string, error) {
+	own, err := t.whole.Clone()
+	if err != nil {
+		return "", fmt.Errorf("expanding a template: %w", err)
+	}
 	rounds := 0
-	t.Funcs(template.FuncMap{
+	own.Funcs(template.FuncMap{
 		"lookup": func(path string, fallback ...any) any { return lookup(path, firstOf(fallback)) },
 		roundFunc: func() (string, error) {
 			if rounds++; rounds > maxTemplateRounds {
@@ -51,7 +165,7 @@ func ExpandTemplate(text string, lookup func(path string, fallback any) any) (st
 		},
 	})
 	var out boundedText
-	if err := t.Execute(&out, nil); err != nil {
+	if err := own.Execute(&out, nil); err != nil {
 		return "", fmt.Errorf("expanding a template: %w", err)
 	}
 	return out.String(), nil

@@ -121,3 +121,15 @@ func FuzzExpression(f *testing.F) {
 		}
 	})
 }
+
+// TestPlainLookupsAreNoOtherTemplates holds the short way of a template that only looks values up against the long one.
+func TestPlainLookupsAreNoOtherTemplates(t *testing.T) {
+	for _, v := range []any{nil, "", "a b", "<&>", 3, 1.5, true, []any{1, "x"}, map[string]any{"k": 1}} {
+		lookup := func(string, any) any { return v }
+		short, errShort := ExpandTemplate(`x{{ lookup "data.a" "d" }}y{{lookup "data.b"}}`, lookup)
+		long, errLong := ExpandTemplate(`x{{ $a := lookup "data.a" "d" }}{{ $a }}y{{ $b := lookup "data.b" }}{{ $b }}`, lookup)
+		if short != long || (errShort == nil) != (errLong == nil) {
+			t.Errorf("%#v: %q %v, and %q %v", v, short, errShort, long, errLong)
+		}
+	}
+}

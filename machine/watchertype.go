@@ -42,6 +42,8 @@ type WatcherType struct {
 	Writes func(w *WatcherSpec) []string
 	// Instant is set where a look takes no time, so that a chain of such looks takes none either.
 	Instant bool
+	// Expressions are the properties that are written as expressions: what they give is no secret of the file.
+	Expressions []string
 	// Unsupported is set for Choria types that do not exist here, and says what to use instead.
 	Unsupported string
 }

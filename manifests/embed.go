@@ -5,5 +5,5 @@ import "embed"
 
 // Files are all manifests and their scenario tests, below the folder of what they are for.
 //
-//go:embed */*/*.yaml
+//go:embed node/*.yaml overlay/*.yaml examples/*/*.yaml
 var Files embed.FS

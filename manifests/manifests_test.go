@@ -39,7 +39,7 @@ func TestManifestsHaveNoFindings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, list := machine.Load(path, src, all.New())
+		_, list := machine.Load(path, src, all.New(all.Services{}))
 		for _, f := range list {
 			if f.Severity != diag.Note {
 				t.Error(f)
@@ -54,7 +54,7 @@ func TestScenariosCoverEveryManifest(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Dir(path), func(t *testing.T) {
-			report, list, err := scenario.Run(t.Context(), strings.TrimSuffix(path, ".yaml")+scenario.Suffix, all.New())
+			report, list, err := scenario.Run(t.Context(), strings.TrimSuffix(path, ".yaml")+scenario.Suffix, all.New(all.Services{}))
 			if err != nil || len(list) > 0 {
 				t.Fatalf("%v %v", err, list)
 			}

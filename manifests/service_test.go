@@ -137,7 +137,7 @@ func (k *keeper) host(state string) *runningHost {
 		k.t.Fatal(err)
 	}
 	h, err := runtime.New(runtime.Config{
-		Identity: "node.example.net", Catalogue: all.New(), Clock: c, Log: slog.New(slog.DiscardHandler), StateDir: state,
+		Identity: "node.example.net", Catalogue: all.New(all.Services{}), Clock: c, Log: slog.New(slog.DiscardHandler), StateDir: state,
 	})
 	if err != nil {
 		k.t.Fatal(err)
@@ -160,7 +160,7 @@ func (k *keeper) host(state string) *runningHost {
 		}
 	}
 	k.t.Cleanup(stop)
-	d, list, err := runtime.LoadMachine(filepath.Join(k.dir, "machine.yaml"), all.New())
+	d, list, err := runtime.LoadMachine(filepath.Join(k.dir, "machine.yaml"), all.New(all.Services{}))
 	if err != nil || list.HasErrors() {
 		k.t.Fatal(err, list)
 	}

@@ -2,12 +2,17 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 )
+
+// ErrUnreachable is wrapped by a bus that has nowhere to publish to at the moment. The event is lost and counted, and nobody is warned: a
+// node that has not joined yet has no bus.
+var ErrUnreachable = errors.New("the bus cannot be reached")
 
 // Bus takes the events that a host publishes. Publish is called by one goroutine at a time.
 type Bus interface {

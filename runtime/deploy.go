@@ -45,7 +45,7 @@ func (h *Host) Deploy(ctx context.Context, d Deployment) error {
 		return fmt.Errorf("machine %q: %w", name, err)
 	}
 	h.keepManifest(d.Definition)
-	if d.Definition.Manifest.Kind == machine.Template && d.Instance == "" {
+	if d.Definition.Manifest.Kind == machine.KindTemplate && d.Instance == "" {
 		return h.offer(ctx, name, w, prog)
 	}
 	return h.start(ctx, name, w, prog, input)

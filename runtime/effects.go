@@ -124,7 +124,7 @@ func (u *unit) setPlan(i int, p watchers.Planning) {
 // defaultPlan looks on entry and then at intervals, counted from the start of the last look.
 func (u *unit) defaultPlan(i int, p watchers.Planning) watchers.Due {
 	if p.Moment != watchers.Looked {
-		return watchers.Due{After: minDue + p.Random(u.prog.spec(i).Splay)}
+		return watchers.Due{After: max(minDue, p.Random(u.prog.spec(i).Splay))}
 	}
 	if p.Interval <= 0 {
 		return watchers.Due{}

@@ -19,7 +19,8 @@ type program struct {
 	directory string
 	content   string // identifies the payload, so that a change of any file of it counts
 	// records counts by kind; looking the counters up by their labels would cost as much as the rest of a turn's accounting.
-	records map[machine.RecordKind]prometheus.Counter
+	records   map[machine.RecordKind]prometheus.Counter
+	templates watchers.Templates
 	// subscribed lists the transitions that an event of another machine fires.
 	subscribed map[subscription][]string
 }

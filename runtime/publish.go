@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"strconv"
@@ -96,7 +98,11 @@ func (p *publisher) publish(n notice) {
 	}
 	if err != nil {
 		p.metrics.unpublished.Inc()
-		p.log.Warn("event_not_published", "type", n.typ, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, ErrUnreachable) {
+			level = slog.LevelDebug
+		}
+		p.log.Log(context.Background(), level, "event_not_published", "type", n.typ, "error", err)
 	}
 }
 

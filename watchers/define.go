@@ -27,6 +27,7 @@ func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepar
 		return spec, readProperties(w, spec)
 	}
 	t.Spec = *new(S)
+	t.Expressions = expressionsOf(reflect.TypeFor[S]())
 	t.Check = func(w *machine.WatcherSpec) diag.List {
 		_, list := read(w)
 		return list
@@ -39,6 +40,18 @@ func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepar
 		return prepare(spec, w), list
 	}
 	return t
+}
+
+// expressionsOf returns the keys whose fields are expressions.
+func expressionsOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Type == reflect.TypeFor[*Formula]() {
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			keys = append(keys, name)
+		}
+	}
+	return keys
 }
 
 func readProperties(w *machine.WatcherSpec, spec any) diag.List {

@@ -2,6 +2,7 @@ package watchers
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -13,15 +14,18 @@ const maxGatherDelay = 30 * time.Second
 // Exec is the watcher type that runs a command. It needs sandbox.Main at the start of the program where manifests
 // declare sandboxes.
 func Exec() Type {
-	payload := map[string]machine.ValueType{
-		"exit_code": machine.Integer, "duration_ms": machine.Integer, "output": machine.String, "truncated": machine.Boolean,
+	// With parse_output the output is an object.
+	success := map[string]machine.ValueType{
+		"exit_code": machine.Integer, "duration_ms": machine.Integer, "output": machine.Any, "truncated": machine.Boolean,
 	}
+	fail := maps.Clone(success)
+	fail["output"], fail["stderr"] = machine.String, machine.String
 	return Define(Type{
 		WatcherType: machine.WatcherType{
 			Name: "exec",
 			Outcomes: []machine.Outcome{
-				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: payload, Doc: "the command ended with exit code 0"},
-				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: payload,
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: success, Doc: "the command ended with exit code 0"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: fail,
 					Doc: "the command ended with another exit code, could not be started, or gave no valid data"},
 			},
 		},

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxPayloadOutput = 4 << 10 // bytes of the output's end that the event carries
+	maxPayloadOutput = 4 << 10 // bytes of a stream's end that the event carries
 	maxMessage       = 256     // runes of a command's complaint
 	maxDataKeys      = 10_000
 )
@@ -26,7 +26,7 @@ const (
 // failed reports a command that was not started.
 func (e *execWatcher) failed(err error) Report {
 	r := Failure(line(err.Error()))
-	r.Payload = execPayload(sandbox.Result{ExitCode: -1})
+	r.Payload = execPayload(sandbox.Result{ExitCode: -1}, r.Outcome)
 	r.State = e.state(r.Outcome, 0)
 	return r
 }
@@ -34,8 +34,8 @@ func (e *execWatcher) failed(err error) Report {
 // report turns the end of a run into an outcome.
 func (e *execWatcher) report(result sandbox.Result, err error) Report {
 	r := e.outcome(result, err)
-	if r.Outcome != machine.OutcomeTimeout {
-		r.Payload = execPayload(result)
+	if r.Outcome != machine.OutcomeTimeout && r.Payload == nil {
+		r.Payload = execPayload(result, r.Outcome)
 	}
 	r.State = e.state(r.Outcome, result.Duration)
 	r.Quiet = r.Outcome == machine.OutcomeSuccess && e.spec.SuppressSuccessAnnounce
@@ -57,23 +57,41 @@ func (e *execWatcher) outcome(result sandbox.Result, err error) Report {
 		return Failure(line(err.Error()))
 	case result.ExitCode != 0:
 		return Failure(complaint(result))
-	case e.spec.ParseAsData:
-		return e.data(result)
+	case e.spec.ParseAsData, e.spec.ParseOutput:
+		return e.parsed(result)
 	}
 	return Success()
 }
 
-func (e *execWatcher) data(result sandbox.Result) Report {
-	data, err := e.parseData(result)
+// parsed is the report of a command whose output is a JSON object, or should be.
+func (e *execWatcher) parsed(result sandbox.Result) Report {
+	object, err := e.parseObject(result)
 	if err != nil {
-		return Failure(line("reading the output as data: " + err.Error()))
+		return Failure(line("reading the output as " + e.parsedAs() + ": " + err.Error()))
 	}
 	r := Success()
-	r.Data = data
+	if e.spec.ParseAsData {
+		r.Data = object
+	}
+	if e.spec.ParseOutput {
+		r.Payload = execPayload(result, r.Outcome)
+		r.Payload["output"], r.Payload["truncated"] = object, false
+		if text, err := json.Marshal(r.Payload); err != nil || len(text) > machine.MaxPayload {
+			return Failure(fmt.Sprintf("the output is too large: with it the event takes %d bytes, more than %s; let the command say less",
+				len(text), sizeText(machine.MaxPayload)))
+		}
+	}
 	return r
 }
 
-func (e *execWatcher) parseData(result sandbox.Result) (map[string]any, error) {
+func (e *execWatcher) parsedAs() string {
+	if e.spec.ParseAsData {
+		return "data"
+	}
+	return "a JSON object"
+}
+
+func (e *execWatcher) parseObject(result sandbox.Result) (map[string]any, error) {
 	if result.Truncated {
 		return nil, fmt.Errorf("there is more than the output_limit of %s", sizeText(uint64(e.spec.outputLimit)))
 	}
@@ -117,20 +135,31 @@ func decodeKeys(text []byte) (map[string]any, error) {
 	return data, nil
 }
 
-func execPayload(result sandbox.Result) map[string]any {
-	output := result.Stdout
-	if cut := len(output) - maxPayloadOutput; cut > 0 {
-		output = output[cut:]
-		for len(output) > 0 && !utf8.RuneStart(output[0]) {
-			output = output[1:]
-		}
-	}
-	return map[string]any{
+func execPayload(result sandbox.Result, outcome string) map[string]any {
+	output := tail(result.Stdout)
+	payload := map[string]any{
 		"exit_code":   result.ExitCode,
 		"duration_ms": int(result.Duration.Milliseconds()),
 		"output":      clean(string(output)),
 		"truncated":   result.Truncated || len(output) < len(result.Stdout),
 	}
+	if outcome == machine.OutcomeFail {
+		payload["stderr"] = clean(string(tail(result.Stderr)))
+	}
+	return payload
+}
+
+// tail is the end of a stream, as much as the event carries of it, beginning with a whole character.
+func tail(stream []byte) []byte {
+	cut := len(stream) - maxPayloadOutput
+	if cut <= 0 {
+		return stream
+	}
+	stream = stream[cut:]
+	for len(stream) > 0 && !utf8.RuneStart(stream[0]) {
+		stream = stream[1:]
+	}
+	return stream
 }
 
 // state is the data of Choria's exec state event.

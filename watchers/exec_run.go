@@ -43,6 +43,10 @@ func (e *execWatcher) prepare(look *Look) (*execRun, error) {
 }
 
 func (e *execWatcher) complete(run *execRun, look *Look, words []string, confine *sandbox.Confinement, paths execPaths) error {
+	input, err := e.input(look)
+	if err != nil {
+		return err
+	}
 	env, err := e.environment(look, confine, paths)
 	if err != nil {
 		return err
@@ -55,9 +59,10 @@ func (e *execWatcher) complete(run *execRun, look *Look, words []string, confine
 		Path: path, Args: words, Env: env.list,
 		Dir:     cmp.Or(look.Directory, look.Scratch, "/"),
 		Limit:   e.spec.outputLimit,
+		Input:   input,
 		Confine: confine,
 		Outlive: e.spec.Disown,
-		Discard: e.spec.Disown && !e.spec.ParseAsData,
+		Discard: e.spec.Disown && !e.spec.ParseAsData && !e.spec.ParseOutput,
 	}
 	return nil
 }

@@ -43,12 +43,17 @@ type execSpec struct {
 	// ParseAsData reads the standard output as a JSON object whose top-level keys are set in the machine's data, as one
 	// change; null deletes a key. At most 10,000 keys.
 	ParseAsData bool `yaml:"parse_as_data"`
+	// ParseOutput reads the standard output as a JSON object, which is the output in the payload of success then.
+	ParseOutput bool `yaml:"parse_output"`
+	// Input is an expression whose value the command finds on its standard input: a text as it is, anything else as one
+	// row of JSON, at most 1 MiB. Without it the input is empty.
+	Input *Formula `yaml:"input"`
 	// SuppressSuccessAnnounce publishes no state event for runs that succeed.
 	SuppressSuccessAnnounce bool `yaml:"suppress_success_announce"`
 	// GatherInitialState runs the command for the first time after a short random delay from the machine's start.
 	GatherInitialState bool `yaml:"gather_initial_state"`
 	// Disown starts the command in a session of its own and leaves it running when the host stops. Without
-	// parse_as_data its output is not read.
+	// parse_as_data or parse_output its output is not read.
 	Disown bool `yaml:"disown"`
 	// Shell runs the whole command by /bin/sh -c. The command must not hold templates then, as a value would be
 	// interpreted; give values in environment and write "$NAME".

@@ -2,6 +2,7 @@ package watchers
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/expr-lang/expr"
@@ -16,7 +17,7 @@ import (
 const CodeFormula diag.Code = "SC257"
 
 // Formula is a property that is written as an expression and read at each look: data, input, facts, identity,
-// machine, instance, state, at, get_fact(path) and, where the watcher says so, message. It is immutable and safe
+// machine, instance, state, at, get_fact(path), merge(mapping, mapping) and, where the watcher says so, message. It is immutable and safe
 // for concurrent use. A nil Formula has the value nil.
 type Formula struct {
 	text    string
@@ -37,7 +38,10 @@ func CompileFormula(text string) (*Formula, error) {
 	for _, name := range []string{"identity", "machine", "instance", "state"} {
 		seen[name] = types.TypeOf("")
 	}
-	opts := append([]expr.Option{expr.Env(seen), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone")}, expressionBounds()...)
+	opts := append([]expr.Option{
+		expr.Env(seen), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone"),
+		expr.Function("merge", mergeMappings, new(func(map[string]any, map[string]any) map[string]any)),
+	}, expressionBounds()...)
 	program, err := guarded(func() (*vm.Program, error) { return expr.Compile(text, opts...) })
 	if err != nil {
 		return nil, errors.New(expressionMessage(err))
@@ -129,6 +133,19 @@ func (f *Formula) Object(look *Look, message any) (map[string]any, error) {
 		return nil, errors.New("the expression " + brief(f.text) + " is not a mapping")
 	}
 	return m, nil
+}
+
+// mergeMappings returns a mapping with the entries of both; where both have a key, the second's counts.
+func mergeMappings(args ...any) (any, error) {
+	merged := map[string]any{}
+	for _, arg := range args {
+		m, ok := arg.(map[string]any)
+		if !ok {
+			return nil, errors.New("merge takes two mappings")
+		}
+		maps.Copy(merged, m)
+	}
+	return merged, nil
 }
 
 func orEmpty(m map[string]any) map[string]any {

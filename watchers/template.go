@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/statecraft-io/statecraft/machine"
 )
@@ -13,11 +14,33 @@ import (
 // Base64Encode, Base64Decode) over the look's facts and data. Errors say which template and why. A value that
 // is missing or null is lookup's second argument, or the empty text.
 func (l *Look) Expand(text string) (string, error) {
-	out, err := machine.ExpandTemplate(text, l.lookup)
+	out := ""
+	t, err := l.Templates.parse(text)
+	if err == nil {
+		out, err = t.Expand(l.lookup)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%q: %w", brief(text), err)
 	}
 	return out, nil
+}
+
+// Templates remembers the templates of one program that have been read, so that each is read once. Safe for concurrent use; a nil one
+// remembers nothing.
+type Templates struct{ known sync.Map }
+
+func (c *Templates) parse(text string) (*machine.Template, error) {
+	if c == nil || !strings.Contains(text, "{{") {
+		return machine.ParseTemplate(text)
+	}
+	if t, ok := c.known.Load(text); ok {
+		return t.(*machine.Template), nil
+	}
+	t, err := machine.ParseTemplate(text)
+	if err == nil {
+		c.known.Store(text, t)
+	}
+	return t, err
 }
 
 // ExpandWords splits a command into words as a shell would (quotes and backslashes, nothing else), and

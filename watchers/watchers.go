@@ -135,6 +135,7 @@ type Look struct {
 	Facts     *Facts         // of the host; never nil
 	Strict    bool
 	Log       *slog.Logger
+	Templates *Templates // that Expand has read; may be nil
 }
 
 // Report is what a look found.

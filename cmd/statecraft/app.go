@@ -14,6 +14,10 @@ import (
 type cli struct {
 	globals
 
+	Demo     demoVerb     `cmd:"" help:"Show the whole system on this machine: an overlay, and nodes that join it."`
+	Overlay  overlayVerbs `cmd:"" help:"Make and run the hosts of a cell."`
+	Node     nodeVerbs    `cmd:"" help:"Run the agent of a node."`
+	Emulate  emulateVerb  `cmd:"" help:"Run many nodes in one process, for load and tests."`
 	Run      runVerb      `cmd:"" help:"Host machines in the foreground."`
 	States   statesVerb   `cmd:"" help:"Show in which states the machines of a host are."`
 	Fire     fireVerb     `cmd:"" help:"Fire an event at a machine of a running host."`

@@ -24,6 +24,7 @@ func printed() map[string]any {
 		"check": diag.Diagnostic{}, "docs": docsResult{}, "explain": explainResult{}, "fire": control.FireAnswer{},
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace": traceResult{},
+		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{},
 		"version": versionResult{}, "watchers": all.Reference{}, "why": whyResult{},
 	}
 }
@@ -53,8 +54,9 @@ func TestJSONDocumentKnowsEveryVerb(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, verb := range p.Model.Leaves(true) {
-		if !strings.Contains(text, "\n## "+verb.Name+"\n") {
-			t.Errorf("docs/json.md has no section %q", verb.Name)
+		name := strings.TrimPrefix(verb.FullPath(), "statecraft ")
+		if !strings.Contains(text, "\n## "+name+"\n") {
+			t.Errorf("docs/json.md has no section %q", name)
 		}
 	}
 }

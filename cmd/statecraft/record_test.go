@@ -28,7 +28,7 @@ func record(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(w.Record(raw))
 		s = s.Apply(&r, head)
 	}
-	write(d.Start(at))
+	write(d.Start(machine.Origin{}, at))
 	for _, event := range args[2:] {
 		at = at.Add(time.Minute)
 		write(d.Step(&s, machine.Event{Name: event, Cause: machine.Cause{Kind: machine.CauseOperator, Identity: "alice"}}, at))

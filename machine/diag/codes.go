@@ -23,7 +23,8 @@ type Entry struct {
 func Entries() []Entry {
 	all := slices.Concat(
 		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, scheduleEntries,
-		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries,
+		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
+		credentialsEntries,
 	)
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Code, b.Code) })
 	return all

@@ -25,6 +25,29 @@ watchers:
 `,
 	},
 	{
+		Code: "SC257", Title: "expression of a property",
+		Explanation: "A property that is written as an expression cannot be compiled. Such expressions see data, input, facts, identity, machine, " +
+			"instance, state, at, get_fact(path), merge(mapping, mapping) and, where the watcher is sent something, message.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, input: "{state: stat}"}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check, input: "{state: state}"}}
+`,
+	},
+	{
 		Code: "SC340", Title: "path of a file watcher",
 		Explanation: "A relative path stays below the machine's directory. Write an absolute one for files elsewhere.",
 		Bad: `format: 1

@@ -138,7 +138,7 @@ func (r *run) begin(ctx context.Context) error {
 // deployment is how a machine runs in the test. Of a template an instance runs, under the template's name.
 func (r *run) deployment(m *loaded) runtime.Deployment {
 	d := runtime.Deployment{Definition: m.Definition, Directory: m.directory}
-	if m.Manifest.Kind == machine.Template {
+	if m.Manifest.Kind == machine.KindTemplate {
 		d.Instance = cmp.Or(r.test.Instance.value, defaultInstance)
 	}
 	if m == r.suite.subject() {

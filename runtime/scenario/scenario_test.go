@@ -35,7 +35,7 @@ func write(t testing.TB, archive string) string {
 // runIn runs machine_test.yaml of a directory.
 func runIn(t testing.TB, dir string) (*scenario.Report, diag.List) {
 	t.Helper()
-	report, list, err := scenario.Run(t.Context(), filepath.Join(dir, "machine_test.yaml"), all.New())
+	report, list, err := scenario.Run(t.Context(), filepath.Join(dir, "machine_test.yaml"), all.New(all.Services{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ tests:
 
 func TestMatchLeavesTestsOut(t *testing.T) {
 	dir := write(t, web+"with: [db.yaml]\ntests:\n  - {name: a, steps: [{expect: {state: up}}]}\n  - {name: b, steps: [{expect: {state: up}}]}\n")
-	suite, list, err := scenario.Load(filepath.Join(dir, "machine_test.yaml"), all.New())
+	suite, list, err := scenario.Load(filepath.Join(dir, "machine_test.yaml"), all.New(all.Services{}))
 	if err != nil || suite == nil {
 		t.Fatal(err, list)
 	}
@@ -436,7 +436,7 @@ func TestBrokenFilesSayWhere(t *testing.T) {
 			t.Errorf("%s\ngives %v, want %s", src, list, want)
 		}
 	}
-	if _, _, err := scenario.Run(t.Context(), filepath.Join(t.TempDir(), "machine_test.yaml"), all.New()); err == nil {
+	if _, _, err := scenario.Run(t.Context(), filepath.Join(t.TempDir(), "machine_test.yaml"), all.New(all.Services{})); err == nil {
 		t.Error("a file that is not there is no error")
 	}
 }
@@ -463,7 +463,7 @@ func FuzzLoad(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		report, list, err := scenario.Run(t.Context(), file, all.New())
+		report, list, err := scenario.Run(t.Context(), file, all.New(all.Services{}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,43 +8,36 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/credentials"
 	"github.com/statecraft-io/statecraft/watchers/factgather"
+	"github.com/statecraft-io/statecraft/watchers/keyvalue"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+	"github.com/statecraft-io/statecraft/watchers/policy"
 	"github.com/statecraft-io/statecraft/watchers/schedule"
 )
 
+// Services are what watcher types use of their host. The zero Services do for reading manifests: looks that need a service fail then.
+type Services struct {
+	Pool    *messaging.Pool  // of connections
+	Spawner watchers.Spawner // of instances
+	Wallets identity.Wallets // of who machines run as
+	Refresh func(id string)  // told when the credentials of an identity have changed
+}
+
 // Types returns every watcher type in alphabetical order, those included that are only known by name.
-func Types() []watchers.Type {
-	return []watchers.Type{
-		later("archive"),
-		unsupported("ccm_manifest"),
-		later("connection"),
-		later("election"),
-		watchers.Exec(),
-		watchers.Expression(),
-		factgather.Type(),
-		watchers.File(),
-		later("governor"),
-		unsupported("homekit"),
-		later("http", "httpswitch"),
-		later("identity"),
-		later("ingest"),
-		later("kv"),
-		later("machines", "plugins"),
-		later("metric"),
-		later("nagios"),
-		later("policy"),
-		later("publish", "gossip"),
-		later("replicate"),
-		later("request"),
-		schedule.Type(),
-		later("service"),
-		later("spawn"),
-		later("streams"),
-		later("subscribe"),
-		watchers.Timer(),
-		later("token"),
-	}
+func Types(s Services) []watchers.Type {
+	types := slices.Concat(
+		[]watchers.Type{
+			watchers.Exec(), watchers.Expression(), factgather.Type(), watchers.File(), schedule.Type(), watchers.Timer(),
+			later("archive"), unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"), later("ingest"),
+			later("machines", "plugins"), later("metric"), later("nagios"), later("replicate"),
+		},
+		credentials.Types(s.Wallets, s.Refresh), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
+	)
+	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })
+	return types
 }
 
 func later(name string, aliases ...string) watchers.Type {
@@ -67,8 +60,8 @@ type Catalogue struct {
 }
 
 // New returns the catalogue of Types.
-func New() *Catalogue {
-	c := &Catalogue{types: Types(), byName: map[string]*watchers.Type{}}
+func New(s Services) *Catalogue {
+	c := &Catalogue{types: Types(s), byName: map[string]*watchers.Type{}}
 	for i := range c.types {
 		t := &c.types[i]
 		for _, name := range append([]string{t.Name}, t.Aliases...) {

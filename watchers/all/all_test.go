@@ -14,7 +14,7 @@ import (
 
 func TestTypesAreInOrder(t *testing.T) {
 	var names []string
-	for _, typ := range Types() {
+	for _, typ := range Types(Services{}) {
 		names = append(names, typ.Name)
 		if (typ.Prepare == nil) != (typ.Unsupported != "") || (typ.Check == nil) != (typ.Unsupported != "") {
 			t.Errorf("%s is neither supported nor unsupported", typ.Name)
@@ -23,7 +23,7 @@ func TestTypesAreInOrder(t *testing.T) {
 	if !slices.IsSorted(names) {
 		t.Errorf("the types are not in alphabetical order: %v", names)
 	}
-	c := New()
+	c := New(Services{})
 	seen := map[string]bool{}
 	for _, typ := range c.Types() {
 		for _, name := range append([]string{typ.Name}, typ.Aliases...) {
@@ -36,8 +36,11 @@ func TestTypesAreInOrder(t *testing.T) {
 }
 
 func TestCatalogueFinds(t *testing.T) {
-	c := New()
-	if diff := cmp.Diff([]string{"exec", "expression", "facts", "file", "schedule", "timer"}, c.Names()); diff != "" {
+	c := New(Services{})
+	if diff := cmp.Diff([]string{
+		"connection", "election", "exec", "expression", "facts", "file", "gossip", "governor", "identity", "kv", "policy", "publish", "request",
+		"schedule", "service", "spawn", "streams", "subscribe", "timer", "token",
+	}, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"exec": "exec", "plugins": "machines", "gossip": "publish", "httpswitch": "http", "homekit": "homekit"} {
@@ -55,8 +58,8 @@ func TestCatalogueFinds(t *testing.T) {
 }
 
 func TestPrepareRefuses(t *testing.T) {
-	for name, code := range map[string]diag.Code{"exce": "SC201", "": "SC201", "homekit": "SC202", "kv": "SC202", "exec": "SC021"} {
-		prepared, list := New().Prepare(&machine.WatcherSpec{Name: "w", Type: name, Strict: true})
+	for name, code := range map[string]diag.Code{"exce": "SC201", "": "SC201", "homekit": "SC202", "nagios": "SC202", "exec": "SC021"} {
+		prepared, list := New(Services{}).Prepare(&machine.WatcherSpec{Name: "w", Type: name, Strict: true})
 		if prepared != nil || len(list) != 1 || list[0].Code != code || list[0].Hint == "" {
 			t.Errorf("type %q gives %v, %v, want %s with a hint", name, prepared, list, code)
 		}
@@ -65,7 +68,7 @@ func TestPrepareRefuses(t *testing.T) {
 
 // TestPropertyCodes holds the documented examples of property codes against the types.
 func TestPropertyCodes(t *testing.T) {
-	c := New()
+	c := New(Services{})
 	tested := 0
 	for _, e := range diag.Entries() {
 		if e.Bad == "" || !(e.Code >= "SC250" && e.Code < "SC300" || e.Code >= "SC340" && e.Code < "SC400") {
@@ -102,7 +105,7 @@ func codesOf(example string, c *Catalogue) (codes []diag.Code, list diag.List) {
 
 // TestChoriaTypes holds that every type of existing manifests is known, if only to say what to do.
 func TestChoriaTypes(t *testing.T) {
-	c := New()
+	c := New(Services{})
 	for name := range strings.FieldsSeq("archive ccm_manifest exec expression file gossip homekit httpswitch kv machines metric nagios plugins schedule timer") {
 		if _, ok := c.Find(name); !ok {
 			t.Errorf("%s is not known", name)
@@ -114,7 +117,7 @@ var _ machine.Catalogue = (*Catalogue)(nil)
 
 // TestSpecsAreDecodable decodes nothing into every type, which must name what is missing and never panic.
 func TestSpecsAreDecodable(t *testing.T) {
-	for _, typ := range Types() {
+	for _, typ := range Types(Services{}) {
 		if typ.Unsupported != "" {
 			continue
 		}

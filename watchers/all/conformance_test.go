@@ -5,20 +5,36 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/conformance"
 )
 
 func cases() map[string]conformance.Case {
 	return map[string]conformance.Case{
+		"connection": {Properties: "name: fleet"},
+		"election":   {Properties: "name: leader"},
 		"exec":       {Properties: "command: 'true'", Blocking: "command: sleep 60"},
 		"expression": {Properties: "success_when: data.failures == 0\nfail_when: identity == 'x'"},
 		"facts":      {Properties: "builtin: false\nsources: [{file: site.json}]", Setup: writeFile("site.json", `{"rack": 7}`)},
 		"file":       {Properties: "path: motd", Setup: writeFile("motd", "hello")},
+		"governor":   {Properties: "name: deploy\ncapacity: 2"},
+		"identity":   {Properties: "action: check"},
+		"kv":         {Properties: "bucket: NODES\nkey: a"},
+		"policy":     {Properties: "query: data.x.allow\npolicy: |\n  package x\n  allow := true\n"},
+		"publish":    {Properties: "subject: a.b\nbody: '{a: 1}'"},
+		"request":    {Properties: "subject: a.b\nbody: '{a: 1}'"},
 		"schedule":   {Properties: "schedules: ['* * * * *']\nstart_splay: 10s"},
+		"service":    {Properties: "name: echo\nsubject: a.b\nreply: message.body"},
+		"spawn":      {Properties: "template: job\nsubject: a.b\nkey: message.subject"},
+		"streams":    {Properties: "buckets: [{name: A}]"},
+		"subscribe":  {Properties: "subject: a.b", Spec: onSuccess},
 		"timer":      {Properties: "timer: 1s"},
+		"token":      {Properties: "action: verify\npurpose: node\ntoken: data.token"},
 	}
 }
+
+func onSuccess(w *machine.WatcherSpec) { w.SuccessTransition = "heard" }
 
 func writeFile(name, content string) func(t *testing.T, look *watchers.Look) {
 	return func(t *testing.T, look *watchers.Look) {
@@ -31,7 +47,7 @@ func writeFile(name, content string) func(t *testing.T, look *watchers.Look) {
 
 // TestEveryTypeConforms fails for a type without a case.
 func TestEveryTypeConforms(t *testing.T) {
-	for _, typ := range Types() {
+	for _, typ := range Types(Services{}) {
 		if typ.Unsupported != "" {
 			continue
 		}

@@ -77,7 +77,7 @@ func Markdown() (string, error) {
 		r.markdown(&b)
 	}
 	b.WriteString("\n## Types of later releases\n\nA manifest that uses one of these is refused, with a hint.\n\n| type | what to do |\n| --- | --- |\n")
-	for _, t := range Types() {
+	for _, t := range Types(Services{}) {
 		if t.Unsupported != "" {
 			row(&b, code(append([]string{t.Name}, t.Aliases...)...), t.Unsupported)
 		}

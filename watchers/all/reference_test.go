@@ -88,7 +88,7 @@ func generate(t *testing.T) []byte {
 	t.Helper()
 	var refs []Reference
 	comments := map[string]map[string]string{}
-	for _, typ := range Types() {
+	for _, typ := range Types(Services{}) {
 		if typ.Unsupported != "" {
 			continue
 		}
@@ -141,15 +141,30 @@ func fields(t *testing.T, typ reflect.Type, comments map[string]map[string]strin
 	docs := commentsOf(t, typ, comments)
 	var out []Field
 	for _, f := range strict.Fields(reflect.New(typ).Interface()) {
-		sf, _ := typ.FieldByName(f.GoName)
+		sf, owner := holderOf(typ, f.GoName)
 		var inner []Field
 		if nested := structIn(sf.Type); nested != nil {
 			inner = fields(t, nested, comments)
 		}
 		f.Type = typeText(f, inner)
-		out = append(out, newField(f, docText(f, docs[typ.Name()+"."+f.GoName]), inner))
+		out = append(out, newField(f, docText(f, docs[owner+"."+f.GoName]), inner))
 	}
 	return out
+}
+
+// holderOf finds the field of a key and the name of the struct that it is written in, which may stand inline.
+func holderOf(typ reflect.Type, name string) (reflect.StructField, string) {
+	if f, ok := typ.FieldByName(name); ok && len(f.Index) == 1 {
+		return f, typ.Name()
+	}
+	for i := range typ.NumField() {
+		if f := typ.Field(i); f.Tag.Get("yaml") == ",inline" {
+			if found, owner := holderOf(f.Type, name); found.Name != "" {
+				return found, owner
+			}
+		}
+	}
+	return reflect.StructField{}, ""
 }
 
 // structIn returns the struct with keys that a property holds, nil for none.

@@ -16,6 +16,7 @@ type Command struct {
 	Env   []string // K=V, all of it: nothing is inherited
 	Dir   string   // absolute
 	Limit int      // bytes of standard output that are kept
+	Input []byte   // what is on the standard input, which then ends
 
 	// Confine is nil for a program that runs with the host's own rights.
 	Confine *Confinement

@@ -5,10 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Run starts the program and waits for it. It returns within about 100 ms after ctx has ended, whatever the program
@@ -62,15 +65,16 @@ func (c *Command) start() (*running, error) {
 
 // open makes the three standard streams. The caller closes what is returned, also with an error.
 func (c *Command) open(p *running) (files []*os.File, err error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	input, err := c.input()
 	if err != nil {
 		return nil, err
 	}
 	if c.Discard {
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		p.stdout, p.stderr = noCapture(), noCapture()
-		return []*os.File{null, null, null}, nil
+		return []*os.File{input, null, null}, err
 	}
-	files = []*os.File{null, nil, nil}
+	files = []*os.File{input, nil, nil}
 	if p.stdout, files[1], err = newCapture(c.Limit); err != nil {
 		return files[:1], err
 	}
@@ -79,6 +83,35 @@ func (c *Command) open(p *running) (files []*os.File, err error) {
 		return files[:2], err
 	}
 	return files, nil
+}
+
+// input is memory and not a pipe, which somebody would have to write to for as long as the program reads, if it does.
+func (c *Command) input() (*os.File, error) {
+	if len(c.Input) == 0 {
+		return os.Open(os.DevNull)
+	}
+	return memory("input", func(w io.Writer) error {
+		_, err := w.Write(c.Input)
+		return err
+	})
+}
+
+// memory returns a file without a name that was filled and is read from its beginning.
+func memory(name string, fill func(io.Writer) error) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), name)
+	err = fill(file)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // closeAll closes what may be absent, or stand there several times: errors have no meaning here.

@@ -55,26 +55,9 @@ func (c *Command) request(env []string) (*os.File, error) {
 		return nil, errors.New("confining a program: this program does not call sandbox.Main at its start")
 	}
 	r := request{Path: c.Path, Args: c.Args, Env: env, Confine: *c.Confine}
-	file, err := r.file()
+	file, err := memory(shimName, func(w io.Writer) error { return gob.NewEncoder(w).Encode(r) })
 	if err != nil {
 		return nil, fmt.Errorf("confining %s: %w", c.Path, err)
-	}
-	return file, nil
-}
-
-func (r *request) file() (*os.File, error) {
-	fd, err := unix.MemfdCreate(shimName, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	file := os.NewFile(uintptr(fd), shimName)
-	err = gob.NewEncoder(file).Encode(r)
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
 	}
 	return file, nil
 }

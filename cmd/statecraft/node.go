@@ -1,0 +1,6 @@
+package main
+
+// nodeVerbs run nodes.
+type nodeVerbs struct {
+	Run nodeRunVerb `cmd:"" help:"Run the agent of this node."`
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/runtime/clock"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/node"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// nodeRunVerb runs the agent of a node.
+type nodeRunVerb struct {
+	stateFlags
+	Join          string `placeholder:"TOKEN|FILE" help:"The join token, or the file that holds it. Kept, so that it is needed once."`
+	Identity      string `placeholder:"NAME" help:"What this node is called (default: the host name)."`
+	Machines      string `placeholder:"DIR" help:"Machines that run beside the built-in ones, or in place of those of the same name; needs --allow-unsigned."`
+	AllowUnsigned bool   `help:"Run the machines of --machines although nobody has signed them."`
+	ListenMetrics string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
+}
+
+// Run runs the agent until it is told to stop.
+func (v *nodeRunVerb) Run(inv *invocation) error {
+	if v.Machines != "" && !v.AllowUnsigned {
+		return fail(exitRefused, "--allow-unsigned runs them all the same", "the machines of %s are not signed", v.Machines)
+	}
+	dir, err := v.dir()
+	if err != nil {
+		return err
+	}
+	id, err := nodeIdentity(v.Identity)
+	if err != nil {
+		return err
+	}
+	real, err := clock.NewReal()
+	if err != nil {
+		return err
+	}
+	defer real.Close()
+	registry := newRegistry()
+	agent, err := node.New(node.Config{
+		Identity: id, Dir: dir, Clock: real, Log: inv.log, Metrics: registry, Machines: v.Machines, Facts: ownFacts(),
+	})
+	if err != nil {
+		return openError(err, dir)
+	}
+	store, err := v.store(agent)
+	if err != nil {
+		return errors.Join(err, agent.Host().Close())
+	}
+	s := &serving{stateDir: filepath.Join(dir, "state"), host: agent.Host(), registry: registry, metrics: v.ListenMetrics, run: agent.Run}
+	s.started = func(ctx context.Context) error { return agent.Add(ctx, id, store) }
+	return s.serve(inv)
+}
+
+// store opens the node's store and keeps the join token that was given.
+func (v *nodeRunVerb) store(agent *node.Agent) (*identity.Store, error) {
+	store, err := agent.OpenStore()
+	if err != nil {
+		return nil, fail(exitFailed, "check the folder, or choose another with --state", "opening the node's identity: %w", err)
+	}
+	if v.Join != "" {
+		token, err := readToken(v.Join)
+		if err != nil {
+			return nil, err
+		}
+		return store, store.SetJoinToken(token)
+	}
+	if _, err := store.JoinToken(); errors.Is(err, identity.ErrNothing) {
+		if _, err := store.Active(); err != nil {
+			return nil, usage("--join names the join token that statecraft overlay init has made", "this node belongs to no overlay and has no join token")
+		}
+	}
+	return store, nil
+}
+
+// readToken returns a token that is given as it is or as the file that holds it.
+func readToken(given string) (string, error) {
+	if _, err := identity.Inspect(strings.TrimSpace(given)); err == nil {
+		return strings.TrimSpace(given), nil
+	}
+	data, err := os.ReadFile(given)
+	if err != nil {
+		return "", usage("give the token itself, or a file that holds it", "reading the token %q: %w", given, reason(err))
+	}
+	token := strings.TrimSpace(string(data))
+	if _, err := identity.Inspect(token); err != nil {
+		return "", fail(exitInvalid, "statecraft token inspect says what a token holds", "the token in %s: %w", given, err)
+	}
+	return token, nil
+}
+
+// nodeIdentity is the identity of this node, by default its host name.
+func nodeIdentity(given string) (string, error) {
+	if given == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return "", fail(exitFailed, "name the node with --identity", "asking for the host name: %w", err)
+		}
+		given = strings.ToLower(name)
+	}
+	id, err := identity.Parse(given)
+	if err != nil {
+		return "", usage("name the node with --identity, in lower case, such as n1.example.net", "%w", err)
+	}
+	return string(id), nil
+}
+
+// ownFacts is what a host knows of itself before anything is gathered.
+func ownFacts() *watchers.Facts {
+	raw, err := json.Marshal(map[string]any{"statecraft": map[string]any{"version": buildVersion().Version}})
+	if err != nil {
+		panic(fmt.Sprint("statecraft: the version is no JSON: ", err))
+	}
+	facts, err := watchers.NewFacts(raw)
+	if err != nil {
+		panic(fmt.Sprint("statecraft: the version is no fact: ", err))
+	}
+	return facts
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/runtime/clock"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
+)
+
+// overlayRunVerb runs a host of a cell.
+type overlayRunVerb struct {
+	AllowUnsigned bool   `help:"Run the machines of the configuration's folder although nobody has signed them."`
+	ListenMetrics string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
+	Dir           string `arg:"" help:"The host's folder, or the folder that overlay init made where it has one host."`
+}
+
+// Run runs the host until it is told to stop.
+func (v *overlayRunVerb) Run(inv *invocation) error {
+	folder, cfg, err := overlay.Open(v.Dir)
+	if err != nil {
+		return overlayError(err)
+	}
+	if cfg.Machines != "" && !v.AllowUnsigned {
+		return fail(exitRefused, "--allow-unsigned runs them all the same", "the machines of %s are not signed", cfg.Machines)
+	}
+	real, err := clock.NewReal()
+	if err != nil {
+		return err
+	}
+	defer real.Close()
+	registry := newRegistry()
+	host, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: ownFacts()})
+	if err != nil {
+		return overlayError(err)
+	}
+	s := &serving{stateDir: host.StateDir(), host: host.Host(), registry: registry, metrics: v.ListenMetrics, run: host.Run}
+	return s.serve(inv)
+}
+
+// overlayError gives an error of a host's folder its exit code and the next step.
+func overlayError(err error) error {
+	var findings diag.List
+	switch {
+	case errors.As(err, &findings):
+		return fail(exitInvalid, "mend the file; docs/overlay.md describes every key", "%w", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return usage("statecraft overlay init makes the folder of a cell", "%w", err)
+	default:
+		return fail(exitFailed, "", "%w", err)
+	}
+}

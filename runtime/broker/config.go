@@ -1,0 +1,210 @@
+package broker
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// Config is all that a broker works with. Fields without a default are required. Addresses are host:port; port 0 is any that is
+// free, an empty host is every address of the system.
+type Config struct {
+	// Name is the broker's own in its cell: the host's identity. JetStream knows its peers by it, so that it never changes.
+	Name string
+	// Cell names the overlay. Tokens of nodes, clients and services must be for it.
+	Cell string
+	// Dir holds JetStream's data.
+	Dir string
+	// Fleet is where nodes, clients and services connect.
+	Fleet string
+	// Enrollment is where nodes connect that have a join token only; "" does not listen.
+	Enrollment string
+	// Monitor serves the HTTP pages of nats-server, in plain and to everybody who can connect: a loopback address; "" does not listen.
+	Monitor string
+	// TLS is for every listener; nil listens in plain, which only loopback addresses may.
+	TLS *TLS
+	// Cluster joins the brokers of a cell; nil is a cell of one broker.
+	Cluster *Cluster
+	// Remotes are brokers elsewhere that FLEET is connected to by leafnode.
+	Remotes []Remote
+	// Verifier trusts the roots of the cell.
+	Verifier *identity.Verifier
+	// Limits is DefaultLimits where nothing else is wanted.
+	Limits Limits
+	// Now is the wall clock.
+	Now func() time.Time
+	// Log is given warnings and errors; with Debug also all that nats-server says.
+	Log   *slog.Logger
+	Debug bool
+	// Metrics registers the broker's metrics, with those that are read when they are asked for; nil keeps none.
+	Metrics prometheus.Registerer
+}
+
+// TLS is who a broker is. Nothing older than TLS 1.3 is spoken.
+type TLS struct {
+	// Certificate is for the names and addresses at which the broker is reached, and serves for clients, too, where brokers call
+	// each other.
+	Certificate tls.Certificate
+	// CA is the certificate, in PEM, that the certificates of the other brokers of the cluster chain to. It must sign brokers only.
+	CA string
+}
+
+// Cluster is a broker's place among the brokers of its cell.
+type Cluster struct {
+	// Listen is where the other brokers connect.
+	Listen string
+	// Peers are the cluster listeners of other brokers, as host:port; one that is up is enough to find all.
+	Peers []string
+	// Secret is shared by the brokers of the cell, 32 characters at least. With TLS they also show each other certificates.
+	Secret string
+}
+
+// Remote is a broker elsewhere.
+type Remote struct {
+	// URLs are its leafnode listeners, as tls://user:secret@host:port.
+	URLs []string
+	// CA is the certificate, in PEM, that theirs chains to.
+	CA string
+}
+
+const minSecret = 32
+
+// Validate reports everything that is wrong at once.
+func (c *Config) Validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New(what))
+		}
+	}
+	need(c.Name != "" && !strings.ContainsAny(c.Name, " \t\r\n"), "the broker needs a name without spaces: take the host's identity")
+	need(c.Cell != "" && !strings.ContainsAny(c.Cell, " .*>\t\r\n"), "the cell needs a name of one word")
+	need(c.Dir != "", "a folder for JetStream's data is missing")
+	need(c.Verifier != nil, "roots to verify tokens with are missing")
+	need(c.Now != nil, "a clock is missing")
+	need(c.Log != nil, "a log is missing")
+	errs = append(errs, c.checkListener("fleet", c.Fleet))
+	if c.Enrollment != "" {
+		errs = append(errs, c.checkListener("enrollment", c.Enrollment))
+	}
+	if c.Monitor != "" {
+		errs = append(errs, checkMonitor(c.Monitor))
+	}
+	if c.TLS != nil {
+		errs = append(errs, c.TLS.validate(c.Cluster != nil))
+	}
+	if c.Cluster != nil {
+		errs = append(errs, c.checkListener("cluster", c.Cluster.Listen), c.Cluster.validate())
+	}
+	for _, r := range c.Remotes {
+		_, err := r.parse()
+		errs = append(errs, err)
+	}
+	errs = append(errs, c.Limits.Validate())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("the broker's configuration: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) checkListener(name, address string) error {
+	host, _, err := splitAddress(address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("listener %s: %w", name, err)
+	case c.TLS == nil && !isLoopback(host):
+		return fmt.Errorf("listener %s: %s can be reached from elsewhere, and there is no certificate; give TLS, or listen on 127.0.0.1", name, address)
+	}
+	return nil
+}
+
+func checkMonitor(address string) error {
+	host, _, err := splitAddress(address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("listener monitor: %w", err)
+	case !isLoopback(host):
+		return fmt.Errorf("listener monitor: its pages are for everybody who can connect; listen on 127.0.0.1, not %s", address)
+	}
+	return nil
+}
+
+func (t *TLS) validate(clustered bool) error {
+	if len(t.Certificate.Certificate) == 0 || t.Certificate.PrivateKey == nil {
+		return errors.New("tls: a certificate with its key is missing")
+	}
+	if clustered && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.CA)) {
+		return errors.New("tls: the CA of the other brokers is missing, in PEM")
+	}
+	return nil
+}
+
+func (c *Cluster) validate() error {
+	if len(c.Secret) < minSecret {
+		return fmt.Errorf("cluster: the secret has %d characters, fewer than %d", len(c.Secret), minSecret)
+	}
+	for _, p := range c.Peers {
+		if _, _, err := splitAddress(p); err != nil {
+			return fmt.Errorf("cluster: peer: %w", err)
+		}
+	}
+	return nil
+}
+
+// parse reads the URLs.
+func (r *Remote) parse() ([]*url.URL, error) {
+	if len(r.URLs) == 0 {
+		return nil, errors.New("remote: a URL is missing")
+	}
+	var parsed []*url.URL
+	for _, text := range r.URLs {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, errors.New("remote: a URL cannot be read") // the text may hold a secret
+		}
+		if u.Scheme != "tls" && !isLoopback(u.Hostname()) {
+			return nil, fmt.Errorf("remote: %s is to be of the scheme tls", u.Redacted())
+		}
+		parsed = append(parsed, u)
+	}
+	if _, err := identity.CATLS(r.CA); r.CA != "" && err != nil {
+		return nil, fmt.Errorf("remote: %w", err)
+	}
+	return parsed, nil
+}
+
+// splitAddress reads host:port; nats-server's own way to say any free port is -1.
+func splitAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is no address: write host:port", address)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q has no port from 0 to 65535", address)
+	}
+	if n == 0 {
+		return host, -1, nil
+	}
+	return host, int(n), nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

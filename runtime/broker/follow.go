@@ -1,0 +1,183 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Revoke bans and ends the sessions that are banned, on this broker. Other brokers learn of it by the bucket.
+func (b *Broker) Revoke(of ...Revocation) {
+	if !b.knowledge.Revoked.Add(of...) {
+		return
+	}
+	for _, h := range b.halves() {
+		for _, id := range h.gate.sessions.of(b.knowledge.Revoked.Ban) {
+			if h.server.DisconnectClientByID(id) == nil {
+				b.metrics.disconnected.Inc()
+			}
+			h.gate.sessions.forget(id)
+		}
+	}
+}
+
+const (
+	firstPause = 50 * time.Millisecond
+	mostPause  = time.Second // a bucket that is made is followed at once
+	checkEvery = 5 * time.Second
+	askTimeout = 5 * time.Second
+)
+
+// FollowRevocations bans what the bucket of revocations names, from when it is there, until ctx ends. It returns nil then, and an error
+// only where it cannot begin.
+func (b *Broker) FollowRevocations(ctx context.Context) error {
+	closed := make(chan struct{})
+	conn, err := nats.Connect("", nats.InProcessServer(b.Provider()), nats.Name("revocations"),
+		nats.Nkey(b.self.Public().NKey(), func(nonce []byte) ([]byte, error) { return b.self.Sign(nonce), nil }),
+		nats.CustomInboxPrefix("_INBOX."+b.self.Public().NKey()), nats.IgnoreAuthErrorAbort(),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the watch is checked instead
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	if err != nil {
+		return fmt.Errorf("following revocations: %w", err)
+	}
+	defer func() {
+		conn.Close()
+		<-closed
+	}()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return fmt.Errorf("following revocations: %w", err)
+	}
+	b.follow(ctx, js)
+	return nil
+}
+
+// follow watches the bucket again and again. Pauses grow while there is none.
+func (b *Broker) follow(ctx context.Context, js jetstream.JetStream) {
+	for pause := firstPause; ; pause = min(2*pause, mostPause) {
+		err := b.watch(ctx, js)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, errWatched) {
+			pause = firstPause
+		}
+		if !errors.Is(err, jetstream.ErrBucketNotFound) {
+			b.log.warn("revocations_not_followed", slog.Any("error", err))
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-wait.C:
+		}
+	}
+}
+
+// errWatched is the cause where a watch ended that had begun.
+var errWatched = errors.New("the watch ended")
+
+// watch bans what is there and what comes, until the watch is found dead.
+func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
+	kv, err := ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, revokedBucket) })
+	if err != nil {
+		return err
+	}
+	begun, err := state(ctx, js)
+	if err != nil {
+		return err
+	}
+	w, err := kv.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("watching revocations: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	check := time.NewTicker(checkEvery)
+	defer check.Stop()
+	v := &vigil{created: begun.created, last: begun.last}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case entry, ok := <-w.Updates():
+			if !ok {
+				return fmt.Errorf("%w: nats.go closed it", errWatched)
+			}
+			b.entered(entry, v)
+		case <-check.C:
+			now, err := state(ctx, js)
+			if err == nil && v.dead(now) {
+				return fmt.Errorf("%w: it missed changes of the bucket", errWatched)
+			}
+		}
+	}
+}
+
+// entered takes a key of the bucket in. What was deleted stays banned while the broker runs.
+func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
+	if entry == nil { // all that was there has been read
+		b.Revoke(v.pending...)
+		v.pending, v.caughtUp, v.seen = nil, true, max(v.seen, v.last)
+		return
+	}
+	v.seen = entry.Revision()
+	if entry.Operation() != jetstream.KeyValuePut {
+		return
+	}
+	r, err := readRevocation(entry.Key(), entry.Value())
+	switch {
+	case err != nil:
+		b.metrics.unreadable.Inc()
+		b.log.warn("revocation_not_readable", slog.String("key", entry.Key()), slog.Any("error", err))
+	case v.caughtUp:
+		b.Revoke(r)
+	default:
+		v.pending = append(v.pending, r)
+	}
+}
+
+// vigil finds out whether a watch still sees what happens: nats.go goes on trying in silence where the stream was made anew.
+type vigil struct {
+	created  time.Time // of the stream
+	last     uint64    // of the stream when it was last asked
+	seen     uint64    // by the watch
+	caughtUp bool
+	pending  []Revocation
+}
+
+// dead compares the stream with what was seen: it is another one, or what was there at the last check has not come yet.
+func (v *vigil) dead(now streamState) bool {
+	missed := now.created != v.created || v.seen < v.last
+	v.last = now.last
+	return missed
+}
+
+type streamState struct {
+	created time.Time
+	last    uint64
+}
+
+func state(ctx context.Context, js jetstream.JetStream) (streamState, error) {
+	return ask(ctx, func(ctx context.Context) (streamState, error) {
+		s, err := js.Stream(ctx, "KV_"+revokedBucket)
+		if err != nil {
+			return streamState{}, err
+		}
+		info := s.CachedInfo()
+		return streamState{created: info.Created, last: info.State.LastSeq}, nil
+	})
+}
+
+// ask bounds a request.
+func ask[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return f(ctx)
+}

@@ -1,0 +1,128 @@
+package broker
+
+import (
+	"encoding/base64"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// decider is Decide, or what tests put in its place.
+type decider func(Evidence, *Knowledge) Decision
+
+// gate asks for a decision on every connection of one server, and carries it out.
+type gate struct {
+	listener  Listener // of connections of clients
+	decide    decider
+	knowledge *Knowledge
+	renewals  *bucket
+	metrics   *metrics
+	log       *quiet
+	now       func() time.Time
+
+	// Set before the server starts.
+	accounts map[string]*server.Account
+	sessions *sessions
+}
+
+// attach looks up what the server made of its options.
+func (g *gate) attach(s *server.Server) {
+	g.sessions = newSessions(func(id uint64) bool { return s.GetClient(id) != nil })
+	g.accounts = map[string]*server.Account{}
+	for _, name := range []string{AccountFleet, AccountEnrollment} {
+		if account, err := s.LookupAccount(name); err == nil {
+			g.accounts[name] = account
+		}
+	}
+}
+
+// Check implements server.Authentication.
+func (g *gate) Check(c server.ClientAuthentication) bool {
+	e := g.evidence(c)
+	d := g.decide(e, g.knowledge)
+	if d.Refused == "" {
+		d.Refused = g.admit(c, e, d)
+	}
+	g.metrics.login(e.Listener, d)
+	if d.Refused != "" {
+		g.log.warn("connection_refused", slog.String("listener", string(e.Listener)), slog.String("reason", string(d.Refused)),
+			slog.String("purpose", string(d.Purpose)), slog.String("identity", d.Identity), slog.String("token", d.TokenID),
+			slog.String("remote", e.Remote.String()), slog.Any("error", e.TokenErr))
+		return false
+	}
+	return true
+}
+
+// evidence collects what is known of a connection. A token is looked at only when the nonce's signature holds, so that strangers cost
+// one verification.
+func (g *gate) evidence(c server.ClientAuthentication) Evidence {
+	opts := c.GetOpts()
+	e := Evidence{Listener: g.listener, Remote: remote(c.RemoteAddress()), Now: g.now()}
+	switch c.Kind() {
+	case server.CLIENT:
+		e.Kind = KindClient
+	case server.LEAF:
+		e.Kind = KindLeaf
+		if g.listener == ListenerFleet {
+			e.Listener = ListenerLeaf // nothing else of that server takes leafnodes
+		}
+		e.Secret = opts.Password
+		return e
+	default:
+		return e
+	}
+	key, err := identity.ParseNKey(opts.Nkey)
+	if err != nil {
+		return e
+	}
+	e.Key = key
+	signature, err := base64.RawURLEncoding.DecodeString(opts.Sig)
+	nonce := c.GetNonce()
+	e.Signed = err == nil && len(nonce) > 0 && key.Verify(nonce, signature)
+	if e.Signed && opts.Token != "" {
+		e.Claims, e.TokenErr = g.knowledge.Examine(opts.Token, e.Now)
+	}
+	// The server keeps CONNECT as long as the connection; nobody needs the token again, and thousands of them are megabytes.
+	opts.Token = ""
+	return e
+}
+
+// admit lets a connection in, or says why not after all.
+func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reason {
+	if d.RenewOnly && !g.renewals.take(e.Now) {
+		return ReasonBusy
+	}
+	account := g.accounts[d.Account]
+	if account == nil {
+		return ReasonKind
+	}
+	user := &server.User{Username: d.Identity, Account: account, Permissions: d.Permissions, ConnectionDeadline: d.Deadline}
+	if e.Kind == KindLeaf {
+		c.RegisterUser(user)
+		return ""
+	}
+	if !g.sessions.open(c.GetID(), session{Bearer: d.Bearer, purpose: d.Purpose}) {
+		return ReasonAgain
+	}
+	// What was revoked after the decision has either found the session in the book, or is found now.
+	if g.knowledge.Revoked.Ban(d.Bearer) {
+		g.sessions.forget(c.GetID())
+		return ReasonRevoked
+	}
+	c.RegisterUser(user)
+	return ""
+}
+
+// remote is the address of a connection, not valid for those from within the process.
+func remote(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr().Unmap()
+}

@@ -1,0 +1,134 @@
+package broker
+
+import (
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the broker's counters. No label names a node.
+type metrics struct {
+	logins       *prometheus.CounterVec
+	disconnected prometheus.Counter
+	unreadable   prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "statecraft", Subsystem: "broker", Name: name, Help: help})
+	}
+	return &metrics{
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "statecraft", Subsystem: "broker", Name: "logins_total",
+			Help: "Connections that asked to come in, by listener, purpose of the token and outcome: accepted, or why it was refused.",
+		}, []string{"listener", "purpose", "outcome"}),
+		disconnected: counter("revoked_sessions_total", "Sessions that were ended by a revocation."),
+		unreadable:   counter("unreadable_revocations_total", "Keys of the bucket of revocations that are not in its form and ban nobody."),
+	}
+}
+
+func (m *metrics) login(l Listener, d Decision) {
+	outcome, purpose := "accepted", string(d.Purpose)
+	if d.Refused != "" {
+		outcome = string(d.Refused)
+	}
+	if purpose == "" {
+		purpose = "none"
+	}
+	m.logins.WithLabelValues(string(l), purpose, outcome).Inc()
+}
+
+// desc describes a metric that is read when it is asked for.
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName("statecraft", "broker", name), help, labels, nil)
+}
+
+// readings are what nats-server counts by itself.
+type readings struct {
+	connections, sessions, messages, bytes, slow, routes, leafs, revocations *prometheus.Desc
+	usage, limit, assets, requests                                           *prometheus.Desc
+	b                                                                        *Broker
+}
+
+func newReadings(b *Broker) *readings {
+	return &readings{
+		b:           b,
+		connections: desc("connections", "Connections by account.", "account"),
+		sessions:    desc("sessions", "Sessions by listener and purpose of the token.", "listener", "purpose"),
+		messages:    desc("messages_total", "Messages by listener and direction.", "listener", "direction"),
+		bytes:       desc("bytes_total", "Bytes of messages by listener and direction.", "listener", "direction"),
+		slow:        desc("slow_consumers_total", "Connections that were closed because they read too slowly.", "listener"),
+		routes:      desc("routes", "Connections to other brokers of the cell."),
+		leafs:       desc("leafnodes", "Leafnode connections, the enrollment listener's included."),
+		revocations: desc("revocations", "Revocations that are known."),
+		usage:       desc("jetstream_bytes", "Bytes that JetStream takes, by storage.", "storage"),
+		limit:       desc("jetstream_limit_bytes", "Bytes that JetStream may take, by storage.", "storage"),
+		assets:      desc("jetstream_replicated_assets", "Streams and consumers with more than one replica on this broker."),
+		requests:    desc("jetstream_requests_total", "Requests to JetStream, by outcome.", "outcome"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (r *readings) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations, r.usage, r.limit, r.assets, r.requests,
+	} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (r *readings) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, h := range r.b.halves() {
+		r.traffic(to, h)
+		counts := h.gate.sessions.count()
+		for _, p := range purposes(h.gate.listener) {
+			gauge(r.sessions, float64(counts[p]), string(h.gate.listener), string(p))
+		}
+	}
+	for name, account := range r.b.fleet.gate.accounts {
+		gauge(r.connections, float64(account.NumLocalConnections()), name)
+	}
+	s := r.b.fleet.server
+	gauge(r.routes, float64(s.NumRoutes()))
+	gauge(r.leafs, float64(s.NumLeafNodes()))
+	gauge(r.revocations, float64(r.b.knowledge.Revoked.Len()))
+	if v, err := s.Varz(nil); err == nil && v.JetStream.Stats != nil {
+		r.jetStream(to, v.JetStream)
+	}
+}
+
+// traffic is what one server carried.
+func (r *readings) traffic(to chan<- prometheus.Metric, h *half) {
+	v, err := h.server.Varz(nil)
+	if err != nil {
+		return
+	}
+	counter := func(d *prometheus.Desc, n int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	name := string(h.gate.listener)
+	counter(r.messages, v.InMsgs, name, "in")
+	counter(r.messages, v.OutMsgs, name, "out")
+	counter(r.bytes, v.InBytes, name, "in")
+	counter(r.bytes, v.OutBytes, name, "out")
+	counter(r.slow, v.SlowConsumers, name)
+}
+
+func (r *readings) jetStream(to chan<- prometheus.Metric, v server.JetStreamVarz) {
+	gauge := func(d *prometheus.Desc, n float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, n, labels...)
+	}
+	counter := func(n uint64, outcome string) {
+		to <- prometheus.MustNewConstMetric(r.requests, prometheus.CounterValue, float64(n), outcome)
+	}
+	gauge(r.usage, float64(v.Stats.Memory), "memory")
+	gauge(r.usage, float64(v.Stats.Store), "file")
+	gauge(r.limit, float64(v.Config.MaxMemory), "memory")
+	gauge(r.limit, float64(v.Config.MaxStore), "file")
+	gauge(r.assets, float64(v.Stats.HAAssets))
+	counter(v.Stats.API.Total-min(v.Stats.API.Total, v.Stats.API.Errors), "answered")
+	counter(v.Stats.API.Errors, "error")
+}

@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// A subscriber may answer a request once, within a minute, where the request says.
+const (
+	answers   = 1
+	answersIn = time.Minute
+)
+
+// permissions allows what is listed and answers, and nothing else.
+func permissions(publish, subscribe []string) *server.Permissions {
+	return &server.Permissions{
+		Publish: only(publish), Subscribe: only(subscribe),
+		Response: &server.ResponsePermission{MaxMsgs: answers, Expires: answersIn},
+	}
+}
+
+// nothing allows nothing.
+func nothing() *server.Permissions {
+	return &server.Permissions{Publish: only(nil), Subscribe: only(nil)}
+}
+
+// only is the subjects. To nats-server an empty list is everything, so that an empty one is written as a denial.
+func only(subjects []string) *server.SubjectPermission {
+	if len(subjects) == 0 {
+		return &server.SubjectPermission{Deny: []string{">"}}
+	}
+	return &server.SubjectPermission{Allow: subjects}
+}
+
+func inbox(owner string) string { return "_INBOX." + owner + ".>" }
+
+// InboxPrefix is what the inboxes of a token's holder begin with: nats.CustomInboxPrefix. Keys of clients and services are written in the
+// form of NATS, which is in upper case, so that no node's name is the same.
+func InboxPrefix(c *identity.Claims, key identity.PublicKey) string {
+	switch c.Purpose {
+	case identity.PurposeJoin:
+		return "_INBOX." + key.String()
+	case identity.PurposeNode:
+		return "_INBOX." + c.Identity.Token()
+	default:
+		return "_INBOX." + key.NKey()
+	}
+}
+
+// joinPermissions is of who has a join token: the subjects of its key.
+func joinPermissions(key identity.PublicKey) *server.Permissions {
+	k := key.String()
+	return permissions([]string{"enroll." + k + ".out.>"}, []string{"enroll." + k + ".in.>", "enroll.all.in.>", inbox(k)})
+}
+
+// nodePermissions is of a node: its own subjects and the broadcasts of its collectives. Nothing of JetStream is among them, not even to
+// read: it answers where the asker says, without asking what the asker may, and an empty answer led to $JS.API.STREAM.DELETE.NAME deletes
+// the stream. Services read for nodes.
+func nodePermissions(c *identity.Claims) *server.Permissions {
+	t := c.Identity.Token()
+	subscribe := []string{"node." + t + ".in.>", inbox(t)}
+	for _, collective := range c.Collectives {
+		subscribe = append(subscribe, "fleet."+collective+".>")
+	}
+	return permissions([]string{"node." + t + ".out.>"}, subscribe)
+}
+
+// renewPermissions is of a node whose token has ended.
+func renewPermissions(c *identity.Claims) *server.Permissions {
+	t := c.Identity.Token()
+	return permissions([]string{"node." + t + ".out.renew"}, []string{inbox(t)})
+}
+
+// clientPermissions is of a client: its inbox and what its rights open.
+func clientPermissions(c *identity.Claims, key identity.PublicKey) *server.Permissions {
+	var publish []string
+	subscribe := []string{inbox(key.NKey())}
+	for _, r := range rights {
+		if c.Permissions[r.Name] {
+			publish = append(publish, r.Publish...)
+			subscribe = append(subscribe, r.Subscribe...)
+		}
+	}
+	return permissions(publish, subscribe)
+}
+
+// leafPermissions is of the enrollment listener: what those who join may say is held by that listener, and here again.
+func leafPermissions() *server.Permissions {
+	subjects := []string{"enroll.>", "_INBOX.>"}
+	return &server.Permissions{Publish: only(subjects), Subscribe: only(subjects)}
+}
+
+// selfPermissions is of the broker's own connection: to read what is revoked.
+func selfPermissions(key identity.PublicKey) *server.Permissions {
+	return permissions(readBucket(revokedBucket), []string{inbox(key.NKey())})
+}
+
+// serviceAccount is the account of an overlay's service, "" where its token does not name exactly one.
+func serviceAccount(c *identity.Claims) string {
+	switch fleet, enrollment := c.Permissions[RightFleetService], c.Permissions[RightEnrollmentService]; {
+	case fleet && !enrollment:
+		return AccountFleet
+	case enrollment && !fleet:
+		return AccountEnrollment
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,58 @@
+package broker
+
+import "slices"
+
+// The rights of overlays' services: exactly one of them in a token.
+const (
+	RightFleetService      = "fleet_service"
+	RightEnrollmentService = "enrollment_service"
+)
+
+// Right is a name in a client's token and the subjects that it opens.
+type Right struct {
+	Name, Doc          string
+	Publish, Subscribe []string
+}
+
+// rights are those of clients. Names that are not here open nothing. Who may ask JetStream for anything is trusted with the whole cell, as
+// its answers go where the asker says (see nodePermissions); the rights below keep honest clients from mistakes.
+var rights = []Right{
+	{
+		Name:      "fleet_view",
+		Doc:       "read the nodes of the cell, and see the events of nodes and machines",
+		Publish:   readBucket("NODES"),
+		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>"},
+	},
+	{
+		Name:    "fleet_operate",
+		Doc:     "tell nodes what to do, below the subjects that their machines listen on for operators",
+		Publish: []string{"node.*.in.operate.>"},
+	},
+	{
+		Name:    "token_revoke",
+		Doc:     "revoke tokens, keys and identities",
+		Publish: []string{"$KV." + revokedBucket + ".>", "$JS.API.STREAM.INFO.KV_" + revokedBucket},
+	},
+	{
+		Name:      "admin",
+		Doc:       "everything in the account FLEET",
+		Publish:   []string{">"},
+		Subscribe: []string{">"},
+	},
+}
+
+// Rights lists the rights that a client's token can name.
+func Rights() []Right { return slices.Clone(rights) }
+
+// readBucket is what nats.go publishes to get and to watch the keys of a bucket. Its watcher makes an ordered consumer, removes it, and
+// answers its flow control.
+func readBucket(bucket string) []string {
+	stream := "KV_" + bucket
+	return []string{
+		"$JS.API.STREAM.INFO." + stream,
+		"$JS.API.DIRECT.GET." + stream + ".>",
+		"$JS.API.CONSUMER.CREATE." + stream + ".>",
+		"$JS.API.CONSUMER.DELETE." + stream + ".>",
+		"$JS.FC." + stream + ".>",
+	}
+}

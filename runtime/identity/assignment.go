@@ -1,0 +1,62 @@
+package identity
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Assignment is what an overlay gives a node: one transaction. It is the Document of a signed document of PurposeAssignment.
+type Assignment struct {
+	Identity      Identity        `json:"identity"`
+	Cell          string          `json:"cell"`
+	URLs          []string        `json:"urls"`         // of the cell's brokers
+	CA            string          `json:"ca,omitempty"` // PEM; what the brokers' certificates chain to
+	Token         string          `json:"token"`        // of purpose node
+	Roots         []string        `json:"roots"`        // public keys in hex that the node trusts from now on
+	Configuration json.RawMessage `json:"configuration,omitempty"`
+	Policies      json.RawMessage `json:"policies,omitempty"`
+}
+
+// trusted reads the roots.
+func (a *Assignment) trusted() ([]PublicKey, error) {
+	roots := make([]PublicKey, 0, len(a.Roots))
+	for _, text := range a.Roots {
+		root, err := ParsePublicKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("a root of the assignment: %w", err)
+		}
+		roots = append(roots, root)
+	}
+	return roots, nil
+}
+
+// wellFormed reports what no assignment may be.
+func (a *Assignment) wellFormed() error {
+	if _, err := Parse(string(a.Identity)); err != nil {
+		return err
+	}
+	_, err := a.trusted()
+	return err
+}
+
+// Coherent reports why an assignment cannot be the one of who holds the key: its token is to be a node's, of its identity and cell, for this
+// key, and to verify against its own roots. Errors wrap those of Verify, or ErrAudience.
+func (a *Assignment) Coherent(holder PublicKey, e Expect) error {
+	roots, err := a.trusted()
+	if err != nil {
+		return fmt.Errorf("checking an assignment: %w", err)
+	}
+	e.Purposes, e.Cell, e.SignedBy = []Purpose{PurposeNode}, a.Cell, PublicKey{}
+	c, err := NewVerifier(roots...).Verify(a.Token, e)
+	switch {
+	case err != nil:
+		return fmt.Errorf("checking an assignment's token: %w", err)
+	case c.Cell != a.Cell:
+		return fmt.Errorf("checking an assignment: its token is for the cell %q: %w", c.Cell, ErrAudience)
+	case c.Identity != a.Identity:
+		return fmt.Errorf("checking an assignment of %s: its token is for %s: %w", a.Identity, c.Identity, ErrAudience)
+	case c.PublicKey != holder.String():
+		return fmt.Errorf("checking an assignment: its token is for another key: %w", ErrAudience)
+	}
+	return nil
+}

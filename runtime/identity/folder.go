@@ -1,0 +1,170 @@
+package identity
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// folder holds small files by name. What is written is there whole, for good, or not at all.
+type folder interface {
+	read(name string) ([]byte, error) // fs.ErrNotExist
+	write(name string, content []byte) error
+	remove(name string) error // nil where there is none
+	names() ([]string, error)
+}
+
+// beside begins the names of files that are being written.
+const beside = ".new-"
+
+// disk is a folder of the file system.
+type disk struct {
+	dir  string
+	step func(done string) // told after every operation; nil but in tests of crashes
+}
+
+func (d disk) done(operation string) {
+	if d.step != nil {
+		d.step(operation)
+	}
+}
+
+func (d disk) read(name string) ([]byte, error) { return os.ReadFile(filepath.Join(d.dir, name)) }
+
+// write writes beside, syncs, renames, and syncs the folder. The file's mode is 0600.
+func (d disk) write(name string, content []byte) error {
+	f, err := os.CreateTemp(d.dir, beside)
+	if err != nil {
+		return err
+	}
+	d.done("create " + filepath.Base(f.Name()))
+	if err := d.fill(f, content); err != nil {
+		_ = os.Remove(f.Name())
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(d.dir, name)); err != nil {
+		_ = os.Remove(f.Name())
+		return err
+	}
+	d.done("rename " + filepath.Base(f.Name()))
+	return d.sync()
+}
+
+func (d disk) fill(f *os.File, content []byte) error {
+	if _, err := f.Write(content); err != nil {
+		_ = f.Close()
+		return err
+	}
+	d.done("write " + filepath.Base(f.Name()))
+	if err := f.Sync(); err != nil {
+		_ = f.Close()
+		return err
+	}
+	d.done("sync " + filepath.Base(f.Name()))
+	return f.Close()
+}
+
+func (d disk) sync() error {
+	f, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("syncing %s: %w", d.dir, err)
+	}
+	d.done("syncdir")
+	return nil
+}
+
+func (d disk) remove(name string) error {
+	err := os.Remove(filepath.Join(d.dir, name))
+	d.done("remove " + name)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	return err
+}
+
+func (d disk) names() ([]string, error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+// prepare makes the folder, of mode 0700, and removes what an earlier process did not finish.
+func (d disk) prepare() error {
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Stat(d.dir)
+	if err == nil && info.Mode().Perm() != 0o700 {
+		err = os.Chmod(d.dir, 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	names, err := d.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, beside) {
+			_ = d.remove(name) // tried again at the next opening
+		}
+	}
+	return nil
+}
+
+// memory is a folder that costs its content and little more: emulations hold thousands.
+type memory struct{ files []memoryFile }
+
+type memoryFile struct {
+	name    string
+	content []byte
+}
+
+func (m *memory) find(name string) int {
+	return slices.IndexFunc(m.files, func(f memoryFile) bool { return f.name == name })
+}
+
+func (m *memory) read(name string) ([]byte, error) {
+	i := m.find(name)
+	if i < 0 {
+		return nil, fs.ErrNotExist
+	}
+	return m.files[i].content, nil
+}
+
+func (m *memory) write(name string, content []byte) error {
+	if i := m.find(name); i >= 0 {
+		m.files[i].content = slices.Clone(content)
+		return nil
+	}
+	m.files = append(m.files, memoryFile{name, slices.Clone(content)})
+	return nil
+}
+
+func (m *memory) remove(name string) error {
+	if i := m.find(name); i >= 0 {
+		m.files = slices.Delete(m.files, i, i+1)
+	}
+	return nil
+}
+
+func (m *memory) names() ([]string, error) {
+	var names []string
+	for _, f := range m.files {
+		names = append(names, f.name)
+	}
+	return names, nil
+}

@@ -1,0 +1,121 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Key is an ed25519 key pair. It never prints its seed: every form of it in a text is the public key. Immutable and safe for concurrent use.
+type Key struct {
+	private func() ed25519.PrivateKey // a function, as printing follows pointers into fields that are not exported
+}
+
+// NewKey makes a key from the system's random numbers.
+func NewKey() (*Key, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	return keyOf(private), nil
+}
+
+// KeyFromSeed makes the key of a seed of 32 bytes.
+func KeyFromSeed(seed []byte) (*Key, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("a seed has %d bytes, not %d", ed25519.SeedSize, len(seed))
+	}
+	return keyOf(ed25519.NewKeyFromSeed(seed)), nil
+}
+
+func keyOf(private ed25519.PrivateKey) *Key {
+	return &Key{private: func() ed25519.PrivateKey { return private }}
+}
+
+// LoadKey reads a file that holds a seed as one line of 64 hexadecimal digits. It refuses files that others than their owner may read.
+// Errors are fs.ErrNotExist, ErrDamaged and those of reading.
+func LoadKey(path string) (*Key, error) {
+	content, err := readPrivate(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a key: %w", err)
+	}
+	k, err := parseSeed(content)
+	if err != nil {
+		return nil, fmt.Errorf("reading the key %s: %w", path, err)
+	}
+	return k, nil
+}
+
+// Save writes the seed as LoadKey reads it, mode 0600, in a folder that exists. It never replaces another key (fs.ErrExist).
+func (k *Key) Save(path string) error {
+	there, err := LoadKey(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("saving a key: what is there is not replaced: %w", err)
+	case subtle.ConstantTimeCompare(there.private(), k.private()) == 1:
+		return nil
+	default:
+		return fmt.Errorf("saving a key: %s holds another key, which is not replaced; move it away first: %w", path, fs.ErrExist)
+	}
+	on := disk{dir: filepath.Dir(path)}
+	if err := on.write(filepath.Base(path), k.seedLine()); err != nil {
+		return fmt.Errorf("saving a key: %w", err)
+	}
+	return nil
+}
+
+// Public is the key that others know.
+func (k *Key) Public() PublicKey { return PublicKey(k.private()[ed25519.SeedSize:]) }
+
+// Sign returns the ed25519 signature of the message, 64 bytes.
+func (k *Key) Sign(message []byte) []byte { return ed25519.Sign(k.private(), message) }
+
+// String is the public key.
+func (k Key) String() string {
+	if k.private == nil {
+		return "no key"
+	}
+	return k.Public().String()
+}
+
+// GoString is String.
+func (k Key) GoString() string { return k.String() }
+
+// LogValue is String.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+func (k *Key) seedLine() []byte {
+	return append(hex.AppendEncode(nil, k.private().Seed()), '\n')
+}
+
+func parseSeed(content []byte) (*Key, error) {
+	seed, err := hex.DecodeString(strings.TrimSpace(string(content)))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("it does not hold a seed of %d hexadecimal digits: %w", 2*ed25519.SeedSize, ErrDamaged)
+	}
+	return KeyFromSeed(seed)
+}
+
+// readPrivate reads a small file that only its owner may read.
+func readPrivate(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", path)
+	case info.Mode().Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %s, and replace the key if somebody may have read it",
+			path, info.Mode().Perm(), path)
+	}
+	return os.ReadFile(path)
+}

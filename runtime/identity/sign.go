@@ -1,0 +1,77 @@
+package identity
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Signer signs as somebody: a key and the certificates that let it.
+type Signer struct {
+	Key   *Key
+	Chain []string // the signer's own certificate first; empty for a root or for who signs for itself
+}
+
+// Sign completes the claims (Issuer, Chain, and ID, NotBefore where they are empty) and returns the compact JWT, alg EdDSA. IssuedAt and
+// Expires are the caller's. Claims that Verify would call malformed are not signed; whether the chain lets the signer sign them is not
+// asked: see Permits.
+func (s *Signer) Sign(c Claims) (string, error) {
+	if err := s.complete(&c); err != nil {
+		return "", fmt.Errorf("signing a token of purpose %q: %w", c.Purpose, err)
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, toWire(&c)).SignedString(s.Key.private())
+	if err != nil {
+		return "", fmt.Errorf("signing a token of purpose %q: %w", c.Purpose, err)
+	}
+	if len(token) > maxToken {
+		return "", fmt.Errorf("signing a token of purpose %q: it would have %d bytes, more than %d; hand large things over by digest", c.Purpose, len(token), maxToken)
+	}
+	return token, nil
+}
+
+// Permits reports why a verifier would not accept the claims from this signer: their form, or the limits of the signer's certificates.
+// Errors wrap ErrMalformed or ErrIssuer. It verifies no signature and knows no roots: it is for who is about to sign.
+func (s *Signer) Permits(c Claims) error {
+	if err := s.complete(&c); err != nil {
+		return err
+	}
+	c.Chain = s.Chain
+	_, err := c.walk(Inspect)
+	return err
+}
+
+func (s *Signer) complete(c *Claims) error {
+	if s == nil || s.Key == nil {
+		return ErrNoKey
+	}
+	c.Issuer, c.Chain = s.Key.Public().String(), s.Chain
+	if c.Purpose == PurposeIssuer {
+		c.Chain = nil
+	}
+	if c.ID == "" {
+		c.ID = rand.Text()
+	}
+	if c.NotBefore.IsZero() {
+		c.NotBefore = c.IssuedAt
+	}
+	return c.wellFormed()
+}
+
+// Delegate signs a certificate and returns the signer that it makes of the key. Purpose and PublicKey of the claims are set.
+func (s *Signer) Delegate(key *Key, c Claims) (*Signer, error) {
+	if key == nil {
+		return nil, fmt.Errorf("signing a certificate: %w", ErrNoKey)
+	}
+	if len(s.Chain) == maxChain {
+		return nil, errors.New("signing a certificate: its chain would be too long")
+	}
+	c.Purpose, c.PublicKey = PurposeIssuer, key.Public().String()
+	certificate, err := s.Sign(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{Key: key, Chain: slices.Concat([]string{certificate}, s.Chain)}, nil
+}

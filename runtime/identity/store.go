@@ -1,0 +1,143 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+)
+
+// The files of a store. Each begins with the digest of the rest.
+const (
+	keyFile   = "key"
+	asideFile = "key.aside"
+	joinFile  = "join"
+)
+
+// Store is a node's identity: its key, its join token and assignments in slots, of which one is active. Below a folder of mode 0700,
+// every file 0600; dir "" keeps everything in memory. Safe for concurrent use by one process.
+type Store struct {
+	mu    sync.Mutex
+	files folder
+}
+
+// OpenStore opens the store of a folder, which is made where there is none. Nothing is read yet.
+func OpenStore(dir string) (*Store, error) {
+	if dir == "" {
+		return &Store{files: &memory{}}, nil
+	}
+	d := disk{dir: dir}
+	if err := d.prepare(); err != nil {
+		return nil, fmt.Errorf("opening the identity in %s: %w", dir, err)
+	}
+	return &Store{files: d}, nil
+}
+
+// EnsureKey returns the node's key, made where there is none. A damaged key file is ErrDamaged: it is never replaced in silence.
+func (s *Store) EnsureKey() (k *Key, made bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, err = s.key()
+	if !errors.Is(err, ErrNoKey) {
+		return k, false, err
+	}
+	k, err = s.newKey()
+	return k, err == nil, err
+}
+
+// Key returns the node's key. Errors are ErrNoKey, ErrDamaged and those of reading.
+func (s *Store) Key() (*Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key()
+}
+
+// ReplaceKey makes a new key and sets the one before aside, as the file key.aside: for a damaged or compromised one. Only the last one is
+// kept. The active assignment, whose token is for the key before, stays until it is forgotten.
+func (s *Store) ReplaceKey() (*Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before, err := s.files.read(keyFile)
+	if err == nil {
+		err = s.files.write(asideFile, before)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("setting the node's key aside: %w", err)
+	}
+	return s.newKey()
+}
+
+func (s *Store) key() (*Key, error) {
+	content, err := s.get(keyFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("reading the node's key: %w", ErrNoKey)
+	case err != nil:
+		return nil, fmt.Errorf("reading the node's key: %w", err)
+	}
+	k, err := parseSeed(content)
+	if err != nil {
+		return nil, fmt.Errorf("reading the node's key: %w", err)
+	}
+	return k, nil
+}
+
+func (s *Store) newKey() (*Key, error) {
+	k, err := NewKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.put(keyFile, k.seedLine()); err != nil {
+		return nil, fmt.Errorf("keeping the node's key: %w", err)
+	}
+	return k, nil
+}
+
+// SetJoinToken keeps a join token in place of the one before.
+func (s *Store) SetJoinToken(token string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.put(joinFile, []byte(strings.TrimSpace(token))); err != nil {
+		return fmt.Errorf("keeping the join token: %w", err)
+	}
+	return nil
+}
+
+// JoinToken returns the join token. Errors are ErrNothing, ErrDamaged and those of reading.
+func (s *Store) JoinToken() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	content, err := s.get(joinFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("reading the join token: %w", ErrNothing)
+	case err != nil:
+		return "", fmt.Errorf("reading the join token: %w", err)
+	}
+	return string(content), nil
+}
+
+// put writes a file behind its digest.
+func (s *Store) put(name string, content []byte) error {
+	sum := sha256.Sum256(content)
+	sealed := append(hex.AppendEncode(nil, sum[:]), '\n')
+	return s.files.write(name, append(sealed, content...))
+}
+
+// get reads what put wrote: ErrDamaged where it is anything else, fs.ErrNotExist where there is none.
+func (s *Store) get(name string) ([]byte, error) {
+	sealed, err := s.files.read(name)
+	if err != nil {
+		return nil, err
+	}
+	digest, content, ok := bytes.Cut(sealed, []byte("\n"))
+	sum := sha256.Sum256(content)
+	if !ok || string(digest) != hex.EncodeToString(sum[:]) {
+		return nil, fmt.Errorf("the file %s does not match its digest: %w", name, ErrDamaged)
+	}
+	return content, nil
+}

@@ -1,0 +1,96 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+)
+
+// The sets of credentials that connection watchers name.
+const (
+	withJoinToken  = "join"
+	withAssignment = "node"
+)
+
+// credentials is the source of the agent's pool.
+func (a *Agent) credentials(id, name string) (*messaging.Credentials, error) {
+	store, err := a.store(id)
+	if err != nil {
+		return nil, err
+	}
+	key, err := store.Key()
+	if err != nil {
+		return nil, fmt.Errorf("the node's key: %w", err)
+	}
+	switch name {
+	case withJoinToken:
+		return joinCredentials(store, key)
+	case withAssignment:
+		return nodeCredentials(store, key)
+	default:
+		return nil, fmt.Errorf("a node has the credentials %q and %q, not %q", withJoinToken, withAssignment, name)
+	}
+}
+
+func joinCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {
+	token, err := store.JoinToken()
+	if err != nil {
+		return nil, fmt.Errorf("the join token: %w", err)
+	}
+	claims, err := identity.Inspect(token)
+	if err != nil {
+		return nil, fmt.Errorf("the join token: %w", err)
+	}
+	if claims.Join == nil {
+		return nil, fmt.Errorf("the join token: %w", identity.ErrPurpose)
+	}
+	tls, err := identity.PinnedTLS(claims.Join.Pins)
+	if err != nil {
+		return nil, fmt.Errorf("the join token's pins: %w", err)
+	}
+	return &messaging.Credentials{
+		URLs: claims.Join.URLs, TLS: tls, Key: key, Token: token, InboxPrefix: broker.InboxPrefix(claims, key.Public()), Expires: claims.Expires,
+	}, nil
+}
+
+func nodeCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {
+	given, err := store.Active()
+	if err != nil {
+		return nil, fmt.Errorf("the assignment: %w", err)
+	}
+	claims, err := identity.Inspect(given.Token)
+	if err != nil {
+		return nil, fmt.Errorf("the node's token: %w", err)
+	}
+	tls, err := identity.CATLS(given.CA)
+	if err != nil {
+		return nil, fmt.Errorf("the assignment's certificate authority: %w", err)
+	}
+	return &messaging.Credentials{
+		URLs: given.URLs, TLS: tls, Key: key, Token: given.Token, InboxPrefix: broker.InboxPrefix(claims, key.Public()), Expires: claims.Expires,
+	}, nil
+}
+
+// bus publishes the events of machines below the subjects of the node that they are about. Events of a time without a connection are lost,
+// which the host counts.
+type bus struct{ pool *messaging.Pool }
+
+// Publish implements runtime.Bus.
+func (b *bus) Publish(subject string, e event.Event) error {
+	conn, err := b.pool.Conn(e.Subject(), "fleet")
+	if err != nil {
+		return fmt.Errorf("%w: %w", runtime.ErrUnreachable, err)
+	}
+	data, err := e.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("encoding event %s: %w", e.Type(), err)
+	}
+	own := "node." + identity.Identity(e.Subject()).Token() + ".out.event." + strings.TrimPrefix(subject, "choria.")
+	return conn.Publish(own, data)
+}

@@ -1,0 +1,192 @@
+// Package node is the agent of a node, or of many emulated ones in one process: the runtime with the node's machines, the
+// identity that they work with, and the connections that they open. How a node joins, beats and heals is in its machines.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/builtin"
+	"github.com/statecraft-io/statecraft/runtime/clock"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/all"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+)
+
+// Config is what an agent works with. Fields without a default are required.
+type Config struct {
+	// Identity is the node's own, or that of the process where nodes are emulated.
+	Identity string
+	// Dir holds the state of the machines and, below identity/, the node's key and what it was assigned. Empty keeps everything in memory.
+	Dir   string
+	Clock clock.Clock
+	Log   *slog.Logger
+	// Metrics registers the host's metrics; nil keeps none.
+	Metrics prometheus.Registerer
+	// Machines is a folder of machines that take the place of built-in ones of the same name, or run beside them; "" for none.
+	Machines string
+	// Without names built-in machines that do not run.
+	Without []string
+	// Facts is the fact document to begin with; nil is empty.
+	Facts *watchers.Facts
+	// MaxLooks bounds the looks that run at once; 0 is the host's default.
+	MaxLooks int
+	// Observe is given every record that took effect, as runtime.Config.Observe.
+	Observe func(r *machine.Record, durable bool)
+}
+
+// Agent runs the machines of one node, or of several.
+type Agent struct {
+	cfg  Config
+	host *runtime.Host
+	pool *messaging.Pool
+	set  []runtime.Deployment
+
+	mu     sync.Mutex
+	stores map[string]*identity.Store // by identity
+}
+
+// New opens the agent's state. The caller runs it with Run.
+func New(cfg Config) (*Agent, error) {
+	a := &Agent{cfg: cfg, stores: map[string]*identity.Store{}}
+	a.pool = messaging.NewPool(a.credentials, cfg.Log)
+	catalogue := all.New(all.Services{
+		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh,
+		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return a.host.Spawn(ctx, o) }),
+	})
+	var err error
+	if a.set, err = builtin.Load(builtin.Set{Folder: "node", Overrides: cfg.Machines, Without: cfg.Without}, catalogue); err != nil {
+		return nil, err
+	}
+	host := runtime.Config{
+		Identity: cfg.Identity, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics,
+		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool},
+	}
+	if cfg.Dir != "" {
+		host.StateDir = filepath.Join(cfg.Dir, "state")
+	}
+	if a.host, err = runtime.New(host); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Host is the host of the agent's machines.
+func (a *Agent) Host() *runtime.Host { return a.host }
+
+// Pool is the agent's connections.
+func (a *Agent) Pool() *messaging.Pool { return a.pool }
+
+// OpenStore opens the store of the node in the agent's folder.
+func (a *Agent) OpenStore() (*identity.Store, error) {
+	if a.cfg.Dir == "" {
+		return identity.OpenStore("")
+	}
+	return identity.OpenStore(filepath.Join(a.cfg.Dir, "identity"))
+}
+
+// Add lets the agent's machines run as an identity, with what its store holds: a join token at least, or an assignment. Run
+// must have been called.
+func (a *Agent) Add(ctx context.Context, id string, store *identity.Store) error {
+	if _, err := identity.Parse(id); err != nil {
+		return fmt.Errorf("node %q: %w", id, err)
+	}
+	a.mu.Lock()
+	a.stores[id] = store
+	a.mu.Unlock()
+	return builtin.Deploy(ctx, a.host, a.set, id, nil)
+}
+
+// Run works until ctx ends. The nodes then say that they stop, as their heartbeat machines have it, before their machines end.
+func (a *Agent) Run(ctx context.Context) error {
+	hostCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- a.host.Run(hostCtx) }()
+	select {
+	case err := <-ended:
+		a.pool.Close()
+		return err
+	case <-ctx.Done():
+	}
+	a.sayGoodbye(hostCtx)
+	stop()
+	err := <-ended
+	a.pool.Close()
+	return err
+}
+
+// goodbye is how long heartbeats may take to publish that their nodes stop.
+const goodbye = 2 * time.Second
+
+// sayGoodbye stops the heartbeats in order, so that a clean end can be told from a crash.
+func (a *Agent) sayGoodbye(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, goodbye)
+	defer cancel()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range a.stores {
+		name := a.unit(id, heartbeat)
+		if _, err := a.host.Fire(ctx, name, "stop", nil, "agent"); err != nil && !errors.Is(err, runtime.ErrUnknownMachine) {
+			a.cfg.Log.Warn("heartbeat_not_stopped", "node", id, "error", err)
+		}
+	}
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for a.beating() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// heartbeat is the built-in machine that tells the fleet when its node stops.
+const heartbeat = "heartbeat"
+
+// beating reports whether a heartbeat is still about to publish its node's end.
+func (a *Agent) beating() bool {
+	for _, m := range a.host.Machines() {
+		if m.State == "stopping" && filepath.Base(m.Name) == heartbeat {
+			return true
+		}
+	}
+	return false
+}
+
+// unit is the name of a node's machine on the host.
+func (a *Agent) unit(id, name string) string {
+	if id == a.cfg.Identity {
+		return name
+	}
+	return id + "/" + name
+}
+
+func (a *Agent) store(id string) (*identity.Store, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.stores[id]
+	if s == nil {
+		return nil, fmt.Errorf("no node %q runs here", id)
+	}
+	return s, nil
+}
+
+func (a *Agent) wallet(id string) (*identity.Wallet, error) {
+	s, err := a.store(id)
+	if err != nil {
+		return nil, err
+	}
+	return &identity.Wallet{Store: s}, nil
+}

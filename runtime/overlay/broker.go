@@ -1,0 +1,54 @@
+package overlay
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// startBroker starts the host's broker, with all that its folder says of it.
+func (h *Host) startBroker(ctx context.Context) (*broker.Broker, error) {
+	cfg, err := h.brokerConfig()
+	if err != nil {
+		return nil, err
+	}
+	return broker.Start(ctx, cfg)
+}
+
+func (h *Host) brokerConfig() (broker.Config, error) {
+	c := h.cfg.Config
+	cert, err := tls.LoadX509KeyPair(h.path(certFile), h.path(certKeyFile))
+	if err != nil {
+		return broker.Config{}, fmt.Errorf("reading the TLS certificate: %w", err)
+	}
+	ca, err := os.ReadFile(h.path(caFile))
+	if err != nil {
+		return broker.Config{}, fmt.Errorf("reading the certificate authority: %w", err)
+	}
+	limits := broker.DefaultLimits()
+	limits.JetStream.Store = c.StreamBytes
+	cfg := broker.Config{
+		Name: c.Host, Cell: c.Cell, Dir: h.path(dataDir), Fleet: c.Listen.Fleet, Enrollment: c.Listen.Enrollment, Monitor: c.Listen.Monitor,
+		TLS: &broker.TLS{Certificate: cert, CA: string(ca)}, Verifier: identity.NewVerifier(h.wallet.Roots...), Limits: limits,
+		Now: h.cfg.Clock.Now, Log: h.cfg.Log, Metrics: h.cfg.Metrics,
+	}
+	if c.Replicas == 1 {
+		cfg.Limits.LameDuck = 0 // there is no other broker to go to
+	}
+	if c.Replicas > 1 {
+		secret, err := os.ReadFile(h.path(secretFile))
+		if err != nil {
+			return cfg, fmt.Errorf("reading the cluster's secret: %w", err)
+		}
+		cfg.Cluster = &broker.Cluster{Listen: c.Listen.Cluster, Peers: c.Peers, Secret: strings.TrimSpace(string(secret))}
+	}
+	return cfg, nil
+}
+
+func (h *Host) path(name string) string { return filepath.Join(h.cfg.Folder, name) }

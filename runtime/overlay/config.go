@@ -1,0 +1,119 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// The files of a host's folder.
+const (
+	configFile  = "overlay.yaml"
+	keyFile     = "host.key"
+	rootsFile   = "roots"
+	caFile      = "ca.pem"
+	certFile    = "tls.pem"
+	certKeyFile = "tls.key"
+	secretFile  = "cluster.secret"
+	issuersDir  = "issuers"
+	dataDir     = "streams"
+	stateDir    = "state"
+)
+
+// Config is a host's configuration, overlay.yaml.
+type Config struct {
+	// Cell names the overlay: a letter or digit, then those and - _, 64 at most.
+	Cell string `yaml:"cell,required"`
+	// Host is this host's identity.
+	Host string `yaml:"host,required"`
+	// Listen says where this host listens.
+	Listen Listen `yaml:"listen"`
+	// Brokers are the URLs of every fleet listener of the cell, as nodes reach them.
+	Brokers []string `yaml:"brokers,required"`
+	// Peers are the cluster listeners of the other hosts, as host:port.
+	Peers []string `yaml:"peers"`
+	// Replicas is how many brokers the cell has; with 1 there is no cluster.
+	Replicas int `yaml:"hosts" default:"1" min:"1" max:"9"`
+	// Helper is a program that decides where nodes belong, in place of the policy of the enrollee machine.
+	Helper string `yaml:"helper"`
+	// HelperWorkers is how many helpers run at once.
+	HelperWorkers int `yaml:"helper_workers" default:"10" min:"1" max:"1000"`
+	// Configuration is given to every node that is taken, where neither policy nor helper says otherwise.
+	Configuration map[string]any `yaml:"configuration"`
+	// Machines is a folder of machines that run beside the built-in ones, or in place of those of the same name.
+	Machines string `yaml:"machines"`
+	// Streams bounds what JetStream keeps on this host's disk, in bytes.
+	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240"`
+}
+
+// Listen is where a host listens, each as host:port. Port 0 is any that is free.
+type Listen struct {
+	// Fleet is for nodes and clients.
+	Fleet string `yaml:"fleet" default:"0.0.0.0:4222"`
+	// Enrollment is for nodes that have a join token only; empty does not listen.
+	Enrollment string `yaml:"enrollment"`
+	// Cluster is for the other hosts of the cell.
+	Cluster string `yaml:"cluster" default:"0.0.0.0:6222"`
+	// Monitor is for monitoring, over plain HTTP; empty does not listen.
+	Monitor string `yaml:"monitor"`
+}
+
+// Open finds the folder of a host: dir itself, or the only one below dir/hosts.
+func Open(dir string) (folder string, cfg Config, err error) {
+	for _, candidate := range []string{dir, filepath.Join(dir, "hosts", "*")} {
+		found, err := filepath.Glob(filepath.Join(candidate, configFile))
+		if err != nil {
+			return "", cfg, fmt.Errorf("looking for %s: %w", configFile, err)
+		}
+		switch len(found) {
+		case 0:
+			continue
+		case 1:
+			folder = filepath.Dir(found[0])
+			cfg, err = ReadConfig(found[0])
+			return folder, cfg, err
+		default:
+			return "", cfg, fmt.Errorf("%s has the folders of %d hosts: name one of them, such as %s", dir, len(found), filepath.Dir(found[0]))
+		}
+	}
+	return "", cfg, fmt.Errorf("%s has no %s: %w", dir, configFile, fs.ErrNotExist)
+}
+
+// ReadConfig reads an overlay.yaml. Findings come as a diag.List.
+func ReadConfig(file string) (Config, error) {
+	var cfg Config
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return cfg, fmt.Errorf("reading the configuration: %w", err)
+	}
+	root, list := strict.Parse(file, src)
+	if list.HasErrors() {
+		return cfg, list
+	}
+	list = append(list, strict.Decode(root, &cfg, strict.Options{Unknown: diag.Error})...)
+	if err := list.Err(); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.validate()
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if _, err := identity.Parse(c.Host); err != nil {
+		errs = append(errs, fmt.Errorf("host: %w", err))
+	}
+	if c.Cell == "" || strings.ContainsAny(c.Cell, " .*>\t") {
+		errs = append(errs, fmt.Errorf("cell %q is not one word without dots and wildcards", c.Cell))
+	}
+	if len(c.Brokers) == 0 {
+		errs = append(errs, errors.New("brokers: at least one URL is needed, such as tls://overlay1.example.net:4222"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,202 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/builtin"
+	"github.com/statecraft-io/statecraft/runtime/clock"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/all"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+)
+
+// HostConfig is what a host works with beside its folder. Fields without a default are required.
+type HostConfig struct {
+	Folder string // as Open finds it
+	Config Config
+	Clock  clock.Clock
+	Log    *slog.Logger
+	// Metrics registers the metrics of host and broker; nil keeps none.
+	Metrics prometheus.Registerer
+	Facts   *watchers.Facts
+}
+
+// Host is a running host of a cell: its broker, and its machines.
+type Host struct {
+	cfg    HostConfig
+	broker *broker.Broker
+	host   *runtime.Host
+	pool   *messaging.Pool
+	wallet *identity.Wallet
+	key    *identity.Key
+	set    []runtime.Deployment
+}
+
+// The connections of a host, and the sets of credentials behind them: one for each account.
+const (
+	fleetConnection      = "fleet"
+	enrollmentConnection = "enrollment"
+)
+
+// NewHost reads the host's folder and opens its state. The caller runs it with Run.
+func NewHost(cfg HostConfig) (*Host, error) {
+	h := &Host{cfg: cfg}
+	if err := h.openIdentity(); err != nil {
+		return nil, err
+	}
+	h.pool = messaging.NewPool(h.credentials, cfg.Log)
+	catalogue := all.New(all.Services{
+		Pool:    h.pool,
+		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
+		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
+	})
+	machines := cfg.Config.Machines
+	if machines != "" && !filepath.IsAbs(machines) {
+		machines = filepath.Join(cfg.Folder, machines)
+	}
+	var err error
+	if h.set, err = builtin.Load(builtin.Set{Folder: "overlay", Overrides: machines}, catalogue); err != nil {
+		return nil, err
+	}
+	h.host, err = runtime.New(runtime.Config{
+		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
+		StateDir: h.StateDir(), MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
+	})
+	return h, err
+}
+
+const (
+	// maxLooks bounds the looks at once: each enrollee has a few, and thousands may come together.
+	maxLooks = 16384
+	// placementGovernor is the governor of the enrollee machine's helper.
+	placementGovernor = "placement"
+)
+
+// StateDir is the folder of the machines' state.
+func (h *Host) StateDir() string { return filepath.Join(h.cfg.Folder, stateDir) }
+
+// Host is the host of the machines.
+func (h *Host) Host() *runtime.Host { return h.host }
+
+// Run starts the broker and the machines, and works until ctx ends.
+func (h *Host) Run(ctx context.Context) error {
+	b, err := h.startBroker(ctx)
+	if err != nil {
+		return errors.Join(fmt.Errorf("starting the broker: %w", err), h.host.Close())
+	}
+	h.broker = b
+	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	ended := make(chan error, 2)
+	go func() { ended <- h.host.Run(parts) }()
+	go func() { ended <- h.broker.FollowRevocations(parts) }()
+	err, running := h.begin(ctx), 2
+	if err == nil {
+		select {
+		case err = <-ended:
+			running--
+		case <-ctx.Done():
+		}
+	}
+	stop()
+	for range running {
+		err = errors.Join(err, <-ended)
+	}
+	h.pool.Close()
+	return errors.Join(err, h.broker.Close())
+}
+
+// begin opens the host's connections and deploys its machines.
+func (h *Host) begin(ctx context.Context) error {
+	input, err := h.site()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{fleetConnection, enrollmentConnection} {
+		if err := h.pool.Keep(context.WithoutCancel(ctx), h.cfg.Config.Host, name); err != nil {
+			return err
+		}
+	}
+	return builtin.Deploy(ctx, h.host, h.set, "", input)
+}
+
+// openIdentity reads the host's key, its issuers and what it trusts.
+func (h *Host) openIdentity() error {
+	var err error
+	if h.key, err = identity.LoadKey(filepath.Join(h.cfg.Folder, keyFile)); err != nil {
+		return fmt.Errorf("reading the host's key: %w", err)
+	}
+	h.wallet = &identity.Wallet{Signers: map[string]*identity.Signer{}}
+	for _, name := range []string{"enrollment", "service"} {
+		if h.wallet.Signers[name], err = loadIssuer(filepath.Join(h.cfg.Folder, issuersDir), name); err != nil {
+			return err
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(h.cfg.Folder, rootsFile))
+	if err != nil {
+		return fmt.Errorf("reading the roots: %w", err)
+	}
+	for _, line := range strings.Fields(string(text)) {
+		root, err := identity.ParsePublicKey(line)
+		if err != nil {
+			return fmt.Errorf("reading the roots: %w", err)
+		}
+		h.wallet.Roots = append(h.wallet.Roots, root)
+	}
+	return nil
+}
+
+// credentials make a token for each connection of the host itself, which its service issuer signs.
+func (h *Host) credentials(_, name string) (*messaging.Credentials, error) {
+	right, known := map[string]string{fleetConnection: "fleet_service", enrollmentConnection: "enrollment_service"}[name]
+	if !known {
+		return nil, fmt.Errorf("a host has the credentials %q and %q, not %q", fleetConnection, enrollmentConnection, name)
+	}
+	c := h.cfg.Config
+	now := h.cfg.Clock.Now()
+	expires := now.Add(serviceLifetime - time.Minute)
+	token, err := h.wallet.Signers["service"].Sign(identity.Claims{
+		Purpose: identity.PurposeService, Subject: c.Host, Identity: identity.Identity(c.Host), PublicKey: h.key.Public().String(),
+		Cell: c.Cell, Permissions: map[string]bool{right: true}, IssuedAt: now, Expires: expires,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("signing a token of the host: %w", err)
+	}
+	return &messaging.Credentials{
+		InProcess: h.broker.Provider(), Key: h.key, Token: token, InboxPrefix: "_INBOX." + h.key.Public().NKey(), Expires: expires,
+	}, nil
+}
+
+// site is what the machines read as input.
+func (h *Host) site() (map[string]any, error) {
+	ca, err := os.ReadFile(filepath.Join(h.cfg.Folder, caFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate authority: %w", err)
+	}
+	var roots, urls []any
+	for _, r := range h.wallet.Roots {
+		roots = append(roots, r.String())
+	}
+	for _, u := range h.cfg.Config.Brokers {
+		urls = append(urls, u)
+	}
+	configuration := h.cfg.Config.Configuration
+	if configuration == nil {
+		configuration = map[string]any{}
+	}
+	return map[string]any{
+		"cell": h.cfg.Config.Cell, "urls": urls, "ca": string(ca), "roots": roots, "helper": h.cfg.Config.Helper, "configuration": configuration,
+	}, nil
+}

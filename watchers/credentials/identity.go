@@ -1,0 +1,184 @@
+package credentials
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// The outcomes of an identity watcher beyond success and fail.
+const (
+	OutcomeDamaged = "damaged"
+	OutcomeMissing = "missing"
+)
+
+// The actions of an identity watcher.
+const (
+	actionEnsure     = "ensure"
+	actionCheck      = "check"
+	actionStage      = "stage"
+	actionActivate   = "activate"
+	actionCommit     = "commit"
+	actionRollback   = "rollback"
+	actionForget     = "forget"
+	actionReplaceKey = "replace_key"
+)
+
+// identitySpec is the properties of an identity watcher.
+type identitySpec struct {
+	// Action is what to do. ensure makes the key where there is none; check holds key, assignment and token against each other; stage writes
+	// an assignment beside the active one; activate makes it the active one; commit forgets the one before; rollback returns to it; forget
+	// drops all assignments, the key stays; replace_key sets a damaged or compromised key aside and makes a new one. Each may be repeated.
+	Action string `yaml:"action,required" enum:"ensure|check|stage|activate|commit|rollback|forget|replace_key"`
+	// Document is an expression that gives the document of a verified assignment, for stage.
+	Document *watchers.Formula `yaml:"document"`
+	// Leeway is how far the clock of who issued the assignment's token may be off, for stage.
+	Leeway strict.Duration `yaml:"leeway" default:"1m" max:"1h"`
+}
+
+// Validate holds the properties against the action.
+func (s *identitySpec) Validate(w *machine.WatcherSpec) diag.List {
+	r := reads{}
+	if s.Action == actionStage {
+		r = reads{needs: []string{"document"}, may: []string{"leeway"}}
+	}
+	return r.check(w, s.Action, []string{"document", "leeway"})
+}
+
+func identityType(h holders) watchers.Type {
+	payload := map[string]machine.ValueType{
+		"public_key": machine.String, "nkey": machine.String, "identity": machine.String, "cell": machine.String,
+		"token_id": machine.String, "expires": machine.String, "pending": machine.Boolean,
+	}
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "identity",
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: payload, Doc: "it is done, or was done before"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: payload, Doc: "it could not be done; what was active still is"},
+				{Name: OutcomeDamaged, Class: machine.Failure, Payload: payload,
+					Doc: "the key or an assignment is damaged, or they do not belong together; nothing is replaced in silence"},
+				{Name: OutcomeMissing, Class: machine.Failure, Payload: payload, Doc: "there is no key, no assignment, or none that is staged"},
+			},
+		},
+		Summary: "Keeps a node's key and the assignments that an overlay gave it, each change as one transaction.",
+	}, func(spec *identitySpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		look := identityLook{holders: h, spec: spec}
+		return &watchers.Prepared{New: func() watchers.Watcher { return checker(look.check) }}
+	})
+}
+
+// identityLook does one action.
+type identityLook struct {
+	holders
+	spec *identitySpec
+}
+
+func (l identityLook) check(look *watchers.Look) watchers.Report {
+	w, err := l.stored(look)
+	if err != nil {
+		return failure(err)
+	}
+	err = l.changing(look, w.Store, func() error { return l.act(look, w.Store) })
+	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(w.Store)}
+	switch {
+	case err == nil:
+		return r
+	case errors.Is(err, identity.ErrDamaged):
+		r.Outcome = OutcomeDamaged
+	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNothing):
+		r.Outcome = OutcomeMissing
+	default:
+		r.Outcome = machine.OutcomeFail
+	}
+	r.Message = err.Error()
+	return r
+}
+
+func (l identityLook) act(look *watchers.Look, s *identity.Store) error {
+	switch l.spec.Action {
+	case actionEnsure:
+		_, _, err := s.EnsureKey()
+		return err
+	case actionStage:
+		return l.stage(look, s)
+	case actionActivate:
+		return s.Activate()
+	case actionCommit:
+		return s.Commit()
+	case actionRollback:
+		return s.Rollback()
+	case actionForget:
+		return s.Forget()
+	case actionReplaceKey:
+		_, err := s.ReplaceKey()
+		return err
+	default: // actionCheck, as the enum allows no other
+		return whole(s)
+	}
+}
+
+// stage takes only an assignment that the node could live with: a wrong one never gets as far as being activated.
+func (l identityLook) stage(look *watchers.Look, s *identity.Store) error {
+	document, err := l.spec.Document.Object(look, nil)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	a := new(identity.Assignment)
+	if document == nil || json.Unmarshal(text, a) != nil {
+		return errors.New("the document is no assignment: identity, cell, urls, token and roots are expected")
+	}
+	key, err := s.Key()
+	if err != nil {
+		return err
+	}
+	if err := a.Coherent(key.Public(), identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()}); err != nil {
+		return err
+	}
+	return s.Stage(a)
+}
+
+// whole reports what is missing or damaged.
+func whole(s *identity.Store) error {
+	key, err := s.Key()
+	if err != nil {
+		return err
+	}
+	a, err := s.Active()
+	if err != nil {
+		return err
+	}
+	c, err := identity.Inspect(a.Token)
+	if err != nil || c.PublicKey != key.Public().String() || c.Identity != a.Identity {
+		return fmt.Errorf("the assignment's token is not for the node's key and identity: %w", identity.ErrDamaged)
+	}
+	return nil
+}
+
+// standing is what the store holds, without secrets. What cannot be read is left out.
+func standing(s *identity.Store) map[string]any {
+	p := map[string]any{"pending": s.Pending()}
+	if key, err := s.Key(); err == nil {
+		p["public_key"], p["nkey"] = key.Public().String(), key.Public().NKey()
+	}
+	a, err := s.Active()
+	if err != nil {
+		return p
+	}
+	p["identity"], p["cell"] = string(a.Identity), a.Cell
+	if c, err := identity.Inspect(a.Token); err == nil {
+		p["token_id"], p["expires"] = c.ID, c.Expires.Format(time.RFC3339)
+	}
+	return p
+}

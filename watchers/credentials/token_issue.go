@@ -1,0 +1,174 @@
+package credentials
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// issue signs a token, unless its signer's certificates do not allow it: whoever got it could not use it.
+func (l tokenLook) issue(look *watchers.Look) watchers.Report {
+	w, err := l.wallet(look)
+	if err != nil {
+		return failure(err)
+	}
+	claims, err := l.claims(look)
+	if err != nil {
+		return failure(fmt.Errorf("issuing a token: %w", err))
+	}
+	name, err := look.Expand(l.spec.Issuer)
+	if err != nil {
+		return failure(fmt.Errorf("issuing a token: issuer: %w", err))
+	}
+	signer, err := w.Signer(name)
+	if err == nil {
+		err = signer.Permits(*claims)
+	}
+	if err != nil {
+		return failure(fmt.Errorf("issuing a token of purpose %s as %s: %w", claims.Purpose, name, err))
+	}
+	token, err := signer.Sign(*claims)
+	if err != nil {
+		return failure(err)
+	}
+	report := known(token)
+	if report.Outcome == machine.OutcomeSuccess {
+		report.Payload["token"] = token
+	}
+	return report
+}
+
+// claims evaluates what the token is to say.
+func (l tokenLook) claims(look *watchers.Look) (*identity.Claims, error) {
+	purpose, err := look.Expand(l.spec.Purpose)
+	if err != nil || purpose == "" {
+		return nil, errors.Join(errors.New("purpose: there is none"), err)
+	}
+	claims, err := l.claimed(look, purpose)
+	if err != nil {
+		return nil, err
+	}
+	if claims.Document, err = l.document(look); err != nil {
+		return nil, err
+	}
+	for to, from := range map[*string]*watchers.Formula{&claims.Audience: l.spec.Audience, &claims.Subject: l.spec.Subject} {
+		if from == nil {
+			continue
+		}
+		if *to, err = from.Text(look, nil); err != nil || *to == "" {
+			return nil, errors.Join(fmt.Errorf("%s gives no text", from), err)
+		}
+	}
+	claims.IssuedAt, claims.Expires = look.At, look.At.Add(l.spec.Lifetime.Std())
+	return claims, nil
+}
+
+// claimed evaluates the mapping of claims. A claim without a value would be left out in silence, so that it is refused.
+func (l tokenLook) claimed(look *watchers.Look, purpose string) (*identity.Claims, error) {
+	mapping, err := l.spec.Claims.Object(look, nil)
+	if err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	for name, value := range mapping {
+		switch {
+		case !slices.Contains(claimNames(), name):
+			return nil, unknownClaim(name)
+		case value == nil:
+			return nil, fmt.Errorf("claims: %s has no value", name)
+		}
+	}
+	mapping = maps.Clone(mapping)
+	if mapping == nil {
+		mapping = map[string]any{}
+	}
+	mapping["purpose"] = purpose
+	text, err := json.Marshal(mapping)
+	if err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	claims := new(identity.Claims)
+	if err := json.Unmarshal(text, claims); err != nil {
+		return nil, fmt.Errorf("claims: a value is not of its claim's type: %w", err)
+	}
+	return claims, nil
+}
+
+func unknownClaim(name string) error {
+	if near := strict.Nearest(name, claimNames()); near != "" {
+		return fmt.Errorf("claims: there is no claim %q; did you mean %s?", name, near)
+	}
+	return fmt.Errorf("claims: there is no claim %q; write one of %s, or put it into the document", name, strings.Join(claimNames(), ", "))
+}
+
+// claimNames is what a manifest may claim; the rest has properties of its own or is the signer's.
+func claimNames() []string {
+	return []string{
+		"identity", "public_key", "ou", "cell", "collectives", "permissions", "cidr", "urls", "srv_domain", "pins", "controller",
+		"max_uses", "facts", "registration", "extensions", "limits",
+	}
+}
+
+func (l tokenLook) document(look *watchers.Look) (json.RawMessage, error) {
+	if l.spec.Document == nil && !l.spec.Join {
+		return nil, nil
+	}
+	mapping, err := l.spec.Document.Object(look, nil)
+	if err != nil {
+		return nil, fmt.Errorf("document: %w", err)
+	}
+	if mapping == nil && l.spec.Document != nil {
+		return nil, errors.New("document: it has no value")
+	}
+	if l.spec.Join {
+		if mapping, err = l.withJoin(look, mapping); err != nil {
+			return nil, fmt.Errorf("document: %w", err)
+		}
+	}
+	text, err := json.Marshal(mapping)
+	if err != nil {
+		return nil, fmt.Errorf("document: %w", err)
+	}
+	return text, nil
+}
+
+// withJoin adds the join token to a document.
+func (l tokenLook) withJoin(look *watchers.Look, mapping map[string]any) (map[string]any, error) {
+	w, err := l.stored(look)
+	if err != nil {
+		return nil, err
+	}
+	token, err := w.Store.JoinToken()
+	if err != nil {
+		return nil, fmt.Errorf("the join token: %w", err)
+	}
+	added := map[string]any{"join": token}
+	maps.Copy(added, mapping)
+	return added, nil
+}
+
+// known reports a token's id and end.
+func known(token string) watchers.Report {
+	c, err := identity.Inspect(token)
+	if err != nil {
+		return failure(err)
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: map[string]any{"id": c.ID, "expires": c.Expires.Format(time.RFC3339)}}
+}
+
+// nonce draws 32 random bytes.
+func nonce(*watchers.Look) watchers.Report {
+	drawn := make([]byte, 32)
+	_, _ = rand.Read(drawn) // never fails: it ends the process where the system has no random numbers
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: map[string]any{"nonce": hex.EncodeToString(drawn)}}
+}

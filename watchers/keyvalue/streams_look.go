@@ -1,0 +1,159 @@
+package keyvalue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// streams keeps what is declared.
+type streams struct {
+	spec        *streamsSpec
+	connections Connections
+}
+
+// keeping is one look.
+type keeping struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	brokers int // 0 as long as nobody has counted them
+	created []any
+	updated []any
+	notes   []string
+}
+
+// Check compares everything that is declared with what is there. A failure of one thing does not keep it from the others, but one of
+// JetStream itself does.
+func (w *streams) Check(ctx context.Context, look *watchers.Look) watchers.Report {
+	nc, err := connect(w.connections, look, w.spec.Connection)
+	if err != nil {
+		return failed(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return failed(err)
+	}
+	k := &keeping{nc: nc, js: js, created: []any{}, updated: []any{}}
+	var problems []string
+	for _, item := range w.spec.wants() {
+		err := k.keep(ctx, &item)
+		if notReady(err) {
+			problems = append(problems, "JetStream is not ready: "+err.Error()+"; it is tried again where the watcher has retry or an interval")
+			break
+		}
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	return k.report(problems)
+}
+
+func (k *keeping) report(problems []string) watchers.Report {
+	rep := watchers.Report{
+		Outcome: watchers.OutcomeUnchanged, Message: strings.Join(append(problems, k.notes...), "; "),
+		Payload: map[string]any{"created": k.created, "updated": k.updated},
+	}
+	switch {
+	case len(problems) > 0:
+		rep.Outcome = machine.OutcomeFail
+	case len(k.created)+len(k.updated) > 0:
+		rep.Outcome = machine.OutcomeSuccess
+	}
+	return rep
+}
+
+// keep creates or updates one thing.
+func (k *keeping) keep(ctx context.Context, item *want) error {
+	s, err := k.js.Stream(ctx, item.stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return k.create(ctx, item)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", item, err)
+	}
+	have := s.CachedInfo()
+	copies, err := k.replicas(ctx, item, have.Config.Replicas, have.Config.PersistMode)
+	if err != nil {
+		return fmt.Errorf("%s: %w", item, err)
+	}
+	to, changed, refused := drift(have, item.filled(have.Config, copies))
+	if len(changed) > 0 {
+		if _, err := k.js.UpdateStream(ctx, to); err != nil {
+			return fmt.Errorf("%s: updating %s: %w", item, strings.Join(changed, ", "), err)
+		}
+		k.updated = append(k.updated, item.name)
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("%s: %s", item, strings.Join(refused, "; "))
+	}
+	return nil
+}
+
+func (k *keeping) create(ctx context.Context, item *want) error {
+	copies, err := k.replicas(ctx, item, 0, jetstream.DefaultPersistMode)
+	if err != nil {
+		return fmt.Errorf("%s: %w", item, err)
+	}
+	if _, err := k.js.CreateStream(ctx, item.filled(config{}, copies)); err != nil {
+		return fmt.Errorf("%s: creating it: %w", item, err)
+	}
+	k.created = append(k.created, item.name)
+	return nil
+}
+
+// mostAuto is how many replicas auto comes to at most.
+const mostAuto = 3
+
+// replicas returns how many copies a stream is to have that has a number of them now, 0 where it is not there. A broker that is
+// down is not counted, so that auto only ever adds.
+func (k *keeping) replicas(ctx context.Context, item *want, present int, mode jetstream.PersistModeType) (int, error) {
+	if item.spec.Replicas > 0 {
+		return int(item.spec.Replicas), nil
+	}
+	if present >= mostAuto {
+		return present, nil
+	}
+	if k.brokers == 0 {
+		brokers, err := countBrokers(ctx, k.nc)
+		if err != nil {
+			return 0, err
+		}
+		k.brokers = brokers
+	}
+	auto := max(present, min(mostAuto, k.brokers))
+	if present == 1 && auto > 1 && mode == jetstream.AsyncPersistMode {
+		k.notes = append(k.notes, fmt.Sprintf("%s stays on one broker although there are %d, because it persists asynchronously; "+
+			"delete it, and it is created anew with replicas", item, k.brokers))
+		return 1, nil
+	}
+	return auto, nil
+}
+
+// The codes of NATS's answers while a cluster has no leader, or too few brokers are there yet.
+const (
+	codeNoPeers      jetstream.ErrorCode = 10005
+	codeNotAvailable jetstream.ErrorCode = 10008
+	codeNotLeader    jetstream.ErrorCode = 10009
+	codeResources    jetstream.ErrorCode = 10023
+	codeOffline      jetstream.ErrorCode = 10118
+)
+
+// notReady tells errors that pass by themselves.
+func notReady(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		switch api.ErrorCode {
+		case codeNoPeers, codeNotAvailable, codeNotLeader, codeResources, codeOffline, jetstream.JSErrCodeJetStreamNotEnabled:
+			return true
+		}
+	}
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrConnectionClosed)
+}

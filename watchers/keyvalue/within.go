@@ -1,0 +1,60 @@
+package keyvalue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// answer is what a request has come to.
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+// ask makes a request of its own goroutine. While a connection cannot send, the library keeps whoever uses it waiting for a lock,
+// whatever their context says; a lease must not wait with it. request must share nothing with its caller. The goroutine ends with
+// ctx, or when the connection can send or is given up.
+func ask[T any](ctx context.Context, request func(ctx context.Context) (T, error)) <-chan answer[T] {
+	answers := make(chan answer[T], 1)
+	go func() {
+		v, err := request(ctx)
+		answers <- answer[T]{v, err}
+	}()
+	return answers
+}
+
+// within makes a request and waits for its answer, so long and no longer.
+func within[T any](ctx context.Context, limit time.Duration, request func(ctx context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	select {
+	case a := <-ask(ctx, request):
+		return a.value, a.err
+	case <-ctx.Done():
+		var nothing T
+		return nothing, ctx.Err()
+	}
+}
+
+// leave does what a listener leaves with, and waits for it a little.
+func leave(f func() error) {
+	_, _ = within(context.Background(), releaseTimeout, func(context.Context) (struct{}, error) { return struct{}{}, f() })
+}
+
+// subscribe subscribes to a subject, without waiting for longer than ctx lasts.
+func subscribe(ctx context.Context, nc *nats.Conn, subject string, take nats.MsgHandler) (*nats.Subscription, error) {
+	sub, err := within(ctx, readTimeout, func(ctx context.Context) (*nats.Subscription, error) {
+		sub, err := nc.Subscribe(subject, take)
+		if err == nil && ctx.Err() != nil { // nobody waits for it any more
+			return nil, sub.Unsubscribe()
+		}
+		return sub, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribing to %s: %w", subject, err)
+	}
+	return sub, nil
+}

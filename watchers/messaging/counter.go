@@ -1,0 +1,150 @@
+package messaging
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// The codes of error replies, as those of HTTP. Everything that is asked gets an answer.
+const (
+	codeUnreadable = "400" // no text
+	codeRefused    = "403"
+	codeExists     = "409"
+	codeTooLarge   = "413"
+	codeBusy       = "429"
+	codeFailed     = "500"
+	codeLeaving    = "503"
+)
+
+// request is what a service needs of a request, whether it came by NATS's micro or by a plain subscription.
+type request interface {
+	Subject() string
+	Reply() string
+	Headers() micro.Headers
+	Data() []byte
+	Respond(data []byte, opts ...micro.RespondOpt) error
+	Error(code, description string, data []byte, opts ...micro.RespondOpt) error
+}
+
+// counter is where a service takes requests in one activation: one at a time, in their order.
+type counter struct {
+	service *service
+	inlet   *inlet
+	nursery nursery
+}
+
+// serve answers a request, or sees to it that somebody does.
+func (c *counter) serve(r request) {
+	if c.inlet.ctx.Err() != nil {
+		c.deny(r, codeLeaving, "the service is not offered any more")
+		return
+	}
+	d := delivery{subject: r.Subject(), reply: r.Reply(), header: nats.Header(r.Headers()), data: r.Data()}
+	message, err := d.read(machine.MaxPayload)
+	if err != nil {
+		code := codeUnreadable
+		if errors.Is(err, errTooLarge) {
+			code = codeTooLarge
+		}
+		c.deny(r, code, err.Error())
+		c.inlet.unreadable(d.subject, err)
+		return
+	}
+	rep := c.take(r, message)
+	c.inlet.tell(rep.Outcome, rep)
+	c.inlet.caughtUp()
+}
+
+// take decides what becomes of a request and answers it, unless somebody else is to.
+func (c *counter) take(r request, message map[string]any) watchers.Report {
+	spec, look := c.service.spec, c.inlet.look
+	holds, err := spec.Where.Holds(look, message)
+	switch {
+	case err != nil:
+		return c.unusable(r, "where: "+err.Error())
+	case !holds:
+		c.deny(r, codeRefused, "refused")
+		reason := "the condition is false"
+		return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
+	case spec.Spawn != nil:
+		return c.spawn(r, message)
+	case spec.Reply != nil:
+		return c.reply(r, message)
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
+}
+
+func (c *counter) reply(r request, message map[string]any) watchers.Report {
+	v, err := c.service.spec.Reply.Value(c.inlet.look, message)
+	var body []byte
+	if err == nil {
+		body, err = writeBody(v)
+	}
+	if err != nil {
+		return c.unusable(r, "reply: "+err.Error())
+	}
+	if r.Reply() == "" {
+		return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
+	}
+	if err := r.Respond(body); err != nil {
+		c.deny(r, codeFailed, cannotServe)
+		return watchers.Failure(fmt.Sprintf("answering a request to %s: %v", r.Subject(), err))
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
+}
+
+func (c *counter) spawn(r request, message map[string]any) watchers.Report {
+	rep := c.nursery.start(c.inlet.ctx, c.inlet.look, message)
+	switch rep.Outcome {
+	case machine.OutcomeSuccess:
+		rep.Payload = message
+	case outcomeExists:
+		c.deny(r, codeExists, rep.Message)
+	case outcomeFull:
+		c.deny(r, codeBusy, "busy")
+	default:
+		c.deny(r, codeFailed, cannotServe)
+	}
+	return rep
+}
+
+// cannotServe is all that who asks learns of what went wrong here.
+const cannotServe = "the request cannot be served"
+
+// unusable answers a request for which a formula has no answer.
+func (c *counter) unusable(r request, reason string) watchers.Report {
+	c.deny(r, codeFailed, cannotServe)
+	return unusable(r.Subject(), reason)
+}
+
+// deny answers with an error. A reply that cannot be sent is for a connection that is gone, or for nobody.
+func (c *counter) deny(r request, code, text string) {
+	if r.Reply() != "" {
+		_ = r.Error(code, text, nil)
+	}
+}
+
+// plainRequest is a request without micro around it.
+type plainRequest struct{ msg *nats.Msg }
+
+func (r plainRequest) Subject() string        { return r.msg.Subject }
+func (r plainRequest) Reply() string          { return r.msg.Reply }
+func (r plainRequest) Headers() micro.Headers { return micro.Headers(r.msg.Header) }
+func (r plainRequest) Data() []byte           { return r.msg.Data }
+
+// Respond answers.
+func (r plainRequest) Respond(data []byte, _ ...micro.RespondOpt) error {
+	return r.msg.RespondMsg(&nats.Msg{Data: data})
+}
+
+// Error answers with the headers that micro's clients read.
+func (r plainRequest) Error(code, description string, data []byte, _ ...micro.RespondOpt) error {
+	header := nats.Header{micro.ErrorHeader: []string{description}, micro.ErrorCodeHeader: []string{code}}
+	return r.msg.RespondMsg(&nats.Msg{Header: header, Data: data})
+}

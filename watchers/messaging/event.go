@@ -1,0 +1,52 @@
+package messaging
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/google/uuid"
+
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// eventSpec is the attributes of a CloudEvent (version 1.0, structured mode, JSON).
+type eventSpec struct {
+	// Type is the event's type, such as io.choria.lifecycle.v1.alive.
+	Type string `yaml:"type,required" template:"true"`
+	// Source is where the event comes from, a URI reference such as io.choria.lifecycle.
+	Source string `yaml:"source,required" template:"true"`
+	// Subject is what the event is about; by default the identity.
+	Subject string `yaml:"subject" template:"true"`
+}
+
+// wrap makes the event of a body. A text that is JSON is taken as that.
+func (s *eventSpec) wrap(look *watchers.Look, body any) ([]byte, error) {
+	var attributes [3]string
+	for i, text := range []string{s.Type, s.Source, s.Subject} {
+		var err error
+		if attributes[i], err = look.Expand(text); err != nil {
+			return nil, fmt.Errorf("making the event: %w", err)
+		}
+	}
+	e := event.New()
+	e.SetID(uuid.NewString())
+	e.SetTime(look.At)
+	e.SetType(attributes[0])
+	e.SetSource(attributes[1])
+	e.SetSubject(cmp.Or(attributes[2], look.Identity))
+	if text, ok := body.(string); ok && json.Valid([]byte(text)) {
+		body = json.RawMessage(text)
+	}
+	if body != nil {
+		if err := e.SetData(event.ApplicationJSON, body); err != nil {
+			return nil, fmt.Errorf("making the event's data: %w", err)
+		}
+	}
+	encoded, err := json.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("making the event: %w", err)
+	}
+	return encoded, nil
+}

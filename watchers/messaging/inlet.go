@@ -1,0 +1,247 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// The outcomes that listeners share.
+const (
+	outcomeListening  = "listening"
+	outcomeOverflowed = "overflowed"
+	outcomeUnreadable = "unreadable"
+	outcomeRefused    = "refused"
+)
+
+const (
+	confirmTimeout = 10 * time.Second      // for the broker to say that it has the subscription
+	leaveTimeout   = 50 * time.Millisecond // for the broker to be told that it ends; then that goes on beside
+	maxPendingSize = 64 << 20              // bytes of messages that wait for a listener
+)
+
+var (
+	errDenied  = errors.New("the broker does not permit it")
+	errMoved   = errors.New("the connection was replaced")
+	errSilence = errors.New("the broker does not confirm the subscription")
+)
+
+// intake is where a listener's messages come from: the properties of that name. Those that wait are in a list that grows with them, at
+// most pending; a channel of that size for each subscription would take more than all else of an idle connection.
+type intake struct {
+	connection, subject, queue string
+	pending                    int
+}
+
+func (i intake) check(f *findings) {
+	f.subject("subject", i.subject, true)
+	f.queue(i.queue)
+}
+
+// inlet is one activation of a listener: it subscribes by whatever connection has the name at the moment.
+type inlet struct {
+	pool   *Pool
+	look   *watchers.Look
+	ctx    context.Context
+	emit   func(watchers.Report)
+	mapped map[string]bool // outcomes that the manifest does something with
+	from   intake          // expanded
+	micro  bool            // it also listens to the subjects of NATS's micro
+
+	mu      sync.Mutex
+	counts  map[string]int // of outcomes
+	sub     *nats.Subscription
+	dropped int // of sub, as far as it was reported
+}
+
+// newInlet expands what is expected of a listener.
+func newInlet(ctx context.Context, pool *Pool, look *watchers.Look, from intake, mapped map[string]bool, emit func(watchers.Report)) (*inlet, error) {
+	if pool == nil {
+		return nil, errNoPool
+	}
+	in := &inlet{pool: pool, look: look, ctx: ctx, emit: emit, mapped: mapped, from: from, counts: map[string]int{}}
+	var err error
+	if in.from.subject, err = expandSubject(look, from.subject, true); err != nil {
+		return nil, err
+	}
+	in.from.queue, err = expandQueue(look, from.queue)
+	return in, err
+}
+
+// subscriber subscribes by a connection. stop ends that; handlers may still run for a moment.
+type subscriber func(conn *nats.Conn) (stop func() error, err error)
+
+// listen subscribes, and again by each connection that takes the place of one before, until the context ends.
+func (in *inlet) listen(subscribe subscriber) watchers.Report {
+	l := in.pool.join(in.look.Identity, in.from.connection)
+	defer in.pool.leave(l)
+	in.attach(l)
+	defer in.detach(l)
+	for {
+		conn, err := in.pool.Wait(in.ctx, in.look.Identity, in.from.connection)
+		if err == nil {
+			err = in.by(l, conn, subscribe)
+		}
+		if in.ctx.Err() != nil {
+			return watchers.Report{}
+		}
+		if err != nil && !errors.Is(err, errMoved) {
+			return watchers.Failure("listening to " + in.from.subject + ": " + err.Error())
+		}
+	}
+}
+
+// by listens by one connection until it is replaced (errMoved), the broker does not permit it, or the context ends.
+func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
+	stop, err := subscribe(conn)
+	if err != nil {
+		if s, _ := in.pool.standing(l); s.conn != conn {
+			return errMoved
+		}
+		return err
+	}
+	defer in.leave(stop)
+	for login := 0; ; {
+		s, changed := in.pool.standing(l)
+		switch {
+		case s.conn != conn:
+			return errMoved
+		case s.up && s.logins != login:
+			err := in.confirm(conn)
+			if err == nil {
+				login = s.logins
+			} else if now, _ := in.pool.standing(l); errors.Is(err, errDenied) || now.up && now.conn == conn && now.logins == s.logins {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-in.ctx.Done():
+			return in.ctx.Err()
+		}
+	}
+}
+
+// leave ends a subscription. Who listens is not kept by a broker that is gone.
+func (in *inlet) leave(stop func() error) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	_, _ = within(ctx, func() (struct{}, error) { return struct{}{}, stop() })
+}
+
+// confirm waits until the broker has taken the subscription, and says so once.
+func (in *inlet) confirm(conn *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(in.ctx, confirmTimeout)
+	defer cancel()
+	if _, err := within(ctx, func() (struct{}, error) { return struct{}{}, conn.FlushWithContext(ctx) }); err != nil {
+		return fmt.Errorf("%w: %w", errSilence, err)
+	}
+	if err := denied(conn, "Subscription to "+strconv.Quote(in.from.subject)); err != nil {
+		return err
+	}
+	if in.micro {
+		if err := denied(conn, `Subscription to "`+micro.APIPrefix+"."); err != nil {
+			return fmt.Errorf("%w; a service without it has micro: false", err)
+		}
+	}
+	in.once(outcomeListening, watchers.Report{Message: "listening to " + in.from.subject})
+	return nil
+}
+
+// denied reports whether the broker's last word, before it confirmed what was sent, was that it does not permit something.
+func denied(conn *nats.Conn, what string) error {
+	if err := conn.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), what) {
+		return fmt.Errorf("%w: %s (the identity's token has no right for it)", errDenied, strings.TrimPrefix(err.Error(), nats.ErrPermissionViolation.Error()+": "))
+	}
+	return nil
+}
+
+// plain subscribes without anything around it.
+func (in *inlet) plain(handle func(m *nats.Msg)) subscriber {
+	return func(conn *nats.Conn) (func() error, error) {
+		var sub *nats.Subscription
+		var err error
+		if in.from.queue == "" {
+			sub, err = conn.Subscribe(in.from.subject, handle)
+		} else {
+			sub, err = conn.QueueSubscribe(in.from.subject, in.from.queue, handle)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("subscribing: %w", err)
+		}
+		if err := sub.SetPendingLimits(in.from.pending, maxPendingSize); err != nil {
+			return nil, errors.Join(err, sub.Unsubscribe())
+		}
+		return sub.Drain, nil
+	}
+}
+
+// once reports an outcome the first time only.
+func (in *inlet) once(outcome string, rep watchers.Report) {
+	in.mu.Lock()
+	first := in.counts[outcome] == 0
+	in.mu.Unlock()
+	if first {
+		in.tell(outcome, rep)
+	}
+}
+
+// count notes what is not worth a report.
+func (in *inlet) count(outcome string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.counts[outcome]++
+}
+
+// tell counts an outcome and reports it. One that the manifest does nothing with is reported the 1st, 2nd, 4th, 8th ... time: enough to be
+// seen, and no load for the machine.
+func (in *inlet) tell(outcome string, rep watchers.Report) {
+	in.mu.Lock()
+	in.counts[outcome]++
+	told := in.ctx.Err() == nil && (in.mapped[outcome] || bits.OnesCount(uint(in.counts[outcome])) == 1)
+	if told {
+		rep.Outcome, rep.State, rep.Quiet = outcome, in.state(), true
+	}
+	in.mu.Unlock()
+	if told {
+		in.emit(rep)
+	}
+}
+
+// state is the state event's part: how often each outcome was; under the lock.
+func (in *inlet) state() map[string]any {
+	s := map[string]any{"subject": in.from.subject}
+	for outcome, n := range in.counts {
+		if outcome != outcomeListening {
+			s[outcome] = n
+		}
+	}
+	return s
+}
+
+// unreadable reports a message that cannot be an event's payload.
+func (in *inlet) unreadable(subject string, err error) {
+	in.tell(outcomeUnreadable, unusable(subject, err.Error()))
+}
+
+// unusable is the report of a message that nothing can be done with. Whoever may send can send such, so that it is no failure of the machine.
+func unusable(subject, reason string) watchers.Report {
+	return watchers.Report{
+		Outcome: outcomeUnreadable, Message: "a message to " + subject + ": " + reason, Payload: map[string]any{"subject": subject, "reason": reason},
+	}
+}
+
+func unreadablePayload() map[string]machine.ValueType {
+	return map[string]machine.ValueType{"subject": machine.String, "reason": machine.String}
+}

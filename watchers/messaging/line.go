@@ -1,0 +1,193 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// line is one nats.Conn of a link, from its first dial to its end. A link whose credentials move to other brokers gets another.
+type line struct {
+	pool   *Pool
+	link   *link
+	given  *Credentials // it was made with
+	dial   context.Context
+	abort  context.CancelFunc // ends dial, and with it attempts to connect and an open socket
+	opened chan struct{}      // closed when nats.Connect has returned
+	gone   chan struct{}      // closed when the connection has been closed
+
+	// Under the pool's lock.
+	conn    *nats.Conn // nil until it is there
+	up      bool
+	latest  *Credentials // that the source gave last
+	offered *Credentials // that the last login was tried with
+	reason  error        // that the broker gave before it ended the session
+	planned bool         // it reconnects because we want it to
+	relog   *time.Timer  // nil while no reconnect is planned
+}
+
+// start makes a line; under the lock.
+func (p *Pool) start(l *link, c *Credentials) {
+	ln := &line{pool: p, link: l, given: c, latest: c, offered: c, opened: make(chan struct{}), gone: make(chan struct{})}
+	ln.dial, ln.abort = context.WithCancel(context.Background())
+	l.line = ln
+	p.work.Go(ln.open)
+}
+
+// open dials for the first time; later attempts are nats.go's own.
+func (ln *line) open() {
+	defer close(ln.opened)
+	conn, err := ln.connect()
+	ln.current(func(l *link) {
+		if err != nil {
+			l.broken = err
+			ln.fault("unusable", err)
+		}
+	})
+	ln.pool.mu.Lock()
+	ln.conn = conn
+	ln.pool.mu.Unlock()
+}
+
+// end takes a link's line away and closes it in the background; under the lock.
+func (p *Pool) end(l *link, drain bool) {
+	ln := l.line
+	if ln == nil {
+		return
+	}
+	l.line = nil
+	if ln.relog != nil {
+		ln.relog.Stop()
+	}
+	up := ln.up
+	p.work.Go(func() { ln.close(up, drain) })
+	l.notify()
+}
+
+// close ends a line that nobody uses any more. While nats.go dials it holds the connection's lock, so that the dial is aborted first.
+func (ln *line) close(up, drain bool) {
+	defer ln.abort()
+	if !up {
+		ln.abort()
+	}
+	<-ln.opened
+	ln.pool.mu.Lock()
+	conn := ln.conn
+	ln.pool.mu.Unlock()
+	if conn == nil {
+		return
+	}
+	if up && drain && conn.Drain() == nil {
+		select {
+		case <-ln.gone:
+		case <-ln.pool.closing:
+		}
+	}
+	conn.Close()
+}
+
+// current runs change under the lock, and wakes who looks at the link, unless the line is no longer the link's.
+func (ln *line) current(change func(l *link)) {
+	ln.pool.mu.Lock()
+	defer ln.pool.mu.Unlock()
+	if ln.link.line != ln {
+		return
+	}
+	change(ln.link)
+	ln.link.notify()
+}
+
+func (ln *line) connected(conn *nats.Conn) {
+	server := conn.ConnectedUrlRedacted()
+	ln.current(func(l *link) {
+		ln.conn, ln.up, ln.planned, ln.reason = conn, true, false, nil
+		l.server, l.down, l.refused = server, false, false
+		l.logins++
+	})
+}
+
+// disconnected is told with an error, unless we wanted it.
+func (ln *line) disconnected(_ *nats.Conn, err error) {
+	ln.current(func(*link) {
+		ln.up = false
+		if err != nil {
+			ln.lost(err)
+		}
+	})
+}
+
+// failed is told of attempts to connect that did not succeed, the first before nats.Connect returns.
+func (ln *line) failed(conn *nats.Conn, err error) {
+	ln.current(func(*link) {
+		ln.conn = conn
+		if isRefusal(err) {
+			ln.refused(err)
+		} else {
+			ln.lost(err)
+		}
+	})
+}
+
+// wait is how long to wait before the brokers are tried again. It is also where failures show that nats.go tells nobody of: a broker that
+// answers but does not let the connection in.
+func (ln *line) wait(attempt int) time.Duration {
+	ln.pool.mu.Lock()
+	conn, expected := ln.conn, !ln.planned && attempt == 1
+	ln.pool.mu.Unlock()
+	if conn != nil && !expected {
+		err := conn.LastError()
+		if err == nil {
+			err = errUnreachable
+		}
+		ln.failed(conn, err)
+	}
+	return ln.pool.backoff(attempt)
+}
+
+// errored is told of everything else that goes wrong.
+func (ln *line) errored(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
+		ln.slow(sub)
+	}
+	ln.current(func(*link) {
+		switch {
+		case !isRefusal(err):
+			ln.fault(faultKind(err), err)
+		case ln.up:
+			ln.reason = err // the session ends with it, and says so
+		default:
+			ln.refused(err)
+		}
+	})
+}
+
+// lost notes that the connection is not there, once until it is again; under the lock.
+func (ln *line) lost(err error) {
+	l := ln.link
+	ln.up, ln.planned = false, false
+	if l.down {
+		return
+	}
+	if ln.reason != nil {
+		err = ln.reason
+	}
+	l.down, l.reason = true, err.Error()
+	l.losses++
+	ln.fault("lost", err)
+}
+
+// refused notes that the broker does not want the credentials, once until it does; under the lock.
+func (ln *line) refused(err error) {
+	l := ln.link
+	ln.up, ln.planned = false, false
+	if l.refused {
+		return
+	}
+	l.refused, l.down, l.reason = true, true, err.Error()
+	l.refusals++
+	ln.fault("refused", err)
+}
+
+func (ln *line) ended(*nats.Conn) { close(ln.gone) }

@@ -1,0 +1,126 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// requestSpec is the properties of a request watcher.
+type requestSpec struct {
+	// Connection names the connection to ask by.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Subject is who is asked.
+	Subject string `yaml:"subject,required" template:"true"`
+	// Body is an expression for the request's body: a text is sent as it is, everything else as JSON.
+	Body *watchers.Formula `yaml:"body"`
+	// Headers are sent with the request.
+	Headers map[string]string `yaml:"headers" template:"true"`
+	// Accept is a condition on the reply, which it reads as message; a reply for which it is false is rejected.
+	Accept *watchers.Formula `yaml:"accept"`
+}
+
+const (
+	outcomeUnanswered = "unanswered"
+	outcomeRejected   = "rejected"
+)
+
+// Validate checks the subject.
+func (s *requestSpec) Validate(w *machine.WatcherSpec) diag.List {
+	f := findings{w: w}
+	f.subject("subject", s.Subject, false)
+	return f.list
+}
+
+func requestType(pool *Pool) watchers.Type {
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "request",
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(), Doc: "the reply"},
+				{Name: machine.OutcomeFail, Class: machine.Failure,
+					Doc: "there is no connection, or the reply is no text or larger than what an event may carry; no reply in time is timeout"},
+				{Name: outcomeUnanswered, Class: machine.Failure, Doc: "nobody listens to the subject"},
+				{Name: outcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"code": machine.String, "error": machine.String},
+					Doc: "the reply is an error"},
+				{Name: outcomeRejected, Class: machine.Failure, Payload: messagePayload(), Doc: "the reply is not what accept asks for"},
+			},
+		},
+		Summary: "Sends a request and waits for its reply.",
+	}, func(spec *requestSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		return &watchers.Prepared{New: func() watchers.Watcher { return &requester{spec: spec, pool: pool} }}
+	})
+}
+
+type requester struct {
+	spec *requestSpec
+	pool *Pool
+}
+
+// Check asks once. Cancelled, it returns at once, whatever the connection is doing.
+func (r *requester) Check(ctx context.Context, look *watchers.Look) watchers.Report {
+	msg, err := r.message(look)
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	conn, err := r.pool.Conn(look.Identity, r.spec.Connection)
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	reply, err := within(ctx, func() (*nats.Msg, error) { return conn.RequestMsgWithContext(ctx, msg) })
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return watchers.Report{Outcome: outcomeUnanswered, Message: "nobody listens to " + msg.Subject}
+	case errors.Is(err, context.DeadlineExceeded):
+		return watchers.Failure(fmt.Sprintf("no reply from %s in time", msg.Subject))
+	case err != nil:
+		return watchers.Failure(fmt.Sprintf("asking %s: %v", msg.Subject, connectionError(err)))
+	}
+	return r.judge(look, reply)
+}
+
+func (r *requester) message(look *watchers.Look) (*nats.Msg, error) {
+	subject, err := expandSubject(look, r.spec.Subject, false)
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.spec.Body.Value(look, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making the body: %w", err)
+	}
+	msg := &nats.Msg{Subject: subject}
+	if msg.Data, err = writeBody(v); err != nil {
+		return nil, err
+	}
+	msg.Header, err = expandHeaders(look, r.spec.Headers)
+	return msg, err
+}
+
+// judge makes a report of a reply.
+func (r *requester) judge(look *watchers.Look, reply *nats.Msg) watchers.Report {
+	code, text := reply.Header.Get(micro.ErrorCodeHeader), reply.Header.Get(micro.ErrorHeader)
+	if code != "" || text != "" {
+		return watchers.Report{
+			Outcome: outcomeRefused, Message: fmt.Sprintf("refused: %s %s", code, text), Payload: map[string]any{"code": code, "error": text},
+		}
+	}
+	m, err := deliveryOf(reply).read(machine.MaxPayload)
+	if err != nil {
+		return watchers.Failure("the reply: " + err.Error())
+	}
+	accepted, err := r.spec.Accept.Holds(look, m)
+	switch {
+	case err != nil:
+		return watchers.Failure("accept: " + err.Error())
+	case !accepted:
+		return watchers.Report{Outcome: outcomeRejected, Payload: m, Message: "the reply is not what accept asks for"}
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: m}
+}

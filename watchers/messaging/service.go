@@ -1,0 +1,148 @@
+package messaging
+
+import (
+	"cmp"
+	"context"
+	"regexp"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// serviceSpec is the properties of a service watcher.
+type serviceSpec struct {
+	// Connection names the connection that requests come by.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Name is the service's name: letters, digits, _ and -.
+	Name string `yaml:"name,required"`
+	// Subject is what requests are sent to; * is any one word and > at the end any rest.
+	Subject string `yaml:"subject,required" template:"true"`
+	// Queue makes each request go to one of those who name the same queue; by default the service's name.
+	Queue string `yaml:"queue" template:"true"`
+	// Pending is how many requests may wait; those beyond are dropped, counted and reported.
+	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
+	// Micro makes it a service that "nats micro ls", info and stats know. Nodes may not: they need false.
+	Micro bool `yaml:"micro" default:"true"`
+	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
+	Where *watchers.Formula `yaml:"where"`
+	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. Without reply and spawn the
+	// request is the event's payload, and a publish watcher answers to its reply subject.
+	Reply *watchers.Formula `yaml:"reply"`
+	// Spawn starts an instance for each request, which is to answer it.
+	Spawn *serviceSpawn `yaml:"spawn"`
+}
+
+// serviceSpawn says which instance answers.
+type serviceSpawn struct {
+	// Template is the name of the manifest that instances are started of.
+	Template string `yaml:"template,required"`
+	// Key is an expression for the instance's name among those of its template, a text. While one of that name runs, another request for it
+	// is answered with an error, code 409.
+	Key *watchers.Formula `yaml:"key,required"`
+	// Input is an expression for what the instance is started with, a mapping; by default the request, with its reply subject.
+	Input *watchers.Formula `yaml:"input"`
+	// Limit is how many instances of the template may run at once, 0 is no limit; a request beyond is answered with an error, code 429.
+	Limit int `yaml:"limit" min:"0"`
+}
+
+var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func (s *serviceSpec) intake() intake {
+	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, s.Name), pending: s.Pending}
+}
+
+// Validate holds the properties against each other.
+func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
+	f := findings{w: w}
+	f.subject("subject", s.Subject, true)
+	f.queue(s.Queue)
+	if !serviceName.MatchString(s.Name) {
+		f.add("name", CodeName, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)
+	}
+	if s.Reply != nil && s.Spawn != nil {
+		f.add("spawn", CodeTogether, "leave out one of them: either the watcher answers or the instance", "reply and spawn are both given")
+	}
+	if s.Reply == nil && s.Spawn == nil && w.SuccessTransition == "" && w.On[machine.OutcomeSuccess] == "" {
+		f.add("reply", CodeTogether, "give reply or spawn, or a success_transition to a state in which a publish watcher answers", "nobody answers the requests")
+	}
+	return f.list
+}
+
+func serviceType(pool *Pool, spawner watchers.Spawner) watchers.Type {
+	key := map[string]machine.ValueType{"key": machine.String}
+	outcomes := listenerOutcomes(
+		machine.Outcome{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(),
+			Doc: "a request was taken: it was answered by reply, an instance was started for it, or it waits for an answer"},
+		machine.Outcome{Name: machine.OutcomeFail, Class: machine.Failure,
+			Doc: "an instance cannot be started, or an answer not sent, and the request was answered with an error of code 500; or the broker does not permit the subscription"},
+		machine.Outcome{Name: outcomeRefused, Class: machine.Neutral, Payload: unreadablePayload(),
+			Doc: "a request for which where is false was answered with an error of code 403"},
+		machine.Outcome{Name: outcomeExists, Class: machine.Neutral, Payload: key, Doc: "a request for an instance that runs was answered with an error of code 409"},
+		machine.Outcome{Name: outcomeFull, Class: machine.Neutral, Payload: key, Doc: "as many instances run as may: the request was answered with an error of code 429"},
+	)
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{Name: "service", Outcomes: outcomes},
+		Summary:     "Answers requests: by an expression, by an instance that is started for each, or by the machine's own event.",
+	}, func(spec *serviceSpec, w *machine.WatcherSpec) *watchers.Prepared {
+		does := mapped(w, outcomes)
+		return &watchers.Prepared{New: func() watchers.Watcher { return &service{spec: spec, pool: pool, spawner: spawner, mapped: does} }}
+	})
+}
+
+type service struct {
+	spec    *serviceSpec
+	pool    *Pool
+	spawner watchers.Spawner
+	mapped  map[string]bool
+}
+
+// Listen serves until the context ends. Requests that wait then are answered with an error, code 503.
+func (s *service) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	if s.spec.Spawn != nil && s.spawner == nil {
+		return watchers.Failure(errNoSpawner.Error())
+	}
+	in, err := newInlet(ctx, s.pool, look, s.spec.intake(), s.mapped, emit)
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	c := &counter{service: s, inlet: in}
+	if s.spec.Spawn != nil {
+		c.nursery = nursery{spawner: s.spawner, template: s.spec.Spawn.Template, key: s.spec.Spawn.Key, input: s.spec.Spawn.Input, limit: s.spec.Spawn.Limit}
+	}
+	if s.spec.Micro {
+		in.micro = true
+		return in.listen(c.micro)
+	}
+	return in.listen(in.plain(func(m *nats.Msg) { c.serve(plainRequest{m}) }))
+}
+
+// version is what NATS takes for a version, whatever Choria's manifests say.
+var version = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+
+// micro serves as a service of NATS's own kind.
+func (c *counter) micro(conn *nats.Conn) (func() error, error) {
+	look := c.inlet.look
+	cfg := micro.Config{
+		Name: c.service.spec.Name, Version: "0.0.0", Description: "watcher " + look.Watcher + " of machine " + look.Machine,
+		Metadata: map[string]string{"machine": look.Machine, "watcher": look.Watcher, "identity": look.Identity},
+	}
+	if version.MatchString(look.Version) {
+		cfg.Version = look.Version
+	}
+	served, err := micro.AddService(conn, cfg)
+	if err != nil {
+		return nil, err
+	}
+	err = served.AddEndpoint(cfg.Name, micro.HandlerFunc(func(r micro.Request) { c.serve(r) }),
+		micro.WithEndpointSubject(c.inlet.from.subject), micro.WithEndpointQueueGroup(c.inlet.from.queue),
+		micro.WithEndpointPendingLimits(c.inlet.from.pending, maxPendingSize))
+	if err != nil {
+		_ = served.Stop() // it has nothing to drain
+		return nil, err
+	}
+	return served.Stop, nil
+}

@@ -1,0 +1,196 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+const (
+	outcomeExists = "exists"
+	outcomeFull   = "full"
+)
+
+var errNoSpawner = errors.New("this program starts no instances; run the machine in a host")
+
+// spawnSpec is the properties of a spawn watcher.
+type spawnSpec struct {
+	// Template is the name of the manifest that instances are started of.
+	Template string `yaml:"template,required"`
+	// Key is an expression for the instance's name among those of its template, a text. Where one of that name runs it is left as it is.
+	Key *watchers.Formula `yaml:"key,required"`
+	// Input is an expression for what the instance is started with, a mapping; by default the message, if there is one.
+	Input *watchers.Formula `yaml:"input"`
+	// Limit is how many instances of the template may run at once; 0 is no limit.
+	Limit int `yaml:"limit" min:"0"`
+	// Where is a condition; a message or look for which it is false or has no answer starts nothing.
+	Where *watchers.Formula `yaml:"where"`
+	// Subject makes it listen, and start an instance for each message; without it one is started for each look.
+	Subject string `yaml:"subject" template:"true"`
+	// Connection names the connection that messages come by.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Queue makes each message go to one of those who name the same queue.
+	Queue string `yaml:"queue" template:"true"`
+	// Pending is how many messages may wait; those beyond are dropped, counted and reported.
+	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
+}
+
+func (s *spawnSpec) intake() intake {
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending}
+}
+
+// Validate checks the subject and the queue.
+func (s *spawnSpec) Validate(w *machine.WatcherSpec) diag.List {
+	f := findings{w: w}
+	s.intake().check(&f)
+	if s.Subject == "" && s.Queue != "" {
+		f.add("queue", CodeTogether, "give a subject, or leave out the queue", "a queue is for messages, and there is no subject")
+	}
+	return f.list
+}
+
+func spawnType(pool *Pool, spawner watchers.Spawner) watchers.Type {
+	key := map[string]machine.ValueType{"key": machine.String}
+	outcomes := listenerOutcomes(
+		machine.Outcome{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: key, Doc: "an instance was started"},
+		machine.Outcome{Name: machine.OutcomeFail, Class: machine.Failure,
+			Doc: "an instance could not be started, or the broker does not permit the subscription; of a look, also that key or input have no answer"},
+		machine.Outcome{Name: outcomeExists, Class: machine.Neutral, Payload: key, Doc: "an instance of that key runs already"},
+		machine.Outcome{Name: outcomeFull, Class: machine.Failure, Payload: key, Doc: "as many instances run as may"},
+		machine.Outcome{Name: outcomeRefused, Class: machine.Neutral, Payload: unreadablePayload(), Doc: "where is false, or has no answer"},
+	)
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{Name: "spawn", Outcomes: outcomes},
+		Summary:     "Starts an instance of a template, for each message of a subject or for each look.",
+	}, func(spec *spawnSpec, w *machine.WatcherSpec) *watchers.Prepared {
+		does := mapped(w, outcomes)
+		p := nursery{spawner: spawner, template: spec.Template, key: spec.Key, input: spec.Input, limit: spec.Limit}
+		return &watchers.Prepared{New: func() watchers.Watcher {
+			if spec.Subject == "" {
+				return &spawnCheck{spec: spec, nursery: p}
+			}
+			return &spawnListener{spec: spec, pool: pool, nursery: p, mapped: does}
+		}}
+	})
+}
+
+// spawnCheck starts an instance for a look.
+type spawnCheck struct {
+	spec    *spawnSpec
+	nursery nursery
+}
+
+// Check starts one instance.
+func (s *spawnCheck) Check(ctx context.Context, look *watchers.Look) watchers.Report {
+	if rep, ok := admits(s.spec.Where, look, nil, ""); !ok {
+		return rep
+	}
+	return s.nursery.start(ctx, look, nil)
+}
+
+// spawnListener starts an instance for a message.
+type spawnListener struct {
+	spec    *spawnSpec
+	pool    *Pool
+	nursery nursery
+	mapped  map[string]bool
+}
+
+// Listen starts instances until the context ends.
+func (s *spawnListener) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	if s.nursery.spawner == nil {
+		return watchers.Failure(errNoSpawner.Error())
+	}
+	in, err := newInlet(ctx, s.pool, look, s.spec.intake(), s.mapped, emit)
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	return in.listen(in.plain(func(m *nats.Msg) {
+		if ctx.Err() != nil {
+			return
+		}
+		d := deliveryOf(m)
+		message, err := d.read(machine.MaxPayload)
+		if err != nil {
+			in.unreadable(d.subject, err)
+			return
+		}
+		rep, ok := admits(s.spec.Where, look, message, d.subject)
+		if ok {
+			rep = s.nursery.start(ctx, look, message)
+		}
+		in.tell(rep.Outcome, rep)
+		in.caughtUp()
+	}))
+}
+
+// admits reports whether a condition holds, and what to say where it does not.
+func admits(where *watchers.Formula, look *watchers.Look, message any, subject string) (watchers.Report, bool) {
+	holds, err := where.Holds(look, message)
+	reason := "the condition is false"
+	if err != nil {
+		reason = "where: " + err.Error()
+	}
+	return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": subject, "reason": reason}}, err == nil && holds
+}
+
+// nursery starts the instances of one watcher.
+type nursery struct {
+	spawner    watchers.Spawner
+	template   string
+	key, input *watchers.Formula
+	limit      int
+}
+
+// start starts an instance. message is what it is started for, nil for a look.
+func (n *nursery) start(ctx context.Context, look *watchers.Look, message map[string]any) watchers.Report {
+	if n.spawner == nil {
+		return watchers.Failure(errNoSpawner.Error())
+	}
+	order, err := n.order(look, message)
+	switch {
+	case err != nil && message != nil:
+		return unusable(message["subject"].(string), err.Error())
+	case err != nil:
+		return watchers.Failure(err.Error())
+	}
+	started, err := n.spawner.Spawn(ctx, order)
+	key := map[string]any{"key": order.Key}
+	switch {
+	case errors.Is(err, watchers.ErrTooMany):
+		return watchers.Report{Outcome: outcomeFull, Payload: key, Message: "as many instances of " + n.template + " run as may"}
+	case err != nil:
+		return watchers.Failure(fmt.Sprintf("starting %s %q: %v", n.template, order.Key, err))
+	case !started:
+		return watchers.Report{Outcome: outcomeExists, Payload: key, Message: fmt.Sprintf("%s %q runs already", n.template, order.Key)}
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: key, Message: fmt.Sprintf("started %s %q", n.template, order.Key)}
+}
+
+func (n *nursery) order(look *watchers.Look, message map[string]any) (watchers.SpawnOrder, error) {
+	o := watchers.SpawnOrder{Identity: look.Identity, Template: n.template, Input: message, Limit: n.limit}
+	var given any // a formula reads nil where there is no message
+	if message != nil {
+		given = message
+	}
+	var err error
+	if o.Key, err = n.key.Text(look, given); err != nil {
+		return o, fmt.Errorf("key: %w", err)
+	}
+	if o.Key == "" {
+		return o, errors.New("key: the text is empty")
+	}
+	if n.input == nil {
+		return o, nil
+	}
+	if o.Input, err = n.input.Object(look, given); err != nil {
+		return o, fmt.Errorf("input: %w", err)
+	}
+	return o, nil
+}

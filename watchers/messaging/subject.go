@@ -1,0 +1,106 @@
+package messaging
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// The codes of what the properties of these types can have wrong.
+const (
+	CodeSubject  diag.Code = "SC360" // a subject or queue that NATS does not take
+	CodeTogether diag.Code = "SC361" // properties that do not go together, or one that the others need
+	CodeName     diag.Code = "SC362" // a name that NATS does not take
+)
+
+const subjectHint = "a subject is words with dots between them, such as orders.new; in subscriptions * is any one word and > at the end any rest"
+
+var (
+	errSubjectEmpty = errors.New("the subject has an empty word")
+	errSubjectSpace = errors.New("the subject has white space in it")
+	errWildcard     = errors.New("the subject has a wildcard, and a message is sent to one subject")
+	errRest         = errors.New("in the subject > is not the last word")
+)
+
+// checkSubject holds a subject against NATS's rules. Wildcards are for subscriptions.
+func checkSubject(subject string, wildcards bool) error {
+	if strings.ContainsAny(subject, " \t\r\n\f\x00") {
+		return errSubjectSpace
+	}
+	words := strings.Split(subject, ".")
+	for i, word := range words {
+		switch {
+		case word == "":
+			return errSubjectEmpty
+		case (word == "*" || word == ">") && !wildcards:
+			return errWildcard
+		case word == ">" && i < len(words)-1:
+			return errRest
+		}
+	}
+	return nil
+}
+
+// expandSubject runs the template of a subject and checks what comes of it.
+func expandSubject(look *watchers.Look, text string, wildcards bool) (string, error) {
+	subject, err := look.Expand(text)
+	if err != nil {
+		return "", err
+	}
+	if err := checkSubject(subject, wildcards); err != nil {
+		return "", fmt.Errorf("%w: %q", err, subject)
+	}
+	return subject, nil
+}
+
+func expandQueue(look *watchers.Look, text string) (string, error) {
+	queue, err := look.Expand(text)
+	if err != nil {
+		return "", err
+	}
+	if strings.ContainsAny(queue, " \t\r\n") {
+		return "", fmt.Errorf("the queue has white space in it: %q", queue)
+	}
+	return queue, nil
+}
+
+// isTemplate tells texts that are only known at a look.
+func isTemplate(text string) bool { return strings.Contains(text, "{{") }
+
+// findings collects what is wrong with the properties of a watcher.
+type findings struct {
+	w    *machine.WatcherSpec
+	list diag.List
+}
+
+func (f *findings) add(key string, code diag.Code, hint, format string, args ...any) {
+	at := f.w.Place("properties")
+	if f.w.Properties != nil {
+		if n := f.w.Properties.Get(key); n != nil {
+			at = n.Pos
+		} else if f.w.Properties.Pos.Line > 0 {
+			at = f.w.Properties.Pos
+		}
+	}
+	f.list.Add(diag.Error, code, at, hint, format, args...)
+}
+
+// subject checks the subject of a property as far as it is known.
+func (f *findings) subject(key, text string, wildcards bool) {
+	if text == "" || isTemplate(text) {
+		return
+	}
+	if err := checkSubject(text, wildcards); err != nil {
+		f.add(key, CodeSubject, subjectHint, "%s: %v", key, err)
+	}
+}
+
+func (f *findings) queue(text string) {
+	if !isTemplate(text) && strings.ContainsAny(text, " \t\r\n") {
+		f.add("queue", CodeSubject, "give the queue a name without white space", "queue: the name has white space in it")
+	}
+}

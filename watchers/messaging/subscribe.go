@@ -1,0 +1,107 @@
+package messaging
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// subscribeSpec is the properties of a subscribe watcher.
+type subscribeSpec struct {
+	// Connection names the connection that messages come by.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Subject is what is listened to; * is any one word and > at the end any rest.
+	Subject string `yaml:"subject,required" template:"true"`
+	// Queue makes each message go to one of those who name the same queue.
+	Queue string `yaml:"queue" template:"true"`
+	// Pending is how many messages may wait; those beyond are dropped, counted and reported.
+	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
+	// Where is a condition on the message; one for which it is false or has no answer is left out.
+	Where *watchers.Formula `yaml:"where"`
+	// Forward passes messages on in place of firing an event for each.
+	Forward *forwardSpec `yaml:"forward"`
+}
+
+// forwardSpec says where messages are passed on to.
+type forwardSpec struct {
+	// Connection names the connection to send by.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Subject is an expression for where the message goes, such as 'choria.' + message.tokens[3].
+	Subject *watchers.Formula `yaml:"subject,required"`
+	// Body is an expression for the body; by default the message goes on as it came, without the headers that would tell the broker what
+	// to do (Nats-...).
+	Body *watchers.Formula `yaml:"body"`
+}
+
+func (s *subscribeSpec) intake() intake {
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending}
+}
+
+// Validate checks the subject and the queue.
+func (s *subscribeSpec) Validate(w *machine.WatcherSpec) diag.List {
+	f := findings{w: w}
+	s.intake().check(&f)
+	return f.list
+}
+
+func subscribeType(pool *Pool) watchers.Type {
+	outcomes := listenerOutcomes(
+		machine.Outcome{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(), Doc: "a message; none with forward"},
+		machine.Outcome{Name: machine.OutcomeFail, Class: machine.Failure,
+			Doc: "the broker does not permit the subscription, or messages cannot be passed on, once until they can"},
+		machine.Outcome{Name: outcomeRefused, Class: machine.Neutral, Payload: unreadablePayload(),
+			Doc: "a message for which where is false, or has no answer; with forward"},
+		machine.Outcome{Name: outcomeForwarded, Class: machine.Neutral, Payload: map[string]machine.ValueType{"subject": machine.String},
+			Doc: "a message was passed on"},
+	)
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{Name: "subscribe", Outcomes: outcomes},
+		Summary:     "Fires an event for each message of a subject, or passes the messages on.",
+	}, func(spec *subscribeSpec, w *machine.WatcherSpec) *watchers.Prepared {
+		does := mapped(w, outcomes)
+		return &watchers.Prepared{New: func() watchers.Watcher { return &subscription{spec: spec, pool: pool, mapped: does} }}
+	})
+}
+
+type subscription struct {
+	spec   *subscribeSpec
+	pool   *Pool
+	mapped map[string]bool
+}
+
+// Listen takes messages until the context ends.
+func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	in, err := newInlet(ctx, s.pool, look, s.spec.intake(), s.mapped, emit)
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	take := s.fire
+	if s.spec.Forward != nil {
+		f := &forwarding{spec: s.spec, inlet: in}
+		take = f.take
+	}
+	return in.listen(in.plain(func(m *nats.Msg) {
+		if ctx.Err() == nil {
+			take(in, m)
+			in.caughtUp()
+		}
+	}))
+}
+
+// fire reports one message.
+func (s *subscription) fire(in *inlet, m *nats.Msg) {
+	message, err := deliveryOf(m).read(machine.MaxPayload)
+	if err != nil {
+		in.unreadable(m.Subject, err)
+		return
+	}
+	if holds, err := s.spec.Where.Holds(in.look, message); err != nil || !holds {
+		in.count(outcomeRefused)
+		return
+	}
+	in.tell(machine.OutcomeSuccess, watchers.Report{Payload: message})
+}

@@ -106,6 +106,7 @@ type crowd struct {
 
 // newCrowd starts an agent without a node.
 func newCrowd(inv *invocation, dir string, nodes int) (*crowd, error) {
+	forMany()
 	real, err := clock.NewReal()
 	if err != nil {
 		return nil, err

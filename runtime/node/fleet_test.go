@@ -78,6 +78,7 @@ func (c *cell) run() {
 		c.t.Fatal(err)
 	}
 	c.stop = running(c.t, c.host.Run, real.Close)
+	eventually(c.t, "the host takes nodes", func() bool { return stateOf(c.host.Host(), "provisioner") == "active" })
 }
 
 // running runs f until the test ends or what it returns is called.

@@ -20,6 +20,9 @@ const (
 
 // countBrokers returns how many servers with JetStream the connection's cluster has at the moment, itself included.
 func countBrokers(ctx context.Context, nc *nats.Conn) (int, error) {
+	if nc.ConnectedClusterName() == "" {
+		return 1, nil
+	}
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {

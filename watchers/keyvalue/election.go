@@ -211,7 +211,7 @@ func (c *campaign) observe(ctx context.Context, nc *nats.Conn) (bool, error) {
 }
 
 func (c *campaign) take(ctx context.Context, revision, term uint64) (bool, error) {
-	err := c.lease.acquire(ctx, revision, term)
+	err := c.lease.acquire(ctx, c.lease.lasts/2, revision, term)
 	return err == nil && c.lease.left() > 0, err
 }
 

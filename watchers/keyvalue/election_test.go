@@ -129,7 +129,7 @@ func TestE35LostAnswerDoesNotDeposeWhoHearsTheNext(t *testing.T) {
 	keyValue(t, l, jetstream.KeyValueConfig{Bucket: "ELECTIONS"})
 	b := &bucket{nc: l.nc, name: "ELECTIONS"}
 	held := newLease(l, newLook(nil), "fleet", "ELECTIONS", "adapter", 5*time.Second)
-	if err := held.acquire(t.Context(), 0, 0); err != nil {
+	if err := held.acquire(t.Context(), patience, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	acknowledged := held.renewed
@@ -213,7 +213,7 @@ func TestE35DeadLeaderIsFollowedAfterItsLease(t *testing.T) {
 	l := dial(t, s.ClientURL())
 	keyValue(t, l, jetstream.KeyValueConfig{Bucket: "ELECTIONS"})
 	dead := newLease(l, newLook(nil), "fleet", "ELECTIONS", "adapter", 2*time.Second)
-	if err := dead.acquire(t.Context(), 0, 0); err != nil {
+	if err := dead.acquire(t.Context(), patience, 0, 0); err != nil {
 		t.Fatal(err)
 	}
 	began := elapsed()

@@ -83,7 +83,7 @@ func (w *governor) Listen(ctx context.Context, look *watchers.Look, emit func(wa
 			return ended(ctx, err)
 		case err != nil:
 			look.Log.Warn("governor_disturbed", "machine", look.Machine, "watcher", look.Watcher, "error", err)
-			pause(ctx, rand.N(w.spec.Lease.Std()/2)) // many are disturbed by the same
+			pause(ctx, rand.N(w.spec.Lease.Std())) // many are disturbed by the same
 		}
 	}
 	return watchers.Report{}
@@ -144,7 +144,7 @@ func (t *ticket) step(ctx context.Context, emit func(watchers.Report)) error {
 	case errors.Is(err, errNoBucket):
 		return err
 	case err != nil:
-		t.next = t.lease.clock() + t.lease.lasts/4
+		t.next = t.lease.clock() + t.lease.lasts/2
 		return nil //nolint:nilerr // the ticket is good as long as it is renewed
 	}
 	t.tell(emit)

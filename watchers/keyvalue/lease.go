@@ -132,12 +132,12 @@ func (l *lease) write(ctx context.Context, revision uint64) (grip, error) {
 	return g, nil
 }
 
-// acquire writes the key where its revision is the given one, for a hold that began with first, 0 for now. errTaken says that the
-// revision is another.
-func (l *lease) acquire(ctx context.Context, revision, first uint64) error {
+// acquire writes the key where its revision is the given one, for a hold that began with first, 0 for now. It waits for the answer so
+// long and no longer. errTaken says that the revision is another.
+func (l *lease) acquire(ctx context.Context, limit time.Duration, revision, first uint64) error {
 	try := *l
 	try.first = first
-	g, err := within(ctx, l.lasts/2, func(ctx context.Context) (grip, error) { return try.write(ctx, revision) })
+	g, err := within(ctx, limit, func(ctx context.Context) (grip, error) { return try.write(ctx, revision) })
 	switch {
 	case errors.Is(err, errConflict):
 		return errTaken

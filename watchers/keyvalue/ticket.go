@@ -1,10 +1,13 @@
 package keyvalue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -38,6 +41,7 @@ type ticket struct {
 
 // observed is a ticket of another: its revision, and since when it is known to have that.
 type observed struct {
+	place    uint64
 	revision uint64
 	since    time.Duration
 	lasts    time.Duration
@@ -58,9 +62,10 @@ const maxTickets = 1000
 var errFull = fmt.Errorf("the governor has %d tickets, and no more", maxTickets)
 
 // enter takes a place: a number that nobody has. Numbers are used again, so that what leavers leave in the bucket stays little, and
-// they are chosen by chance, so that those who come at once seldom choose the same.
+// they are chosen by chance, so that those who come at once seldom choose the same. It takes its time: a ticket whose answer comes
+// late is renewed before it is used.
 func (t *ticket) enter(ctx context.Context) error {
-	list, err := t.list(ctx, t.lease.lasts)
+	list, err := t.list(ctx, readTimeout)
 	if err != nil {
 		return err
 	}
@@ -68,7 +73,7 @@ func (t *ticket) enter(ctx context.Context) error {
 	for key, e := range list.view.entries {
 		if v, first, _ := readLease(e, 0); !e.gone && v.Session == t.lease.value.Session {
 			t.lease.key = key // written by an earlier try, whose answer was lost
-			return t.lease.acquire(ctx, e.revision, first)
+			return t.lease.acquire(ctx, readTimeout, e.revision, first)
 		}
 		if !e.gone {
 			live++
@@ -84,7 +89,7 @@ func (t *ticket) enter(ctx context.Context) error {
 			continue
 		}
 		t.lease.key = key
-		if err := t.lease.acquire(ctx, e.revision, 0); !errors.Is(err, errTaken) {
+		if err := t.lease.acquire(ctx, readTimeout, e.revision, 0); !errors.Is(err, errTaken) {
 			return err
 		}
 	}
@@ -185,7 +190,7 @@ func (t *ticket) observe(view snapshot, now time.Duration) {
 		}
 		o, known := t.ahead[key]
 		if !known || o.revision != e.revision {
-			o = observed{revision: e.revision, since: now}
+			o = observed{place: first, revision: e.revision, since: now}
 		}
 		o.lasts = lasts
 		ahead[key] = o
@@ -204,15 +209,19 @@ func (t *ticket) schedule(now time.Duration) {
 		return
 	}
 	t.next = now + t.lease.lasts/2 + time.Duration(len(t.ahead))*countSoonest
-	for _, o := range t.ahead {
-		t.next = min(t.next, max(o.since+o.lasts, now+countSoonest))
+	for _, key := range t.front() {
+		o := t.ahead[key]
+		t.next = min(t.next, max(o.since+o.lasts+time.Duration(len(t.ahead))*countSoonest, now+countSoonest))
 	}
 }
 
-// expire removes the tickets ahead that have run out, where they still have the revision that they were seen with for a whole lease.
+// expire removes tickets that keep others from being let in and have run out: where they still have the revision that they were seen
+// with for a whole lease. Those that wait far behind leave it to those in front for a while, lest all of them do it at once.
 func (t *ticket) expire(ctx context.Context, b *bucket, now time.Duration) {
-	for key, o := range t.ahead {
-		if now-o.since < o.lasts {
+	patience := time.Duration(len(t.ahead)) * countSoonest
+	for _, key := range t.front() {
+		o := t.ahead[key]
+		if now-o.since < o.lasts+patience {
 			continue
 		}
 		removed, err := within(ctx, t.lease.lasts/2, func(ctx context.Context) (bool, error) {
@@ -228,6 +237,12 @@ func (t *ticket) expire(ctx context.Context, b *bucket, now time.Duration) {
 			return // the next count shows
 		}
 	}
+}
+
+// front returns those ahead that have been let in, or may be at any time.
+func (t *ticket) front() []string {
+	keys := slices.SortedFunc(maps.Keys(t.ahead), func(a, b string) int { return cmp.Compare(t.ahead[a].place, t.ahead[b].place) })
+	return keys[:min(len(keys), t.capacity)]
 }
 
 // ring tells those that wait that a ticket is gone.

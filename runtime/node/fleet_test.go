@@ -27,13 +27,17 @@ type cell struct {
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
+	var listeners []net.Listener // all open at once, so that no port comes twice
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		listeners = append(listeners, l)
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	for _, l := range listeners {
+		_ = l.Close()
 	}
 	return ports
 }

@@ -3,6 +3,7 @@ package keyvalue
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -143,6 +144,34 @@ func TestE35LostAnswerDoesNotDeposeWhoHearsTheNext(t *testing.T) {
 	held.grip = g
 	if g, err = held.renew(t.Context(), time.Second); err != nil || g.renewed == acknowledged {
 		t.Errorf("the next one does not: %v", err)
+	}
+}
+
+// TestE35WhatAnotherHasTakenIsLost: a renewal never writes over another's hold, however much of one's own time is left.
+func TestE35WhatAnotherHasTakenIsLost(t *testing.T) {
+	s := broker(t)
+	l := dial(t, s.ClientURL())
+	kv := keyValue(t, l, jetstream.KeyValueConfig{Bucket: "ELECTIONS"})
+	hold := func() *lease { return newLease(l, newLook(nil), "fleet", "ELECTIONS", "adapter", time.Hour) }
+	first, second := hold(), hold()
+	if err := first.acquire(t.Context(), patience, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.acquire(t.Context(), patience, 0, 0); !errors.Is(err, errTaken) {
+		t.Errorf("what is held is acquired: %v", err)
+	}
+	if err := second.acquire(t.Context(), patience, first.revision, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.renew(t.Context(), patience); !errors.Is(err, errLost) {
+		t.Errorf("the old holder is told %v", err)
+	}
+	if err := first.release(t.Context(), func(ctx context.Context, l *lease, b *bucket) error { return l.remove(ctx, b) }); err != nil {
+		t.Fatal(err)
+	}
+	e := must[jetstream.KeyValueEntry](t)(kv.Get(t.Context(), "adapter"))
+	if e.Revision() != second.revision {
+		t.Errorf("the key has revision %d, the new holder wrote %d", e.Revision(), second.revision)
 	}
 }
 

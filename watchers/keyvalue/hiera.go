@@ -131,7 +131,7 @@ func mergeDeep(below, above map[string]any) map[string]any {
 func (h *hierarchy) expand(v any) (any, error) {
 	switch v := v.(type) {
 	case string:
-		if m := placeholder.FindStringSubmatch(v); m != nil && m[0] == strings.TrimSpace(v) {
+		if m := placeholder.FindStringSubmatch(v); len(m) > 1 && m[0] == strings.TrimSpace(v) {
 			return h.evaluate(m[1])
 		}
 		text, _, err := h.text(v)

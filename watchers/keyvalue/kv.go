@@ -53,7 +53,8 @@ type kvSpec struct {
 	StoreKey string `yaml:"store_key"`
 	// Query is a gjson path: only what it finds in the value is stored. Finding nothing is a failure that stores nothing.
 	Query string `yaml:"query"`
-	// HieraConfig resolves the value as hierarchical data with the host's facts: data, hierarchy.order, overrides.
+	// HieraConfig resolves the value as hierarchical data with the host's facts: data, hierarchy.order, overrides. A watch keeps to
+	// the facts that there were when its state was entered.
 	HieraConfig bool `yaml:"hiera_config"`
 	// OnSuccessfulGet reports success also where what is read is what was there before.
 	OnSuccessfulGet bool `yaml:"on_successful_get"`

@@ -136,8 +136,6 @@ type objectSpec struct {
 // replicas is a number, 0 for auto.
 type replicas int
 
-const maxReplicas = 5
-
 // UnmarshalNode implements strict.Unmarshaler.
 func (r *replicas) UnmarshalNode(n *strict.Node, _ strict.Options) (list diag.List) {
 	switch {

@@ -54,18 +54,19 @@ func depth(data []byte) int {
 
 // numbers makes every number an int where it is whole, else a float64, in place.
 func numbers(v any) (any, bool) {
-	ok := true
 	switch v := v.(type) {
 	case json.Number:
 		return number(v)
 	case map[string]any:
 		for key, e := range v {
+			var ok bool
 			if v[key], ok = numbers(e); !ok {
 				return nil, false
 			}
 		}
 	case []any:
 		for i, e := range v {
+			var ok bool
 			if v[i], ok = numbers(e); !ok {
 				return nil, false
 			}

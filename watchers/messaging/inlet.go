@@ -45,7 +45,7 @@ type intake struct {
 }
 
 func (i intake) check(f *findings) {
-	f.subject("subject", i.subject, true)
+	f.subject(i.subject, true)
 	f.queue(i.queue)
 }
 

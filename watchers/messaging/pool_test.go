@@ -179,7 +179,6 @@ type gate struct {
 	tokens  map[string]bool
 	logins  []string // tokens that were let in
 	refused int
-	expires time.Duration
 }
 
 // Check implements server.Authentication.

@@ -43,7 +43,7 @@ const gossipType = "gossip"
 // Validate holds the properties against each other.
 func (s *publishSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
-	f.subject("subject", s.Subject, false)
+	f.subject(s.Subject, false)
 	switch {
 	case s.Body != nil && s.Payload != "":
 		f.add("payload", CodeTogether, "leave out one of them", "body and payload are both given")

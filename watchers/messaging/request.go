@@ -35,7 +35,7 @@ const (
 // Validate checks the subject.
 func (s *requestSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
-	f.subject("subject", s.Subject, false)
+	f.subject(s.Subject, false)
 	return f.list
 }
 

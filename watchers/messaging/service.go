@@ -58,7 +58,7 @@ func (s *serviceSpec) intake() intake {
 // Validate holds the properties against each other.
 func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
-	f.subject("subject", s.Subject, true)
+	f.subject(s.Subject, true)
 	f.queue(s.Queue)
 	if !serviceName.MatchString(s.Name) {
 		f.add("name", CodeName, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)

@@ -89,13 +89,13 @@ func (f *findings) add(key string, code diag.Code, hint, format string, args ...
 	f.list.Add(diag.Error, code, at, hint, format, args...)
 }
 
-// subject checks the subject of a property as far as it is known.
-func (f *findings) subject(key, text string, wildcards bool) {
+// subject checks the property subject as far as it is known.
+func (f *findings) subject(text string, wildcards bool) {
 	if text == "" || isTemplate(text) {
 		return
 	}
 	if err := checkSubject(text, wildcards); err != nil {
-		f.add(key, CodeSubject, subjectHint, "%s: %v", key, err)
+		f.add("subject", CodeSubject, subjectHint, "subject: %v", err)
 	}
 }
 

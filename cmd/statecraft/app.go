@@ -17,6 +17,9 @@ type cli struct {
 	Demo     demoVerb     `cmd:"" help:"Show the whole system on this machine: an overlay, and nodes that join it."`
 	Overlay  overlayVerbs `cmd:"" help:"Make and run the hosts of a cell."`
 	Node     nodeVerbs    `cmd:"" help:"Run the agent of a node."`
+	Fleet    fleetVerbs   `cmd:"" help:"See and direct the nodes of a cell."`
+	Keys     keysVerbs    `cmd:"" help:"Make and show keys."`
+	Token    tokenVerbs   `cmd:"" help:"Issue, inspect and revoke tokens."`
 	Emulate  emulateVerb  `cmd:"" help:"Run many nodes in one process, for load and tests."`
 	Run      runVerb      `cmd:"" help:"Host machines in the foreground."`
 	States   statesVerb   `cmd:"" help:"Show in which states the machines of a host are."`

@@ -24,6 +24,8 @@ func printed() map[string]any {
 		"check": diag.Diagnostic{}, "docs": docsResult{}, "explain": explainResult{}, "fire": control.FireAnswer{},
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace": traceResult{},
+		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{},
+		"fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
 		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{},
 		"version": versionResult{}, "watchers": all.Reference{}, "why": whyResult{},
 	}

@@ -91,10 +91,7 @@ func (b *Broker) serve(ctx context.Context, decide decider) error {
 	if b.cfg.Enrollment != "" {
 		g := door(ListenerEnrollment)
 		// nats-server writes the port that it was given into its options.
-		eo, err := b.cfg.enrollmentOptions(g, o.LeafNode.Port, b.knowledge.LeafSecret)
-		if err != nil {
-			return err
-		}
+		eo := b.cfg.enrollmentOptions(g, o.LeafNode.Port, b.knowledge.LeafSecret)
 		if b.enrollment, err = b.run(ctx, eo, g); err != nil {
 			return fmt.Errorf("enrollment: %w", err)
 		}

@@ -155,6 +155,9 @@ func (c *Cluster) validate() error {
 	if len(c.Secret) < minSecret {
 		return fmt.Errorf("cluster: the secret has %d characters, fewer than %d", len(c.Secret), minSecret)
 	}
+	if len(c.Peers) == 0 {
+		return errors.New("cluster: name a peer at least; a cell of one broker has no cluster")
+	}
 	for _, p := range c.Peers {
 		if _, _, err := splitAddress(p); err != nil {
 			return fmt.Errorf("cluster: peer: %w", err)

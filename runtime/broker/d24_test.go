@@ -126,37 +126,29 @@ func forge(t testing.TB, o *overlay, l login, method jwt.SigningMethod, key any)
 	return token
 }
 
-// TestD24LoginsThatAreRefused tries what is not a login, with a node's or a join token. Each comes in at a broker that lets
-// everybody in.
-func TestD24LoginsThatAreRefused(t *testing.T) {
-	o, stranger := newOverlay(t), newOverlay(t)
-	b, p := o.broker(t), o.permissive(t)
-	node, other, join := o.node(t, "n1"), o.node(t, "n2"), o.join(t)
-	now := time.Now()
-	rootKey := []byte(o.issuer.Key.Public().String())
-	with := func(l login, token string) func(*wire) map[string]any {
-		return func(w *wire) map[string]any {
-			fields := shown(l, w.nonce)
-			fields["auth_token"] = token
-			return fields
-		}
+// fake is what somebody shows who is not to come in.
+type fake struct {
+	name       string
+	enrollment bool // at the enrollment listener
+	show       func(*wire) map[string]any
+}
+
+func honest(l login) func(*wire) map[string]any {
+	return func(w *wire) map[string]any { return shown(l, w.nonce) }
+}
+
+// but shows what the login does, with one field changed.
+func but(l login, key string, value any) func(*wire) map[string]any {
+	return func(w *wire) map[string]any {
+		fields := shown(l, w.nonce)
+		fields[key] = value
+		return fields
 	}
-	honest := func(l login) func(*wire) map[string]any {
-		return func(w *wire) map[string]any { return shown(l, w.nonce) }
-	}
-	but := func(l login, key string, value any) func(*wire) map[string]any {
-		return func(w *wire) map[string]any {
-			fields := shown(l, w.nonce)
-			fields[key] = value
-			return fields
-		}
-	}
-	const atEnrollment = true
-	for _, tt := range []struct {
-		name       string
-		enrollment bool
-		show       func(*wire) map[string]any
-	}{
+}
+
+// fakeLogins do not prove that they hold the token's key.
+func fakeLogins(t testing.TB, o *overlay, b *Broker, node, other, join login) []fake {
+	return []fake{
 		{"no login", false, func(*wire) map[string]any { return nil }},
 		{"a user and a password", false, func(*wire) map[string]any { return map[string]any{"user": "admin", "pass": "admin"} }},
 		{"the leafnode's user", false, func(*wire) map[string]any { return map[string]any{"user": leafUser, "pass": b.knowledge.LeafSecret} }},
@@ -182,18 +174,32 @@ func TestD24LoginsThatAreRefused(t *testing.T) {
 			fields["auth_token"] = other.token
 			return fields
 		}},
-		{"alg none", false, with(node, forge(t, o, node, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType))},
-		{"HS256 with the issuer's public key", false, with(node, forge(t, o, node, jwt.SigningMethodHS256, rootKey))},
-		{"without its signature", false, with(node, node.token[:strings.LastIndex(node.token, ".")+1])},
-		{"with a letter changed", false, with(node, strings.Replace(node.token, ".", ".A", 1))},
+		{"a join token, nonce not signed", atEnrollment, but(join, "sig", "")},
+		{"a join token, another's signature", atEnrollment, func(w *wire) map[string]any {
+			fields := shown(join, w.nonce)
+			fields["sig"] = signed(other.key, w.nonce)
+			return fields
+		}},
+	}
+}
+
+// fakeTokens are shown by who holds the key that they name.
+func fakeTokens(t testing.TB, o *overlay, node, other, join login) []fake {
+	stranger := newOverlay(t)
+	now := time.Now()
+	self, err := (&identity.Signer{Key: node.key}).Sign(node.claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(token string) func(*wire) map[string]any { return but(node, "auth_token", token) }
+	issuerKey := []byte(o.issuer.Key.Public().String())
+	return []fake{
+		{"alg none", false, with(forge(t, o, node, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType))},
+		{"HS256 with the issuer's public key", false, with(forge(t, o, node, jwt.SigningMethodHS256, issuerKey))},
+		{"without its signature", false, with(node.token[:strings.LastIndex(node.token, ".")+1])},
+		{"with a letter changed", false, with(strings.Replace(node.token, ".", ".A", 1))},
 		{"of another overlay", false, honest(stranger.node(t, "n1"))},
-		{"signed by its own key", false, with(node, func() string {
-			token, err := (&identity.Signer{Key: node.key}).Sign(node.claims)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return token
-		}())},
+		{"signed by its own key", false, with(self)},
 		{"not yet valid", false, honest(o.node(t, "n1", func(c *identity.Claims) { c.NotBefore = now.Add(10 * time.Minute) }))},
 		{"ended long ago", false, honest(o.node(t, "n1", expiring(now.Add(-91*24*time.Hour))))},
 		{"for somebody else", false, honest(o.node(t, "n1", func(c *identity.Claims) { c.Audience = other.claims.PublicKey }))},
@@ -205,14 +211,19 @@ func TestD24LoginsThatAreRefused(t *testing.T) {
 		{"a service's token at the enrollment listener", atEnrollment, honest(o.service(t, RightEnrollmentService))},
 		{"a join token that ended", atEnrollment, honest(o.join(t, expiring(now.Add(-time.Hour))))},
 		{"another cell's join token", atEnrollment, honest(o.join(t, func(c *identity.Claims) { c.Cell = "c2" }))},
-		{"a join token, nonce not signed", atEnrollment, but(join, "sig", "")},
-		{"a join token, another's signature", atEnrollment, func(w *wire) map[string]any {
-			fields := shown(join, w.nonce)
-			fields["sig"] = signed(other.key, w.nonce)
-			return fields
-		}},
 		{"a client that ended", false, honest(o.login(t, identity.Claims{Purpose: identity.PurposeClient, Subject: "bob"}, expiring(now.Add(-time.Second))))},
-	} {
+	}
+}
+
+const atEnrollment = true
+
+// TestD24LoginsThatAreRefused tries what is not a login, with a node's or a join token. Each comes in at a broker that lets
+// everybody in.
+func TestD24LoginsThatAreRefused(t *testing.T) {
+	o := newOverlay(t)
+	b, p := o.broker(t), o.permissive(t)
+	node, other, join := o.node(t, "n1"), o.node(t, "n2"), o.join(t)
+	for _, tt := range append(fakeLogins(t, o, b, node, other, join), fakeTokens(t, o, node, other, join)...) {
 		t.Run(tt.name, func(t *testing.T) {
 			url := func(b *Broker) string {
 				if tt.enrollment {

@@ -218,12 +218,12 @@ func admitLeaf(e Evidence, k *Knowledge) Decision {
 	if k.LeafSecret == "" || subtle.ConstantTimeCompare([]byte(e.Secret), []byte(k.LeafSecret)) != 1 || !e.Remote.Unmap().IsLoopback() {
 		return refuse(ReasonSecret)
 	}
-	return Decision{Account: AccountEnrollment, Permissions: leafPermissions(), Bearer: Bearer{Identity: "enrollment"}}
+	return Decision{Account: AccountEnrollment, Permissions: leafPermissions()}
 }
 
-// admitSelf lets in the broker's own connection, which follows revocations.
+// admitSelf lets in the broker's own connection, which follows revocations. It has no name that somebody could revoke.
 func admitSelf(key identity.PublicKey) Decision {
-	return Decision{Account: AccountFleet, Permissions: selfPermissions(key), Bearer: Bearer{Identity: "broker", Key: key}}
+	return Decision{Account: AccountFleet, Permissions: selfPermissions(key), Bearer: Bearer{Key: key}}
 }
 
 // who names the holder of a token as revocations and logs do; those of join tokens have no name yet.

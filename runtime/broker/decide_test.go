@@ -66,19 +66,18 @@ func rowOf(d Decision) row {
 	}
 }
 
-func TestDecideLetsIn(t *testing.T) {
-	k := testKnowledge(t)
-	key := newKey(t).Public()
-	K, U := key.String(), key.NKey()
-	everything := []string{">"}
+// admission is evidence that lets in, as a change of a node's, and what it lets in with.
+type admission struct {
+	name   string
+	change func(*Evidence)
+	want   row
+}
+
+// nodesLetIn are admissions of nodes and of who joins.
+func nodesLetIn(key identity.PublicKey) []admission {
+	K := key.String()
 	holder := Bearer{Identity: "n1=example", TokenID: "t1", Key: key}
-	caller := Bearer{Identity: "up=bob", TokenID: "t1", Key: key}
-	host := Bearer{Identity: "host1=example", TokenID: "t1", Key: key}
-	for _, tt := range []struct {
-		name   string
-		change func(*Evidence)
-		want   row
-	}{
+	return []admission{
 		{"a node", func(*Evidence) {}, row{
 			AccountFleet, []string{"node.n1=example.out.>"},
 			[]string{"node.n1=example.in.>", "_INBOX.n1=example.>", "fleet.main.>", "fleet.eu.>"},
@@ -107,6 +106,23 @@ func TestDecideLetsIn(t *testing.T) {
 			AccountFleet, []string{"node.n1=example.out.renew"}, []string{"_INBOX.n1=example.>"},
 			noon.Add(time.Minute), true, true, identity.PurposeNode, holder,
 		}},
+		{"from one of the token's networks", func(e *Evidence) {
+			e.Claims.CIDR, e.Remote = []string{"192.168.0.0/16", "10.1.0.0/16"}, netip.MustParseAddr("::ffff:10.1.2.3")
+			e.Claims.Collectives, e.Claims.Audience = nil, "c1"
+		}, row{
+			AccountFleet, []string{"node.n1=example.out.>"}, []string{"node.n1=example.in.>", "_INBOX.n1=example.>"},
+			noon.Add(10 * time.Hour), true, false, identity.PurposeNode, holder,
+		}},
+	}
+}
+
+// othersLetIn are admissions of clients, services and the broker's own.
+func othersLetIn(key, self identity.PublicKey) []admission {
+	U := key.NKey()
+	everything := []string{">"}
+	caller := Bearer{Identity: "up=bob", TokenID: "t1", Key: key}
+	host := Bearer{Identity: "host1=example", TokenID: "t1", Key: key}
+	return []admission{
 		{"a client without rights", func(e *Evidence) { become(e, identity.PurposeClient, "unknown") }, row{
 			AccountFleet, nil, []string{"_INBOX." + U + ".>"}, noon.Add(10 * time.Hour), true, false, identity.PurposeClient, caller,
 		}},
@@ -132,26 +148,24 @@ func TestDecideLetsIn(t *testing.T) {
 		}, row{
 			AccountEnrollment, everything, everything, noon.Add(10 * time.Hour), true, false, identity.PurposeService, host,
 		}},
-		{"from one of the token's networks", func(e *Evidence) {
-			e.Claims.CIDR, e.Remote = []string{"192.168.0.0/16", "10.1.0.0/16"}, netip.MustParseAddr("::ffff:10.1.2.3")
-			e.Claims.Collectives, e.Claims.Audience = nil, "c1"
-		}, row{
-			AccountFleet, []string{"node.n1=example.out.>"}, []string{"node.n1=example.in.>", "_INBOX.n1=example.>"},
-			noon.Add(10 * time.Hour), true, false, identity.PurposeNode, holder,
-		}},
 		{"the leafnode of the enrollment listener", func(e *Evidence) {
 			*e = Evidence{Listener: ListenerLeaf, Kind: KindLeaf, Secret: "the secret", Remote: netip.MustParseAddr("127.0.0.1"), Now: noon}
 		}, row{
-			AccountEnrollment, []string{"enroll.>", "_INBOX.>"}, []string{"enroll.>", "_INBOX.>"}, time.Time{}, false, false, "",
-			Bearer{Identity: "enrollment"},
+			AccountEnrollment, []string{"enroll.>", "_INBOX.>"}, []string{"enroll.>", "_INBOX.>"}, time.Time{}, false, false, "", Bearer{},
 		}},
 		{"the broker itself", func(e *Evidence) {
-			*e = Evidence{Listener: ListenerFleet, Kind: KindClient, Key: k.Self, Signed: true, Now: noon}
+			*e = Evidence{Listener: ListenerFleet, Kind: KindClient, Key: self, Signed: true, Now: noon}
 		}, row{
-			AccountFleet, readBucket("REVOKED"), []string{"_INBOX." + k.Self.NKey() + ".>"}, time.Time{}, true, false, "",
-			Bearer{Identity: "broker", Key: k.Self},
+			AccountFleet, readBucket("REVOKED"), []string{"_INBOX." + self.NKey() + ".>", "$KV.REVOKED.>"}, time.Time{}, true, false, "",
+			Bearer{Key: self},
 		}},
-	} {
+	}
+}
+
+func TestDecideLetsIn(t *testing.T) {
+	k := testKnowledge(t)
+	key := newKey(t).Public()
+	for _, tt := range append(nodesLetIn(key), othersLetIn(key, k.Self)...) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := testEvidence(key)
 			tt.change(&e)
@@ -180,27 +194,21 @@ func closed(t *testing.T, p *server.Permissions) {
 	}
 }
 
-func TestD24DecideRefuses(t *testing.T) {
-	k := testKnowledge(t)
-	key, issuer := newKey(t).Public(), newKey(t).Public()
-	banned := map[string]Revocation{
-		"token":    {Kind: RevokedToken, Value: "banned"},
-		"key":      {Kind: RevokedKey, Value: newKey(t).Public().String()},
-		"issuer":   {Kind: RevokedKey, Value: issuer.String()},
-		"identity": {Kind: RevokedIdentity, Value: "bad=example"},
-		"client":   {Kind: RevokedIdentity, Value: "up=mallory"},
-	}
-	for _, r := range banned {
-		k.Revoked.Add(r)
-	}
-	failed := func(cause error) func(*Evidence) {
-		return func(e *Evidence) { e.Claims, e.TokenErr = nil, fmt.Errorf("verifying: %w", cause) }
-	}
-	for _, tt := range []struct {
-		name   string
-		change func(*Evidence)
-		want   Reason
-	}{
+// refusal is evidence that is refused, as a change of a node's.
+type refusal struct {
+	name   string
+	change func(*Evidence)
+	want   Reason
+}
+
+// failed is a token that did not verify.
+func failed(cause error) func(*Evidence) {
+	return func(e *Evidence) { e.Claims, e.TokenErr = nil, fmt.Errorf("verifying: %w", cause) }
+}
+
+// connectionsRefused are refused whatever their token.
+func connectionsRefused(k *Knowledge) []refusal {
+	return []refusal{
 		{"an unknown kind", func(e *Evidence) { e.Kind = "" }, ReasonKind},
 		{"a route", func(e *Evidence) { e.Kind = "router" }, ReasonKind},
 		{"a leafnode at the fleet listener", func(e *Evidence) { e.Kind, e.Secret = KindLeaf, k.LeafSecret }, ReasonKind},
@@ -211,6 +219,23 @@ func TestD24DecideRefuses(t *testing.T) {
 		{"an unknown listener", func(e *Evidence) { e.Listener = "" }, ReasonKind},
 		{"no key", func(e *Evidence) { e.Key = identity.PublicKey{} }, ReasonNoKey},
 		{"the nonce is not signed", func(e *Evidence) { e.Signed = false }, ReasonSignature},
+		{"a leafnode without a secret", leaf("", "127.0.0.1"), ReasonSecret},
+		{"a leafnode with another secret", leaf("the secreT", "127.0.0.1"), ReasonSecret},
+		{"a leafnode from elsewhere", leaf("the secret", "10.1.2.3"), ReasonSecret},
+		{"a leafnode from nowhere", func(e *Evidence) { *e = Evidence{Listener: ListenerLeaf, Kind: KindLeaf, Secret: "the secret"} }, ReasonSecret},
+		{"the broker's own key from elsewhere", func(e *Evidence) { e.Key, e.Claims = k.Self, nil }, ReasonNoToken},
+		{"the broker's own key at the enrollment listener", func(e *Evidence) {
+			e.Key, e.Claims, e.Listener, e.Remote = k.Self, nil, ListenerEnrollment, netip.Addr{}
+		}, ReasonNoToken},
+		{"the broker's own key, nonce not signed", func(e *Evidence) {
+			e.Key, e.Claims, e.Signed, e.Remote = k.Self, nil, false, netip.Addr{}
+		}, ReasonSignature},
+	}
+}
+
+// tokensRefused did not verify.
+func tokensRefused() []refusal {
+	return []refusal{
 		{"no token", func(e *Evidence) { e.Claims = nil }, ReasonNoToken},
 		{"not a token", failed(identity.ErrMalformed), ReasonMalformed},
 		{"a forged token", failed(identity.ErrSignature), ReasonForged},
@@ -221,6 +246,12 @@ func TestD24DecideRefuses(t *testing.T) {
 		{"expired, without claims", failed(identity.ErrExpired), ReasonExpired},
 		{"an unknown error", failed(errors.New("boom")), ReasonMalformed},
 		{"claims beside an error", func(e *Evidence) { e.TokenErr = identity.ErrIssuer }, ReasonIssuer},
+	}
+}
+
+// claimsRefused are of tokens that are right, but not here and now.
+func claimsRefused(other identity.PublicKey) []refusal {
+	return []refusal{
 		{"a join token at the fleet listener", func(e *Evidence) { become(e, identity.PurposeJoin); e.Listener = ListenerFleet }, ReasonPurpose},
 		{"a node at the enrollment listener", func(e *Evidence) { e.Listener = ListenerEnrollment }, ReasonPurpose},
 		{"a client at the enrollment listener", func(e *Evidence) { become(e, identity.PurposeClient, "admin"); e.Listener = ListenerEnrollment }, ReasonPurpose},
@@ -230,7 +261,7 @@ func TestD24DecideRefuses(t *testing.T) {
 		}, ReasonPurpose},
 		{"an issuer's certificate", func(e *Evidence) { e.Claims.Purpose = identity.PurposeIssuer }, ReasonPurpose},
 		{"a message of the handshake", func(e *Evidence) { e.Claims.Purpose = "hello" }, ReasonPurpose},
-		{"another's token", func(e *Evidence) { e.Claims.PublicKey = newKey(t).Public().String() }, ReasonOtherKey},
+		{"another's token", func(e *Evidence) { e.Claims.PublicKey = other.String() }, ReasonOtherKey},
 		{"a node's token without a key", func(e *Evidence) { e.Claims.PublicKey = "" }, ReasonOtherKey},
 		{"another cell's node", func(e *Evidence) { e.Claims.Cell = "c2" }, ReasonCell},
 		{"a node of no cell", func(e *Evidence) { e.Claims.Cell = "" }, ReasonCell},
@@ -253,31 +284,36 @@ func TestD24DecideRefuses(t *testing.T) {
 		{"a node that ended 90 days ago", func(e *Evidence) {
 			e.Claims.Expires, e.TokenErr = noon.Add(-90*24*time.Hour), identity.ErrExpired
 		}, ReasonExpired},
+	}
+}
+
+// revokedRefused are of who is revoked. The key and the issuer are.
+func revokedRefused(key, issuer identity.PublicKey) []refusal {
+	return []refusal{
 		{"a revoked token", func(e *Evidence) { e.Claims.ID = "banned" }, ReasonRevoked},
 		{"a revoked identity", func(e *Evidence) { e.Claims.Identity = "bad.example" }, ReasonRevoked},
 		{"a revoked caller", func(e *Evidence) { become(e, identity.PurposeClient); e.Claims.Subject = "up.mallory" }, ReasonRevoked},
 		{"a revoked key", func(e *Evidence) {
-			e.Key, _ = identity.ParsePublicKey(banned["key"].Value)
-			e.Claims.PublicKey = banned["key"].Value
+			e.Key, e.Claims.PublicKey = key, key.String()
 		}, ReasonRevoked},
 		{"a revoked key that joins", func(e *Evidence) {
 			become(e, identity.PurposeJoin)
-			e.Key, _ = identity.ParsePublicKey(banned["key"].Value)
+			e.Key = key
 		}, ReasonRevoked},
 		{"of a revoked issuer", func(e *Evidence) { e.Claims.Issuer, e.Claims.Chain = issuer.String(), []string{"certificate"} }, ReasonRevoked},
 		{"revoked and ended", func(e *Evidence) { e.Claims.ID, e.Claims.Expires = "banned", noon.Add(-time.Hour) }, ReasonRevoked},
-		{"a leafnode without a secret", leaf("", "127.0.0.1"), ReasonSecret},
-		{"a leafnode with another secret", leaf("the secreT", "127.0.0.1"), ReasonSecret},
-		{"a leafnode from elsewhere", leaf("the secret", "10.1.2.3"), ReasonSecret},
-		{"a leafnode from nowhere", func(e *Evidence) { *e = Evidence{Listener: ListenerLeaf, Kind: KindLeaf, Secret: "the secret"} }, ReasonSecret},
-		{"the broker's own key from elsewhere", func(e *Evidence) { e.Key, e.Claims = k.Self, nil }, ReasonNoToken},
-		{"the broker's own key at the enrollment listener", func(e *Evidence) {
-			e.Key, e.Claims, e.Listener, e.Remote = k.Self, nil, ListenerEnrollment, netip.Addr{}
-		}, ReasonNoToken},
-		{"the broker's own key, nonce not signed", func(e *Evidence) {
-			e.Key, e.Claims, e.Signed, e.Remote = k.Self, nil, false, netip.Addr{}
-		}, ReasonSignature},
-	} {
+	}
+}
+
+func TestD24DecideRefuses(t *testing.T) {
+	k := testKnowledge(t)
+	key, bannedKey, issuer := newKey(t).Public(), newKey(t).Public(), newKey(t).Public()
+	k.Revoked.Add(
+		Revocation{Kind: RevokedToken, Value: "banned"}, Revocation{Kind: RevokedIdentity, Value: "bad=example"},
+		Revocation{Kind: RevokedIdentity, Value: "up=mallory"},
+		Revocation{Kind: RevokedKey, Value: bannedKey.String()}, Revocation{Kind: RevokedKey, Value: issuer.String()},
+	)
+	for _, tt := range slices.Concat(connectionsRefused(k), tokensRefused(), claimsRefused(newKey(t).Public()), revokedRefused(bannedKey, issuer)) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := testEvidence(key)
 			tt.change(&e)

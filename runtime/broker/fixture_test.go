@@ -240,13 +240,16 @@ func (o *overlay) cluster(t testing.TB, change ...func(*Config)) []*Broker {
 func freeAddresses(t testing.TB, n int) []string {
 	t.Helper()
 	var all []string
+	var held []net.Listener // together, so that they differ
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		all = append(all, l.Addr().String())
+		held, all = append(held, l), append(all, l.Addr().String())
+	}
+	for _, l := range held {
+		_ = l.Close()
 	}
 	return all
 }
@@ -260,11 +263,14 @@ func (o *overlay) dial(t testing.TB, url string, l login, opts ...nats.Option) (
 	}
 	gone := make(chan struct{})
 	all := append([]nats.Option{
-		nats.Secure(tls), nats.Token(l.token), nats.CustomInboxPrefix(l.inbox()), nats.Timeout(patience), nats.NoReconnect(),
+		nats.Token(l.token), nats.CustomInboxPrefix(l.inbox()), nats.Timeout(patience), nats.NoReconnect(),
 		nats.Nkey(l.key.Public().NKey(), func(nonce []byte) ([]byte, error) { return l.key.Sign(nonce), nil }),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 		nats.ClosedHandler(func(*nats.Conn) { close(gone) }),
 	}, opts...)
+	if url != "" { // in-process there is none
+		all = append(all, nats.Secure(tls))
+	}
 	conn, err := nats.Connect(url, all...)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,7 +31,7 @@ const (
 	firstPause = 50 * time.Millisecond
 	mostPause  = time.Second // a bucket that is made is followed at once
 	checkEvery = 5 * time.Second
-	askTimeout = 5 * time.Second
+	askTimeout = 2 * time.Second // a stream that has no leader yet answers nothing
 )
 
 // FollowRevocations bans what the bucket of revocations names, from when it is there, until ctx ends. It returns nil then, and an error
@@ -50,12 +51,24 @@ func (b *Broker) FollowRevocations(ctx context.Context) error {
 		conn.Close()
 		<-closed
 	}()
+	// What is written is heard at once, whatever becomes of the stream's leader; the stream itself has what was written before, or
+	// while brokers could not reach each other.
+	if _, err = conn.Subscribe(revokedSubjects+">", b.heard); err != nil {
+		return fmt.Errorf("following revocations: %w", err)
+	}
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return fmt.Errorf("following revocations: %w", err)
 	}
 	b.follow(ctx, js)
 	return nil
+}
+
+// heard takes in what is being written to the bucket. What is not in its form is counted by the watch.
+func (b *Broker) heard(m *nats.Msg) {
+	if r, err := readRevocation(strings.TrimPrefix(m.Subject, revokedSubjects), m.Data); err == nil {
+		b.Revoke(r)
+	}
 }
 
 // follow watches the bucket again and again. Pauses grow while there is none.
@@ -94,7 +107,14 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return err
 	}
+	// The watch lives as long as its context, so that the time to begin it is bounded beside.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	bound := time.AfterFunc(askTimeout, cancel)
 	w, err := kv.WatchAll(ctx)
+	if err == nil && !bound.Stop() {
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
 		return fmt.Errorf("watching revocations: %w", err)
 	}
@@ -105,7 +125,7 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case entry, ok := <-w.Updates():
 			if !ok {
 				return fmt.Errorf("%w: nats.go closed it", errWatched)
@@ -113,7 +133,7 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 			b.entered(entry, v)
 		case <-check.C:
 			now, err := state(ctx, js)
-			if err == nil && v.dead(now) {
+			if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && v.dead(now) {
 				return fmt.Errorf("%w: it missed changes of the bucket", errWatched)
 			}
 		}

@@ -50,12 +50,24 @@ func (g *gate) Check(c server.ClientAuthentication) bool {
 	}
 	g.metrics.login(e.Listener, d)
 	if d.Refused != "" {
-		g.log.warn("connection_refused", slog.String("listener", string(e.Listener)), slog.String("reason", string(d.Refused)),
-			slog.String("purpose", string(d.Purpose)), slog.String("identity", d.Identity), slog.String("token", d.TokenID),
-			slog.String("remote", e.Remote.String()), slog.Any("error", e.TokenErr))
-		return false
+		g.tell(e, d)
 	}
-	return true
+	return d.Refused == ""
+}
+
+// tell logs a refusal, with what is proven of who it was.
+func (g *gate) tell(e Evidence, d Decision) {
+	attrs := []any{slog.String("listener", string(e.Listener)), slog.String("reason", string(d.Refused))}
+	if e.Remote.IsValid() {
+		attrs = append(attrs, slog.String("remote", e.Remote.String()))
+	}
+	if d.Purpose != "" {
+		attrs = append(attrs, slog.String("purpose", string(d.Purpose)), slog.String("node", d.Identity), slog.String("token", d.TokenID))
+	}
+	if e.TokenErr != nil {
+		attrs = append(attrs, slog.Any("error", e.TokenErr))
+	}
+	g.log.warn("connection_refused", attrs...)
 }
 
 // evidence collects what is known of a connection. A token is looked at only when the nonce's signature holds, so that strangers cost

@@ -143,7 +143,7 @@ func (c *Config) remote(r Remote) (*server.RemoteLeafOpts, error) {
 }
 
 // enrollmentOptions is of the server of those who join. It has one account, which is ENROLLMENT of the other server by a leafnode.
-func (c *Config) enrollmentOptions(g *gate, leafPort int, secret string) (*server.Options, error) {
+func (c *Config) enrollmentOptions(g *gate, leafPort int, secret string) *server.Options {
 	o := c.common(g, c.Enrollment, c.Limits.EnrollmentConnections)
 	o.ServerName = c.Name + "/enrollment"
 	o.NoSystemAccount = true
@@ -156,5 +156,5 @@ func (c *Config) enrollmentOptions(g *gate, leafPort int, secret string) (*serve
 			Scheme: "nats-leaf", User: url.UserPassword(leafUser, secret), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(leafPort)),
 		}},
 	}}
-	return o, nil
+	return o
 }

@@ -93,9 +93,9 @@ func leafPermissions() *server.Permissions {
 	return &server.Permissions{Publish: only(subjects), Subscribe: only(subjects)}
 }
 
-// selfPermissions is of the broker's own connection: to read what is revoked.
+// selfPermissions is of the broker's own connection: to read what is revoked, and hear what is being revoked.
 func selfPermissions(key identity.PublicKey) *server.Permissions {
-	return permissions(readBucket(revokedBucket), []string{inbox(key.NKey())})
+	return permissions(readBucket(revokedBucket), []string{inbox(key.NKey()), revokedSubjects + ">"})
 }
 
 // serviceAccount is the account of an overlay's service, "" where its token does not name exactly one.

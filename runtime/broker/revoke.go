@@ -13,7 +13,10 @@ import (
 )
 
 // revokedBucket holds what is revoked: a key of the form that ParseRevocation reads, and who revoked it, when and why.
-const revokedBucket = "REVOKED"
+const (
+	revokedBucket   = "REVOKED"
+	revokedSubjects = "$KV." + revokedBucket + "."
+)
 
 // RevocationKind is what a revocation names.
 type RevocationKind string
@@ -102,18 +105,20 @@ func NewRevocations(of ...Revocation) *Revocations {
 	return r
 }
 
-// Add bans and reports whether one of them was not known. Keys that cannot be read are nobody's, and left out.
+// Add bans and reports whether one of them was not known. Keys that cannot be read are nobody's and left out, as are empty values: who
+// joins has no name yet.
 func (r *Revocations) Add(of ...Revocation) (grew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := len(r.ids) + len(r.names) + len(r.keys)
 	for _, one := range of {
-		switch one.Kind {
-		case RevokedToken:
+		switch {
+		case one.Value == "":
+		case one.Kind == RevokedToken:
 			r.ids[one.Value] = true
-		case RevokedIdentity:
+		case one.Kind == RevokedIdentity:
 			r.names[one.Value] = true
-		case RevokedKey:
+		case one.Kind == RevokedKey:
 			if k, err := identity.ParsePublicKey(one.Value); err == nil {
 				r.keys[k] = true
 			}

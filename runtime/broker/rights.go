@@ -31,7 +31,7 @@ var rights = []Right{
 	{
 		Name:    "token_revoke",
 		Doc:     "revoke tokens, keys and identities",
-		Publish: []string{"$KV." + revokedBucket + ".>", "$JS.API.STREAM.INFO.KV_" + revokedBucket},
+		Publish: []string{revokedSubjects + ">", "$JS.API.STREAM.INFO.KV_" + revokedBucket},
 	},
 	{
 		Name:      "admin",

@@ -103,6 +103,7 @@ func TestRevocationsNeverShrink(t *testing.T) {
 				}
 			}
 		}
+		set.Add(Revocation{Kind: RevokedToken}, Revocation{Kind: RevokedIdentity}, Revocation{Kind: RevokedKey})
 		if set.Ban(Bearer{}) || set.Ban(Bearer{Identity: "ABC", TokenID: "ABC"}) {
 			r.Fatal("somebody else is banned")
 		}
@@ -122,6 +123,29 @@ func FuzzReadRevocation(f *testing.F) {
 			t.Errorf("%q is %+v, and again %+v, %v", key, r, again, err)
 		}
 	})
+}
+
+func TestVigil(t *testing.T) {
+	made := streamState{created: noon, last: 10}
+	for name, tt := range map[string]struct {
+		seen  []uint64      // by the watch, before each check
+		found []streamState // at each check
+		want  []bool
+	}{
+		"nothing happens":        {[]uint64{10, 10}, []streamState{made, made}, []bool{false, false}},
+		"a change is seen":       {[]uint64{10, 11}, []streamState{{noon, 11}, {noon, 11}}, []bool{false, false}},
+		"a change is not seen":   {[]uint64{10, 10}, []streamState{{noon, 11}, {noon, 11}}, []bool{false, true}},
+		"another stream":         {[]uint64{10}, []streamState{{noon.Add(time.Second), 10}}, []bool{true}},
+		"nothing seen from then": {[]uint64{3}, []streamState{made}, []bool{true}},
+	} {
+		v := &vigil{created: made.created, last: made.last}
+		for i, now := range tt.found {
+			v.seen = tt.seen[i]
+			if got := v.dead(now); got != tt.want[i] {
+				t.Errorf("%s: at check %d it is dead: %t", name, i+1, got)
+			}
+		}
+	}
 }
 
 func TestSessionsForgetWhatEnded(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 // maxCertificates bounds what a verifier remembers. A fleet has a few dozen issuers.
 const maxCertificates = 256
 
-// certificates remembers certificates whose own signature has verified, by the digest of their text. Only those of chains that ended at
-// a root are remembered, so that strangers cannot fill it.
+// certificates remembers certificates (or other tokens) whose own signature has verified, by the digest of their text. Only those of chains
+// that ended at a root are remembered, so that strangers cannot fill it.
 type certificates struct {
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]*Claims
@@ -37,6 +37,9 @@ func (s *certificates) find(text string, now time.Time) (*Claims, bool) {
 
 // remember keeps certificates; where there is no room, others make it.
 func (s *certificates) remember(read []verified) {
+	if len(read) == 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range read {

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -83,4 +85,22 @@ func (c *Claims) start() time.Time {
 		return c.IssuedAt
 	}
 	return c.NotBefore
+}
+
+// clone returns claims that share nothing which could be changed.
+func (c *Claims) clone() *Claims {
+	n := *c
+	n.Chain, n.Collectives, n.CIDR = slices.Clone(c.Chain), slices.Clone(c.Collectives), slices.Clone(c.CIDR)
+	n.Permissions, n.Document = maps.Clone(c.Permissions), slices.Clone(c.Document)
+	if c.Join != nil {
+		join := *c.Join
+		join.URLs, join.Pins, join.Extensions = slices.Clone(join.URLs), slices.Clone(join.Pins), slices.Clone(join.Extensions)
+		n.Join = &join
+	}
+	if c.Limits != nil {
+		limits := *c.Limits
+		limits.Purposes, limits.Cells = slices.Clone(limits.Purposes), slices.Clone(limits.Cells)
+		n.Limits = &limits
+	}
+	return &n
 }

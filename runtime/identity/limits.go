@@ -6,8 +6,8 @@ import (
 )
 
 // walk follows the chain from who signed the claims and holds every certificate's limits against them. find returns a certificate's
-// claims. It returns who signed the last certificate, the claims' own signer where there is none. Errors wrap ErrIssuer.
-func (c *Claims) walk(find func(certificate string) (*Claims, error)) (last string, err error) {
+// claims. It returns who signed the last certificate, the claims' own signer where there is none. about is who the claims' document is about. Errors wrap ErrIssuer.
+func (c *Claims) walk(about named, find func(certificate string) (*Claims, error)) (last string, err error) {
 	if len(c.Chain) > maxChain {
 		return "", refused("its chain has %d certificates, more than %d", len(c.Chain), maxChain)
 	}
@@ -26,7 +26,7 @@ func (c *Claims) walk(find func(certificate string) (*Claims, error)) (last stri
 		case i > 0 && !slices.Contains(certificate.Limits.Purposes, PurposeIssuer):
 			return "", refused("certificate %d of its chain lets nobody name further issuers", i+1)
 		}
-		if err := certificate.Limits.permit(c); err != nil {
+		if err := certificate.Limits.permit(c, about); err != nil {
 			return "", err
 		}
 		last = certificate.Issuer
@@ -35,16 +35,12 @@ func (c *Claims) walk(find func(certificate string) (*Claims, error)) (last stri
 }
 
 // permit holds one issuer's limits against what was signed at the end of its chain. Errors wrap ErrIssuer.
-func (l *IssuerLimits) permit(c *Claims) error {
+func (l *IssuerLimits) permit(c *Claims, about named) error {
 	if !slices.Contains(l.Purposes, c.Purpose) {
 		return refused("it may sign %q, not %s", l.Purposes, c.Purpose)
 	}
 	if c.Purpose == PurposeIssuer {
 		return nil // its own limits only ever count together with these
-	}
-	about, err := c.named()
-	if err != nil {
-		return err
 	}
 	if err := l.permitIdentity(c, about); err != nil {
 		return err

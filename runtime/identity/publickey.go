@@ -18,11 +18,11 @@ func ParsePublicKey(text string) (PublicKey, error) {
 	if len(text) != 2*ed25519.PublicKeySize {
 		return PublicKey{}, fmt.Errorf("a public key has %d hexadecimal digits, not %d characters", 2*ed25519.PublicKeySize, len(text))
 	}
-	raw, err := hex.DecodeString(text)
-	if err != nil {
+	var k PublicKey
+	if _, err := hex.Decode(k[:], []byte(text)); err != nil {
 		return PublicKey{}, errors.New("a public key has hexadecimal digits only")
 	}
-	return usable(PublicKey(raw))
+	return usable(k)
 }
 
 // ParseNKey reads the user form of NATS ("U...").

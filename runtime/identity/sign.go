@@ -19,10 +19,27 @@ type Signer struct {
 // Expires are the caller's. Claims that Verify would call malformed are not signed; whether the chain lets the signer sign them is not
 // asked: see Permits.
 func (s *Signer) Sign(c Claims) (string, error) {
-	if err := s.complete(&c); err != nil {
+	if _, err := s.complete(&c); err != nil {
 		return "", fmt.Errorf("signing a token of purpose %q: %w", c.Purpose, err)
 	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, toWire(&c)).SignedString(s.Key.private())
+	return s.sign(&c)
+}
+
+// issue signs claims that Permits permits, and returns them complete, with the times that the token has. find returns a certificate's
+// claims.
+func (s *Signer) issue(c Claims, find func(certificate string) (*Claims, error)) (token string, issued *Claims, err error) {
+	if err := s.permitted(&c, find); err != nil {
+		return "", nil, err
+	}
+	if err := c.wholeSeconds(); err != nil {
+		return "", nil, err
+	}
+	token, err = s.sign(&c)
+	return token, &c, err
+}
+
+func (s *Signer) sign(c *Claims) (string, error) {
+	token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, toWire(c)).SignedString(s.Key.private())
 	if err != nil {
 		return "", fmt.Errorf("signing a token of purpose %q: %w", c.Purpose, err)
 	}
@@ -35,17 +52,24 @@ func (s *Signer) Sign(c Claims) (string, error) {
 // Permits reports why a verifier would not accept the claims from this signer: their form, or the limits of the signer's certificates.
 // Errors wrap ErrMalformed or ErrIssuer. It verifies no signature and knows no roots: it is for who is about to sign.
 func (s *Signer) Permits(c Claims) error {
-	if err := s.complete(&c); err != nil {
+	return s.permitted(&c, Inspect)
+}
+
+func (s *Signer) permitted(c *Claims, find func(certificate string) (*Claims, error)) error {
+	about, err := s.complete(c)
+	if err != nil {
 		return err
 	}
-	c.Chain = s.Chain
-	_, err := c.walk(Inspect)
+	above := *c
+	above.Chain = s.Chain // a certificate has none itself
+	_, err = above.walk(about, find)
 	return err
 }
 
-func (s *Signer) complete(c *Claims) error {
+// complete fills in what Sign does, and returns who the claims' document is about.
+func (s *Signer) complete(c *Claims) (about named, err error) {
 	if s == nil || s.Key == nil {
-		return ErrNoKey
+		return named{}, ErrNoKey
 	}
 	c.Issuer, c.Chain = s.Key.Public().String(), s.Chain
 	if c.Purpose == PurposeIssuer {
@@ -57,7 +81,7 @@ func (s *Signer) complete(c *Claims) error {
 	if c.NotBefore.IsZero() {
 		c.NotBefore = c.IssuedAt
 	}
-	return c.wellFormed()
+	return c.read()
 }
 
 // Delegate signs a certificate and returns the signer that it makes of the key. Purpose and PublicKey of the claims are set.

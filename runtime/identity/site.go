@@ -41,9 +41,9 @@ func (v *Verifier) site(issuer string) *site {
 }
 
 // permit holds the limits against the claims of a token that the site signed.
-func (s *site) permit(c *Claims) error {
+func (s *site) permit(c *Claims, about named) error {
 	if len(c.Chain) > 0 {
 		return refused("a site's token has no chain")
 	}
-	return s.limits.permit(c)
+	return s.limits.permit(c, about)
 }

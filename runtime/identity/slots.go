@@ -84,7 +84,11 @@ func (s *Store) Pending() bool {
 func (s *Store) Active() (*Assignment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, err := s.active()
+	at, err := s.slots()
+	if err != nil {
+		return nil, fmt.Errorf("reading the node's assignment: %w", err)
+	}
+	a, err := s.read(at.Active)
 	if err != nil {
 		return nil, fmt.Errorf("reading the node's assignment: %w", err)
 	}
@@ -166,14 +170,6 @@ func (s *Store) slots() (at slots, err error) {
 	return at, nil
 }
 
-func (s *Store) active() (*Assignment, error) {
-	at, err := s.slots()
-	if err != nil {
-		return nil, err
-	}
-	return s.read(at.Active)
-}
-
 // keep writes an assignment to a file that is named after its content, and returns that name.
 func (s *Store) keep(a *Assignment) (string, error) {
 	content, err := json.Marshal(a)
@@ -182,20 +178,30 @@ func (s *Store) keep(a *Assignment) (string, error) {
 	}
 	sum := sha256.Sum256(content)
 	name := assignmentPrefix + hex.EncodeToString(sum[:8])
-	return name, s.put(name, content)
+	return name, s.seal(name, content, sum)
+}
+
+// kept returns the content of an assignment's file, "" being none. Errors are ErrNothing, ErrDamaged and those of reading.
+func (s *Store) kept(name string) (content []byte, sum digest, err error) {
+	if name == "" {
+		return nil, digest{}, ErrNothing
+	}
+	content, sum, err = s.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("the file %s is gone: %w", name, ErrDamaged)
+	}
+	return content, sum, err
 }
 
 func (s *Store) read(name string) (*Assignment, error) {
-	if name == "" {
-		return nil, ErrNothing
-	}
-	content, err := s.get(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the file %s is gone: %w", name, ErrDamaged)
-	}
+	content, _, err := s.kept(name)
 	if err != nil {
 		return nil, err
 	}
+	return readAssignment(name, content)
+}
+
+func readAssignment(name string, content []byte) (*Assignment, error) {
 	a := new(Assignment)
 	if err := json.Unmarshal(content, a); err != nil {
 		return nil, fmt.Errorf("the file %s: %w", name, ErrDamaged)

@@ -23,7 +23,13 @@ const (
 type Store struct {
 	mu    sync.Mutex
 	files folder
+	// The key of the key file whose content has the digest madeOf: making it of its seed takes as long as a signature. Zero where none was made.
+	made   *Key
+	madeOf digest
 }
+
+// digest is a file's SHA-256, without the line that holds it.
+type digest [sha256.Size]byte
 
 // OpenStore opens the store of a folder, which is made where there is none. Nothing is read yet.
 func OpenStore(dir string) (*Store, error) {
@@ -72,17 +78,20 @@ func (s *Store) ReplaceKey() (*Key, error) {
 }
 
 func (s *Store) key() (*Key, error) {
-	content, err := s.get(keyFile)
+	content, sum, err := s.open(keyFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("reading the node's key: %w", ErrNoKey)
 	case err != nil:
 		return nil, fmt.Errorf("reading the node's key: %w", err)
+	case s.made != nil && s.madeOf == sum:
+		return s.made, nil
 	}
 	k, err := parseSeed(content)
 	if err != nil {
 		return nil, fmt.Errorf("reading the node's key: %w", err)
 	}
+	s.made, s.madeOf = k, sum
 	return k, nil
 }
 
@@ -123,21 +132,34 @@ func (s *Store) JoinToken() (string, error) {
 
 // put writes a file behind its digest.
 func (s *Store) put(name string, content []byte) error {
-	sum := sha256.Sum256(content)
-	sealed := append(hex.AppendEncode(nil, sum[:]), '\n')
+	return s.seal(name, content, sha256.Sum256(content))
+}
+
+// seal is put of a content whose digest is known.
+func (s *Store) seal(name string, content []byte, sum digest) error {
+	sealed := make([]byte, 0, 2*len(sum)+1+len(content))
+	sealed = append(hex.AppendEncode(sealed, sum[:]), '\n')
 	return s.files.write(name, append(sealed, content...))
 }
 
 // get reads what put wrote: ErrDamaged where it is anything else, fs.ErrNotExist where there is none.
 func (s *Store) get(name string) ([]byte, error) {
+	content, _, err := s.open(name)
+	return content, err
+}
+
+// open is get with the digest, which tells a content from every other.
+func (s *Store) open(name string) (content []byte, sum digest, err error) {
 	sealed, err := s.files.read(name)
 	if err != nil {
-		return nil, err
+		return nil, digest{}, err
 	}
-	digest, content, ok := bytes.Cut(sealed, []byte("\n"))
-	sum := sha256.Sum256(content)
-	if !ok || string(digest) != hex.EncodeToString(sum[:]) {
-		return nil, fmt.Errorf("the file %s does not match its digest: %w", name, ErrDamaged)
+	written, content, ok := bytes.Cut(sealed, []byte("\n"))
+	sum = sha256.Sum256(content)
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	if !ok || !bytes.Equal(written, text[:]) {
+		return nil, digest{}, fmt.Errorf("the file %s does not match its digest: %w", name, ErrDamaged)
 	}
-	return content, nil
+	return content, sum, nil
 }

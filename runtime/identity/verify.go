@@ -14,7 +14,8 @@ import (
 // Verifier checks tokens against roots. It is safe for concurrent use and remembers certificates that it has verified (bounded).
 type Verifier struct {
 	roots map[PublicKey]bool
-	known certificates
+	known *certificates
+	joins certificates // tokens of purpose join, which a whole fleet comes with
 
 	mu    sync.RWMutex
 	sites map[string]*site // by issuer
@@ -22,7 +23,12 @@ type Verifier struct {
 
 // NewVerifier trusts the roots.
 func NewVerifier(roots ...PublicKey) *Verifier {
-	v := &Verifier{roots: make(map[PublicKey]bool, len(roots))}
+	return verifierThatKnows(&certificates{}, roots)
+}
+
+// verifierThatKnows shares remembered certificates with other verifiers: they say that a signature verifies, and nothing of trust.
+func verifierThatKnows(known *certificates, roots []PublicKey) *Verifier {
+	v := &Verifier{roots: make(map[PublicKey]bool, len(roots)), known: known}
 	for _, root := range roots {
 		v.roots[root] = true
 	}
@@ -42,30 +48,50 @@ type Expect struct {
 // Verify checks form, algorithm (EdDSA; RS256 only for clients of a registered site key), signature, chain with every limit of every issuer,
 // purpose, audience, cell and times, in this order.
 func (v *Verifier) Verify(token string, e Expect) (*Claims, error) {
-	c, site, err := v.signed(token)
+	r, err := v.reading(token, e.Now)
 	if err != nil {
 		return nil, fmt.Errorf("verifying a token: %w", err)
 	}
-	if err := v.issued(c, site, e); err != nil {
+	if err := v.issued(r, e); err != nil {
 		return nil, fmt.Errorf("verifying a token: %w", err)
 	}
-	switch err := c.meets(e); {
+	switch err := r.claims.meets(e); {
 	case errors.Is(err, ErrExpired):
-		return c, fmt.Errorf("verifying a token: %w", err)
+		return r.claims, fmt.Errorf("verifying a token: %w", err)
 	case err != nil:
 		return nil, fmt.Errorf("verifying a token: %w", err)
 	}
-	return c, nil
+	if r.claims.Purpose == PurposeJoin && r.site == nil && !r.remembered && e.SignedBy == (PublicKey{}) {
+		v.joins.remember([]verified{{token, r.claims.clone()}})
+	}
+	return r.claims, nil
 }
 
-// signed checks form, algorithm and signature. site is set where the token's algorithm is RS256.
-func (v *Verifier) signed(token string) (c *Claims, s *site, err error) {
+// reading is a token whose form, algorithm and signature are right.
+type reading struct {
+	claims     *Claims
+	about      named // who its document is about
+	site       *site // where the algorithm is RS256
+	remembered bool  // it was verified before
+}
+
+// reading checks form, algorithm and signature, unless it did so before: of a key that is in the token itself, they stay right.
+func (v *Verifier) reading(token string, now time.Time) (r reading, err error) {
+	if c, ok := v.joins.find(token, now); ok {
+		about, err := c.named()
+		return reading{claims: c.clone(), about: about, remembered: true}, err
+	}
+	return v.signed(token)
+}
+
+// signed checks form, algorithm and signature.
+func (v *Verifier) signed(token string) (r reading, err error) {
 	w, err := parse(token, func(t *jwt.Token, w *wire) (any, error) {
 		if t.Method == jwt.SigningMethodRS256 {
-			if s = v.site(w.Issuer); s == nil {
+			if r.site = v.site(w.Issuer); r.site == nil {
 				return nil, refused("no key of the site %q is known", shorten(w.Issuer))
 			}
-			return s.key, nil
+			return r.site.key, nil
 		}
 		if !canonicalKey(w.Issuer) {
 			return nil, refused("its issuer is not a public key")
@@ -74,41 +100,44 @@ func (v *Verifier) signed(token string) (c *Claims, s *site, err error) {
 		return ed25519.PublicKey(k[:]), nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return reading{}, err
 	}
-	if c, err = w.claims(); err != nil {
-		return nil, nil, err
+	if r.claims, err = w.claims(); err != nil {
+		return reading{}, err
 	}
-	return c, s, c.wellFormed()
+	r.about, err = r.claims.read()
+	return r, err
 }
 
 // issued checks that who signed the claims may.
-func (v *Verifier) issued(c *Claims, s *site, e Expect) error {
+func (v *Verifier) issued(r reading, e Expect) error {
 	switch {
 	case e.SignedBy != PublicKey{}:
-		if s != nil || c.Issuer != e.SignedBy.String() {
+		if r.site != nil || r.claims.Issuer != e.SignedBy.String() {
 			return refused("another key than the one that was to sign it did")
 		}
 		return nil
-	case s != nil:
-		return s.permit(c)
+	case r.site != nil:
+		return r.site.permit(r.claims, r.about)
 	default:
-		return v.chained(c, e)
+		return v.chained(r, e)
 	}
 }
 
 // chained follows the chain to a root. An expired certificate has only expired tokens, as no token outlives it.
-func (v *Verifier) chained(c *Claims, e Expect) error {
+func (v *Verifier) chained(r reading, e Expect) error {
 	var read []verified
-	last, err := c.walk(func(text string) (*Claims, error) {
-		certificate, err := v.certificate(text, e.Now)
+	last, err := r.claims.walk(r.about, func(text string) (*Claims, error) {
+		certificate, known, err := v.certificate(text, e.Now)
 		if err != nil {
 			return nil, err
 		}
 		if e.Now.Add(e.Leeway).Before(certificate.begins()) {
 			return nil, refused("it is not valid yet")
 		}
-		read = append(read, verified{text, certificate})
+		if !known {
+			read = append(read, verified{text, certificate})
+		}
 		return certificate, nil
 	})
 	if err != nil {
@@ -122,15 +151,15 @@ func (v *Verifier) chained(c *Claims, e Expect) error {
 }
 
 // certificate returns the claims of a certificate whose own signature verifies; whether its signer may sign is the chain's matter.
-func (v *Verifier) certificate(text string, now time.Time) (*Claims, error) {
+func (v *Verifier) certificate(text string, now time.Time) (c *Claims, known bool, err error) {
 	if c, ok := v.known.find(text, now); ok {
-		return c, nil
+		return c, true, nil
 	}
-	c, s, err := v.signed(text)
-	if err == nil && s != nil {
+	r, err := v.signed(text)
+	if err == nil && r.site != nil {
 		err = refused("a site names no issuers")
 	}
-	return c, err
+	return r.claims, false, err
 }
 
 // meets checks purpose, audience, cell and times.

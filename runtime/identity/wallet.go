@@ -3,6 +3,7 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 )
@@ -18,8 +19,12 @@ type Wallet struct {
 	Roots   []PublicKey        // trusted beside what the store says (its join token's controller, its assignment's roots)
 
 	mu       sync.Mutex
+	from     anchor      // what stored was read from
+	stored   []PublicKey // the store's roots
 	trusted  []PublicKey // what verifier trusts
 	verifier *Verifier
+	known    certificates // of all verifiers, as their signatures are the same whoever is trusted
+	own      certificates // of the signers: what they say, without their signatures
 }
 
 // Wallets finds the wallet of who a machine runs as.
@@ -40,52 +45,96 @@ func (w *Wallet) Signer(name string) (*Signer, error) {
 	return &Signer{Key: k}, nil
 }
 
+// Issue signs claims as the signer of a name, unless its certificates do not permit them (see Signer.Permits and Sign): whoever got the
+// token could not use it. The claims are returned complete, with the times that the token has.
+func (w *Wallet) Issue(name string, c Claims) (token string, issued *Claims, err error) {
+	s, err := w.Signer(name)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.issue(c, func(certificate string) (*Claims, error) {
+		if above, ok := w.own.find(certificate, c.IssuedAt); ok {
+			return above, nil
+		}
+		above, err := Inspect(certificate)
+		if err == nil {
+			w.own.remember([]verified{{certificate, above}})
+		}
+		return above, err
+	})
+}
+
 // Verifier trusts Roots, the active assignment's roots and, while there is none, the join token's controller. It is the same one as
 // long as these are the same, so that it remembers what it has verified.
 func (w *Wallet) Verifier() (*Verifier, error) {
-	roots, err := w.roots()
-	if err != nil {
-		return nil, err
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.Store != nil {
+		from, roots, err := w.Store.trust(w.from)
+		if err != nil {
+			return nil, err
+		}
+		if from != w.from {
+			w.from, w.stored = from, roots
+		}
+	}
+	roots := slices.Concat(w.Roots, w.stored)
 	if w.verifier == nil || !slices.Equal(w.trusted, roots) {
-		w.trusted, w.verifier = roots, NewVerifier(roots...)
+		w.trusted, w.verifier = roots, verifierThatKnows(&w.known, roots)
 	}
 	return w.verifier, nil
 }
 
-func (w *Wallet) roots() ([]PublicKey, error) {
-	if w.Store == nil {
-		return w.Roots, nil
-	}
-	a, err := w.Store.Active()
-	if err == nil {
-		roots, err := a.trusted()
-		return slices.Concat(w.Roots, roots), err
-	}
-	if !errors.Is(err, ErrNothing) {
-		return nil, err
-	}
-	controller, err := w.Store.controller()
-	if err != nil || controller == (PublicKey{}) {
-		return w.Roots, err
-	}
-	return slices.Concat(w.Roots, []PublicKey{controller}), nil
+// Coherent is the assignment's Coherent, and remembers certificates together with the wallet's verifiers. It returns the token's claims.
+func (w *Wallet) Coherent(a *Assignment, holder PublicKey, e Expect) (*Claims, error) {
+	return a.coherent(&w.known, holder, e)
 }
 
-// controller returns the key that the join token pins, zero where there is none.
-func (s *Store) controller() (PublicKey, error) {
-	token, err := s.JoinToken()
-	if errors.Is(err, ErrNothing) {
-		return PublicKey{}, nil
+// anchor is what a store's roots are read from: the active assignment's file or, while there is none, the join token's, if any.
+type anchor struct {
+	assigned bool
+	content  digest
+}
+
+// trust returns the roots that the store's content names, and what they are read from. They are not read again, but nil, where that is
+// what is known.
+func (s *Store) trust(known anchor) (from anchor, roots []PublicKey, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, content, sum, err := s.inUse()
+	switch {
+	case errors.Is(err, ErrNothing):
+		return s.controller(known)
+	case err != nil:
+		return anchor{}, nil, fmt.Errorf("reading the node's assignment: %w", err)
 	}
+	if from = (anchor{assigned: true, content: sum}); from == known {
+		return from, nil, nil
+	}
+	a, err := readAssignment(at.Active, content)
 	if err != nil {
-		return PublicKey{}, err
+		return anchor{}, nil, fmt.Errorf("reading the node's assignment: %w", err)
 	}
-	c, err := Inspect(token)
+	roots, err = a.trusted()
+	return from, roots, err
+}
+
+// controller returns the key that the join token pins, if any.
+func (s *Store) controller(known anchor) (from anchor, roots []PublicKey, err error) {
+	token, sum, err := s.open(joinFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return anchor{}, nil, nil
+	case err != nil:
+		return anchor{}, nil, fmt.Errorf("reading the join token: %w", err)
+	}
+	if from = (anchor{content: sum}); from == known {
+		return from, nil, nil
+	}
+	c, err := Inspect(string(token))
 	if err != nil || c.Join == nil || c.Join.Controller == "" {
-		return PublicKey{}, err
+		return from, nil, err
 	}
-	return ParsePublicKey(c.Join.Controller)
+	controller, err := ParsePublicKey(c.Join.Controller)
+	return from, []PublicKey{controller}, err
 }

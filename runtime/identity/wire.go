@@ -131,6 +131,16 @@ func (c *Claims) readLimits(l *wireLimits) error {
 	return nil
 }
 
+// wholeSeconds makes the times those that a token has. Errors wrap ErrMalformed.
+func (c *Claims) wholeSeconds() (err error) {
+	for _, at := range []*time.Time{&c.IssuedAt, &c.NotBefore, &c.Expires} {
+		if *at, err = fromDate(toDate(*at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func toDate(t time.Time) *jwt.NumericDate {
 	if t.IsZero() {
 		return nil

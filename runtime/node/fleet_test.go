@@ -47,6 +47,14 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // newCell makes and runs a cell.
 func newCell(t testing.TB, change func(o *overlay.InitOptions)) *cell {
 	t.Helper()
+	c := makeCell(t, change)
+	c.run()
+	return c
+}
+
+// makeCell makes a cell that does not run yet.
+func makeCell(t testing.TB, change func(o *overlay.InitOptions)) *cell {
+	t.Helper()
 	dir, ports := filepath.Join(t.TempDir(), "cell"), freePorts(t, 3)
 	o := overlay.InitOptions{Dir: dir, Cell: "test", Now: time.Now(), Hosts: []overlay.HostOptions{{
 		Name: "overlay1", Address: "127.0.0.1", Listen: "127.0.0.1", Fleet: ports[0], Enrollment: ports[1], Cluster: ports[2],
@@ -61,9 +69,7 @@ func newCell(t testing.TB, change func(o *overlay.InitOptions)) *cell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cell{t: t, dir: dir, join: strings.TrimSpace(string(join))}
-	c.run()
-	return c
+	return &cell{t: t, dir: dir, join: strings.TrimSpace(string(join))}
 }
 
 // run starts the cell's host, which stops at the end of the test.

@@ -38,6 +38,9 @@ func override(t testing.TB, dir, name string, pairs ...string) string {
 	return dir
 }
 
+// patience is how long a test waits for a message.
+const patience = 30 * time.Second
+
 func write(t testing.TB, path, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {

@@ -6,7 +6,6 @@ package credentials
 import (
 	"context"
 	"errors"
-	"reflect"
 	"slices"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -60,31 +59,15 @@ func (h holders) stored(look *watchers.Look) (*identity.Wallet, error) {
 	return w, err
 }
 
-// held is what somebody is known by.
-type held struct {
-	key        identity.PublicKey
-	assignment *identity.Assignment
-	damaged    bool
-}
-
-func holding(s *identity.Store) (now held) {
-	if k, err := s.Key(); err == nil {
-		now.key = k.Public()
-	}
-	var err error
-	now.assignment, err = s.Active()
-	now.damaged = errors.Is(err, identity.ErrDamaged)
-	return now
-}
-
-// changing runs f and, where it changed what the store's owner is known by, has connections made anew.
-func (h holders) changing(look *watchers.Look, s *identity.Store, f func() error) error {
-	before := holding(s)
+// changing runs f and returns what the store then holds. Where f changed what its owner is known by, connections are made anew.
+func (h holders) changing(look *watchers.Look, s *identity.Store, f func() error) (identity.Standing, error) {
+	before := s.Mark()
 	err := f()
-	if h.refresh != nil && !reflect.DeepEqual(before, holding(s)) {
+	now := s.Standing()
+	if h.refresh != nil && now.Mark != before {
 		h.refresh(look.Identity)
 	}
-	return err
+	return now, err
 }
 
 // checker is a look that is one function.

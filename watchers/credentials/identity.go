@@ -86,8 +86,12 @@ func (l identityLook) check(look *watchers.Look) watchers.Report {
 	if err != nil {
 		return failure(err)
 	}
-	err = l.changing(look, w.Store, func() error { return l.act(look, w.Store) })
-	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(w.Store)}
+	now, err := l.done(look, w)
+	token := tokenOf(now)
+	if err == nil && l.spec.Action == actionCheck {
+		err = whole(now, token)
+	}
+	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(now, token)}
 	switch {
 	case err == nil:
 		return r
@@ -102,13 +106,22 @@ func (l identityLook) check(look *watchers.Look) watchers.Report {
 	return r
 }
 
-func (l identityLook) act(look *watchers.Look, s *identity.Store) error {
+// done does the action and returns what the store then holds.
+func (l identityLook) done(look *watchers.Look, w *identity.Wallet) (identity.Standing, error) {
+	if l.spec.Action == actionCheck { // changes nothing
+		return w.Store.Standing(), nil
+	}
+	return l.changing(look, w.Store, func() error { return l.act(look, w) })
+}
+
+func (l identityLook) act(look *watchers.Look, w *identity.Wallet) error {
+	s := w.Store
 	switch l.spec.Action {
 	case actionEnsure:
 		_, _, err := s.EnsureKey()
 		return err
 	case actionStage:
-		return l.stage(look, s)
+		return l.stage(look, w)
 	case actionActivate:
 		return s.Activate()
 	case actionCommit:
@@ -117,16 +130,14 @@ func (l identityLook) act(look *watchers.Look, s *identity.Store) error {
 		return s.Rollback()
 	case actionForget:
 		return s.Forget()
-	case actionReplaceKey:
+	default: // actionReplaceKey, as the enum allows no other that changes something
 		_, err := s.ReplaceKey()
 		return err
-	default: // actionCheck, as the enum allows no other
-		return whole(s)
 	}
 }
 
 // stage takes only an assignment that the node could live with: a wrong one never gets as far as being activated.
-func (l identityLook) stage(look *watchers.Look, s *identity.Store) error {
+func (l identityLook) stage(look *watchers.Look, w *identity.Wallet) error {
 	document, err := l.spec.Document.Object(look, nil)
 	if err != nil {
 		return err
@@ -139,46 +150,52 @@ func (l identityLook) stage(look *watchers.Look, s *identity.Store) error {
 	if document == nil || json.Unmarshal(text, a) != nil {
 		return errors.New("the document is no assignment: identity, cell, urls, token and roots are expected")
 	}
-	key, err := s.Key()
+	key, err := w.Store.Key()
 	if err != nil {
 		return err
 	}
-	if err := a.Coherent(key.Public(), identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()}); err != nil {
+	if _, err := w.Coherent(a, key.Public(), identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()}); err != nil {
 		return err
 	}
-	return s.Stage(a)
+	return w.Store.Stage(a)
+}
+
+// tokenOf is what the active assignment's token says, nil where it cannot be read.
+func tokenOf(now identity.Standing) *identity.Claims {
+	if now.Active == nil {
+		return nil
+	}
+	c, err := identity.Inspect(now.Active.Token)
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 // whole reports what is missing or damaged.
-func whole(s *identity.Store) error {
-	key, err := s.Key()
-	if err != nil {
-		return err
-	}
-	a, err := s.Active()
-	if err != nil {
-		return err
-	}
-	c, err := identity.Inspect(a.Token)
-	if err != nil || c.PublicKey != key.Public().String() || c.Identity != a.Identity {
+func whole(now identity.Standing, token *identity.Claims) error {
+	switch {
+	case now.KeyErr != nil:
+		return now.KeyErr
+	case now.ActiveErr != nil:
+		return now.ActiveErr
+	case token == nil || token.PublicKey != now.Key.Public().String() || token.Identity != now.Active.Identity:
 		return fmt.Errorf("the assignment's token is not for the node's key and identity: %w", identity.ErrDamaged)
 	}
 	return nil
 }
 
-// standing is what the store holds, without secrets. What cannot be read is left out.
-func standing(s *identity.Store) map[string]any {
-	p := map[string]any{"pending": s.Pending()}
-	if key, err := s.Key(); err == nil {
-		p["public_key"], p["nkey"] = key.Public().String(), key.Public().NKey()
+// standing reports what the store holds, without secrets. What cannot be read is left out.
+func standing(now identity.Standing, token *identity.Claims) map[string]any {
+	p := map[string]any{"pending": now.Pending}
+	if now.Key != nil {
+		p["public_key"], p["nkey"] = now.Key.Public().String(), now.Key.Public().NKey()
 	}
-	a, err := s.Active()
-	if err != nil {
-		return p
+	if now.Active != nil {
+		p["identity"], p["cell"] = string(now.Active.Identity), now.Active.Cell
 	}
-	p["identity"], p["cell"] = string(a.Identity), a.Cell
-	if c, err := identity.Inspect(a.Token); err == nil {
-		p["token_id"], p["expires"] = c.ID, c.Expires.Format(time.RFC3339)
+	if token != nil {
+		p["token_id"], p["expires"] = token.ID, token.Expires.Format(time.RFC3339)
 	}
 	return p
 }

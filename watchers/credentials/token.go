@@ -136,11 +136,12 @@ func (l tokenLook) store(look *watchers.Look) watchers.Report {
 		return failure(err)
 	}
 	a.Token = token
-	if err := a.Coherent(key.Public(), identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()}); err != nil {
+	claims, err := w.Coherent(a, key.Public(), identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()})
+	if err != nil {
 		return refusal(err)
 	}
-	if err := l.changing(look, w.Store, func() error { return w.Store.SetToken(token) }); err != nil {
+	if _, err := l.changing(look, w.Store, func() error { return w.Store.SetToken(token) }); err != nil {
 		return failure(err)
 	}
-	return known(token)
+	return known(claims)
 }

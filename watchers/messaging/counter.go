@@ -3,6 +3,7 @@ package messaging
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -41,11 +42,15 @@ type counter struct {
 
 // serve answers a request, or sees to it that somebody does.
 func (c *counter) serve(r request) {
+	d := delivery{subject: r.Subject(), reply: r.Reply(), header: nats.Header(r.Headers()), data: r.Data()}
+	if err := c.answerable(d); err != nil {
+		c.inlet.unreadable(d.subject, err) // not even an error is answered
+		return
+	}
 	if c.inlet.ctx.Err() != nil {
 		c.deny(r, codeLeaving, "the service is not offered any more")
 		return
 	}
-	d := delivery{subject: r.Subject(), reply: r.Reply(), header: nats.Header(r.Headers()), data: r.Data()}
 	message, err := d.read(machine.MaxPayload)
 	if err != nil {
 		code := codeUnreadable
@@ -60,6 +65,30 @@ func (c *counter) serve(r request) {
 	c.inlet.tell(rep.Outcome, rep)
 	c.inlet.caughtUp()
 }
+
+// anyInbox is what reply subjects begin with where the manifest says nothing else: NATS's own.
+const anyInbox = "_INBOX."
+
+// answerable reports a request whose answer would be led where its asker could not publish.
+func (c *counter) answerable(d delivery) error {
+	if d.reply == "" {
+		return nil
+	}
+	prefix := anyInbox
+	if inbox := c.service.spec.Inbox; inbox != nil {
+		text, err := inbox.Text(c.inlet.look, map[string]any{"subject": d.subject, "tokens": tokens(d.subject)})
+		if err != nil || text == "" {
+			return errors.Join(errAstray, err)
+		}
+		prefix = text
+	}
+	if !strings.HasPrefix(d.reply, prefix) {
+		return errAstray
+	}
+	return nil
+}
+
+var errAstray = errors.New("the reply subject is not the asker's inbox")
 
 // take decides what becomes of a request and answers it, unless somebody else is to.
 func (c *counter) take(r request, message map[string]any) watchers.Report {

@@ -27,6 +27,9 @@ type serviceSpec struct {
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// Micro makes it a service that "nats micro ls", info and stats know. Nodes may not: they need false.
 	Micro bool `yaml:"micro" default:"true"`
+	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A request that
+	// wants its answer elsewhere is dropped: it would be published with the service's rights, which the asker may not have.
+	Inbox *watchers.Formula `yaml:"inbox"`
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
 	Where *watchers.Formula `yaml:"where"`
 	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. Without reply and spawn the

@@ -151,17 +151,17 @@ func TestServiceSpawns(t *testing.T) {
 	}
 	start := func(id string) {
 		t.Helper()
-		if err := conn.PublishRequest("jobs.run", "answers."+id, []byte(`{"id": "`+id+`"}`)); err != nil {
+		if err := conn.PublishRequest("jobs.run", "_INBOX.answers."+id, []byte(`{"id": "`+id+`"}`)); err != nil {
 			t.Fatal(err)
 		}
 		r := a.await("success")
-		if r.Payload["reply"] != "answers."+id {
+		if r.Payload["reply"] != "_INBOX.answers."+id {
 			t.Errorf("the event is %+v", r.Payload)
 		}
 	}
 	start("a")
 	want := map[string]any{
-		"subject": "jobs.run", "tokens": []any{"jobs", "run"}, "reply": "answers.a", "headers": map[string]any{}, "body": map[string]any{"id": "a"},
+		"subject": "jobs.run", "tokens": []any{"jobs", "run"}, "reply": "_INBOX.answers.a", "headers": map[string]any{}, "body": map[string]any{"id": "a"},
 	}
 	if o := s.last(); o.Template != "job" || o.Key != "a" || o.Limit != 2 || o.Identity != node || !cmp.Equal(o.Input, want) {
 		t.Errorf("orders %+v", o)
@@ -199,11 +199,11 @@ func TestOneOfTwoServicesAnswers(t *testing.T) {
 	const properties = "name: adder\nsubject: add\nreply: 1"
 	one, two := listening(t, p, nil, "service", properties), listening(t, q, nil, "service", properties)
 	replies := make(chan *nats.Msg, 1000)
-	if _, err := conn.ChanSubscribe("replies", replies); err != nil {
+	if _, err := conn.ChanSubscribe("_INBOX.replies", replies); err != nil {
 		t.Fatal(err)
 	}
 	for range 200 {
-		if err := conn.PublishRequest("add", "replies", nil); err != nil {
+		if err := conn.PublishRequest("add", "_INBOX.replies", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -223,12 +223,12 @@ func TestTwoThousandRequestsAtOnce(t *testing.T) {
 		s := &spawner{}
 		a := listening(t, p, s, "service", kind+"\nname: jobs\nsubject: jobs\nspawn: {template: job, key: string(message.body), limit: 500}")
 		replies := make(chan *nats.Msg, 2*requests)
-		sub, err := conn.ChanSubscribe("replies.*", replies)
+		sub, err := conn.ChanSubscribe("_INBOX.replies.*", replies)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range requests {
-			if err := conn.PublishRequest("jobs", fmt.Sprintf("replies.%d", i), fmt.Append(nil, i)); err != nil {
+			if err := conn.PublishRequest("jobs", fmt.Sprintf("_INBOX.replies.%d", i), fmt.Append(nil, i)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -271,11 +271,11 @@ func TestServiceThatIsLeft(t *testing.T) {
 		t.Fatalf("reports %q", got)
 	}
 	replies := make(chan *nats.Msg, 100)
-	if _, err := conn.ChanSubscribe("replies", replies); err != nil {
+	if _, err := conn.ChanSubscribe("_INBOX.replies", replies); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 10 {
-		if err := conn.PublishRequest("jobs", "replies", fmt.Append(nil, i)); err != nil {
+		if err := conn.PublishRequest("jobs", "_INBOX.replies", fmt.Append(nil, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -360,7 +360,7 @@ func TestServiceOverflow(t *testing.T) {
 		s := &slowSpawner{entered: make(chan struct{}, 1), hold: make(chan struct{})}
 		a := listening(t, p, s, "service", kind+"\nname: jobs\nsubject: jobs\npending: 5\nspawn: {template: job, key: string(message.body)}")
 		for i := range 50 {
-			if err := conn.PublishRequest("jobs", "replies", fmt.Append(nil, i)); err != nil {
+			if err := conn.PublishRequest("jobs", "_INBOX.replies", fmt.Append(nil, i)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,0 +1,11 @@
+package main
+
+// fleetVerbs show the nodes of a cell and tell them what to do.
+type fleetVerbs struct {
+	Ls          fleetLsVerb          `cmd:"" help:"List the nodes of a cell."`
+	Show        fleetShowVerb        `cmd:"" help:"Show what the cell's register has of a node."`
+	Watch       fleetWatchVerb       `cmd:"" help:"Print the events of nodes and machines as they come."`
+	Reprovision fleetReprovisionVerb `cmd:"" help:"Tell nodes to enroll again."`
+	Approve     fleetApproveVerb     `cmd:"" help:"Let another key take over the identity of a node."`
+	Retire      fleetRetireVerb      `cmd:"" help:"Mark a node as retired, so that its token is not renewed."`
+}

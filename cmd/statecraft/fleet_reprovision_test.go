@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+func accepts(m *nats.Msg) error { return m.Respond([]byte(`{"accepted": true}`)) }
+
+func TestFleetReprovision(t *testing.T) {
+	c := newFleetCell(t)
+	c.buckets()
+	for _, id := range []identity.Identity{"db1.example", "web1.example", "web2.example", "web3.example"} {
+		c.record(id, nodeFields(string(id), "active"))
+	}
+	c.record("web9.example", nodeFields("web9.example", "retired"))
+	first := c.responder("web1=example", accepts)
+	second := c.responder("web2=example", func(m *nats.Msg) error {
+		reply := &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {"403"}, micro.ErrorHeader: {"not now"}}}
+		return m.RespondMsg(reply)
+	})
+	as := contextFlags{As: c.client("alice", "fleet_operate", "fleet_view")}
+
+	all := fleetReprovisionVerb{contextFlags: as, Match: "web*", Rate: "100/s", Reason: "moved"}
+	answer(t, &all, false).wants(t, exitUsage, "3 nodes would enroll again, web1.example to web3.example", "--yes")
+	if n := len(first()) + len(second()); n != 0 {
+		t.Fatalf("%d nodes were told before it was confirmed", n)
+	}
+	all.Yes = true
+	a := answer(t, &all, true)
+	a.wants(t, exitPartial, "2 of 3 nodes did not accept")
+	var r reprovisionResult
+	a.decode(t, &r)
+	want := reprovisionResult{Asked: 3, Accepted: 1, Refused: 1, Unreachable: 1, Nodes: []reprovisioning{
+		{Identity: "web1.example", Outcome: "accepted"}, {Identity: "web2.example", Outcome: "refused", Message: "not now"},
+		{Identity: "web3.example", Outcome: "unreachable"},
+	}}
+	unreached := cmpopts.IgnoreFields(reprovisioning{}, "Message")
+	if diff := cmp.Diff(want, r, unreached); diff != "" || r.Nodes[1].Message != "not now" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	var body map[string]string
+	if err := json.Unmarshal([]byte(first()[0]), &body); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"reason": "moved", "by": "alice"}, body); diff != "" {
+		t.Errorf("a node is told: -want +got\n%s", diff)
+	}
+
+	one := func(nodes ...string) *fleetReprovisionVerb {
+		return &fleetReprovisionVerb{contextFlags: as, Rate: "10/s", Nodes: nodes}
+	}
+	answer(t, one("web1.example", "web1.example"), false).wants(t, exitOK, "1 of 1 node accepted")
+	answer(t, one("web2.example"), false).wants(t, exitRefused, "web2.example  refused: not now")
+	answer(t, one("db1.example"), false).wants(t, exitUnreachable, "db1.example  unreachable: ")
+	none := fleetReprovisionVerb{contextFlags: as, Match: "mail*", Rate: "10/s"}
+	answer(t, &none, false).wants(t, exitFailed, "no node is meant")
+	for _, wrong := range []fleetReprovisionVerb{
+		{Rate: "10/s"}, {Rate: "10/s", All: true, Nodes: []string{"web1.example"}}, {Rate: "fast", All: true}, {Rate: "0/s", All: true},
+		{Rate: "2000/s", All: true}, {Rate: "10", All: true}, {Rate: "10/s", Nodes: []string{"web1.*"}},
+	} {
+		wrong.contextFlags = as
+		answer(t, &wrong, false).wants(t, exitUsage, "hint: ")
+	}
+}
+
+// TestFleetReprovisionKeepsItsRate tells nodes no faster than it was told to.
+func TestFleetReprovisionKeepsItsRate(t *testing.T) {
+	const pause = 20 * time.Millisecond
+	m := &member{ctx: t.Context()}
+	nodes := []identity.Identity{"a", "b", "c", "d", "e"}
+	begun := time.Now()
+	r := m.tell(nodes, pause, func(id identity.Identity) reprovisioning {
+		return reprovisioning{Identity: string(id), Outcome: outcomeAccepted}
+	})
+	if took := time.Since(begun); took < 4*pause-pause/2 {
+		t.Errorf("it took %s, which is faster than one in %s", took, pause)
+	}
+	if r.Accepted != len(nodes) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestFleetReprovisionInterrupted says which nodes were not told any more.
+func TestFleetReprovisionInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	m := &member{ctx: ctx}
+	r := m.tell([]identity.Identity{"a", "b", "c"}, time.Millisecond, func(id identity.Identity) reprovisioning {
+		interrupt()
+		return reprovisioning{Identity: string(id), Outcome: outcomeAccepted}
+	})
+	if r.Accepted == len(r.Nodes) || r.Nodes[0].Outcome != outcomeAccepted || r.Nodes[2].Outcome != outcomeUnasked {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestFleetWatch(t *testing.T) {
+	c := newFleetCell(t)
+	as := contextFlags{As: c.client("viewer", "fleet_view")}
+	for _, asJSON := range []bool{false, true} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		out := &quietBuffer{}
+		errs := &quietBuffer{}
+		inv := testInvocation(ctx, out, errs, asJSON)
+		ended := make(chan error, 1)
+		go func() { ended <- (&fleetWatchVerb{as}).Run(inv) }()
+		until(t, func() bool { return strings.Contains(errs.String(), "watching the fleet as viewer") })
+		for _, e := range fleetEvents {
+			if err := c.admin.Publish(e.subject, []byte(e.body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := fleetEventLines
+		if asJSON {
+			want = fleetEventDocuments
+		}
+		until(t, func() bool { return strings.Count(out.String(), "\n") >= strings.Count(want, "\n") })
+		interrupt()
+		if code := inv.report(inv.ended(<-ended)); code != exitInterrupted {
+			t.Errorf("the exit code is %d: %s", code, errs.String())
+		}
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("--json %t: -want +got\n%s", asJSON, diff)
+		}
+	}
+}
+
+var fleetEvents = []struct{ subject, body string }{
+	{"choria.lifecycle.event.startup.server", `{"type": "io.choria.lifecycle.v1.startup", "subject": "n1.example",
+		"time": "2026-05-04T12:00:00Z", "data": {"component": "server", "version": "0.3.0"}}`},
+	{"choria.machine.transition", `{"type":"io.choria.machine.v1.transition","subject":"n1.example","time":"2026-05-04T12:00:01Z",` +
+		`"data":{"machine":"web","transition":"broke","from_state":"up","to_state":"down\u001b[2J"}}`},
+	{"choria.machine.watcher.exec.state", `{"type":"io.choria.machine.watcher.exec.v1.state","subject":"n1.example",` +
+		`"time":"2026-05-04T12:00:02Z","data":{"machine":"web","name":"check","previous_outcome":"fail"}}`},
+	{"choria.machine.other", `nonsense`},
+}
+
+const fleetEventLines = `2026-05-04 12:00:00Z  n1.example  startup server 0.3.0
+2026-05-04 12:00:01Z  n1.example  web up --broke--> down [2J
+2026-05-04 12:00:02Z  n1.example  web watcher check fail
+- - choria.machine.other: not an event that is known here
+`
+
+const fleetEventDocuments = `{"type":"io.choria.lifecycle.v1.startup","subject":"n1.example","time":"2026-05-04T12:00:00Z","data":{"component":"server","version":"0.3.0"}}
+{"type":"io.choria.machine.v1.transition","subject":"n1.example","time":"2026-05-04T12:00:01Z","data":{"machine":"web","transition":"broke","from_state":"up","to_state":"down\u001b[2J"}}
+{"type":"io.choria.machine.watcher.exec.v1.state","subject":"n1.example","time":"2026-05-04T12:00:02Z","data":{"machine":"web","name":"check","previous_outcome":"fail"}}
+`
+
+// until polls a condition.
+func until(t *testing.T, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(fleetPatience); !holds(); <-again.C {
+		if time.Now().After(end) {
+			t.Fatalf("not within %s", fleetPatience)
+		}
+	}
+}

@@ -1,0 +1,465 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
+)
+
+// fleetPatience is how long a test waits for what is to come.
+const fleetPatience = 20 * time.Second
+
+// fleetCell is a cell with its broker, buckets and an administrator, but without machines.
+type fleetCell struct {
+	t      *testing.T
+	dir    string
+	broker *broker.Broker
+	admins string // the administrator's folder
+	admin  *overlay.Connection
+	nodes  jetstream.KeyValue
+}
+
+func newFleetCell(t *testing.T) *fleetCell {
+	t.Helper()
+	c := &fleetCell{t: t, dir: filepath.Join(t.TempDir(), "cell")}
+	_, err := overlay.Init(overlay.InitOptions{Dir: c.dir, Cell: "main", Now: time.Now(), Hosts: []overlay.HostOptions{{
+		Name: "overlay1", Address: "127.0.0.1", Listen: "127.0.0.1", Fleet: 4222, Enrollment: 4223, Cluster: 6222,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	c.admins = c.client("admin", "admin")
+	client, err := overlay.OpenClient(c.admins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), fleetPatience)
+	defer cancel()
+	if c.admin, err = client.Connect(ctx, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.admin.Close)
+	return c
+}
+
+// start starts the broker on a port of its own.
+func (c *fleetCell) start() {
+	c.t.Helper()
+	host := filepath.Join(c.dir, "hosts", "overlay1")
+	cert, err := tls.LoadX509KeyPair(filepath.Join(host, "tls.pem"), filepath.Join(host, "tls.key"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	roots, err := rootsOf(c.dir)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(c.t.Context(), fleetPatience)
+	defer cancel()
+	limits := broker.DefaultLimits()
+	limits.LameDuck = 0
+	c.broker, err = broker.Start(ctx, broker.Config{
+		Name: "overlay1", Cell: "main", Dir: c.t.TempDir(), Fleet: "127.0.0.1:0",
+		TLS: &broker.TLS{Certificate: cert, CA: read(c.t, filepath.Join(host, "ca.pem"))}, Verifier: identity.NewVerifier(roots...),
+		Limits: limits, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	following, stop := context.WithCancel(context.Background())
+	followed := make(chan error, 1)
+	go func() { followed <- c.broker.FollowRevocations(following) }()
+	c.t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-followed, c.broker.Close()); err != nil {
+			c.t.Error(err)
+		}
+	})
+}
+
+func (c *fleetCell) streams() jetstream.JetStream {
+	c.t.Helper()
+	js, err := jetstream.New(c.admin.Conn)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return js
+}
+
+// buckets makes what the streams machine of an overlay makes.
+func (c *fleetCell) buckets() {
+	c.t.Helper()
+	js := c.streams()
+	for _, name := range []string{"REVOKED", "NODES"} {
+		var err error
+		if c.nodes, err = js.CreateKeyValue(c.t.Context(), jetstream.KeyValueConfig{Bucket: name}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// client makes the folder of a client with the verb that operators use.
+func (c *fleetCell) client(name string, rights ...string) string {
+	c.t.Helper()
+	folder := filepath.Join(c.t.TempDir(), name)
+	v := &tokenIssueClientVerb{
+		issuerFlags: issuerFlags{Dir: c.dir}, Name: name, Right: rights, Output: folder, URL: []string{c.broker.ClientURL()},
+	}
+	if a := answer(c.t, v, false); a.code != exitOK {
+		c.t.Fatal(a)
+	}
+	return folder
+}
+
+// record puts a record into the register.
+func (c *fleetCell) record(id identity.Identity, fields map[string]any) {
+	c.t.Helper()
+	value, err := json.Marshal(fields)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := c.nodes.Put(c.t.Context(), id.Token(), value); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// responder answers what operators ask of a node, and remembers it.
+func (c *fleetCell) responder(token string, answer func(m *nats.Msg) error) (asked func() []string) {
+	c.t.Helper()
+	var mu sync.Mutex
+	var bodies []string
+	_, err := c.admin.Subscribe("node."+token+".in.operate.reprovision", func(m *nats.Msg) {
+		mu.Lock()
+		bodies = append(bodies, string(m.Data))
+		mu.Unlock()
+		if err := answer(m); err != nil {
+			c.t.Error(err)
+		}
+	})
+	if err == nil {
+		err = c.admin.Flush()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return bodies
+	}
+}
+
+// verbAnswer is what a verb printed, and its exit code.
+type verbAnswer struct {
+	out, errs string
+	code      int
+}
+
+func (a verbAnswer) String() string {
+	return fmt.Sprintf("exit code %d\n-- stdout --\n%s-- stderr --\n%s", a.code, a.out, a.errs)
+}
+
+// decode reads what was printed as JSON.
+func (a verbAnswer) decode(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.out), into); err != nil {
+		t.Fatalf("%v: %v", err, a)
+	}
+}
+
+// answer runs a verb as run does.
+func answer(t *testing.T, v interface{ Run(*invocation) error }, asJSON bool) verbAnswer {
+	t.Helper()
+	out, errs := &quietBuffer{}, &quietBuffer{}
+	inv := testInvocation(t.Context(), out, errs, asJSON)
+	code := inv.report(inv.ended(v.Run(inv)))
+	return verbAnswer{out: out.String(), errs: errs.String(), code: code}
+}
+
+func testInvocation(ctx context.Context, out, errs io.Writer, asJSON bool) *invocation {
+	return &invocation{ctx: ctx, stdin: strings.NewReader(""), out: &results{w: out}, stderr: errs, log: slog.New(slog.DiscardHandler), json: asJSON}
+}
+
+// quietBuffer takes what connections say, too, which have goroutines of their own.
+type quietBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *quietBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *quietBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// wants fails unless the exit code and texts are there.
+func (a verbAnswer) wants(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	if a.code != code {
+		t.Errorf("the exit code is not %d: %v", code, a)
+	}
+	for _, text := range texts {
+		if !strings.Contains(a.out+a.errs, text) {
+			t.Errorf("it does not say %q: %v", text, a)
+		}
+	}
+}
+
+const otherKey = "0f1c2d3e4f5a6b7c8d9eafb0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3f4"
+
+func nodeFields(id, state string) map[string]any {
+	return map[string]any{
+		"identity": id, "state": state, "cell": "main", "public_key": otherKey, "owner": "overlay1", "first_seen": 1767607200,
+		"last_seen": 1767610800, "token_id": "T1", "extra": map[string]any{"big": json.Number("9007199254740993")},
+	}
+}
+
+func TestFleetLsAndShow(t *testing.T) {
+	c := newFleetCell(t)
+	as := contextFlags{As: c.client("viewer", "fleet_view")}
+	answer(t, &fleetLsVerb{as}, false).wants(t, exitFailed, "the hosts of a cell make it when they start")
+	c.buckets()
+	answer(t, &fleetLsVerb{as}, false).wants(t, exitOK, "no node has joined yet; statecraft node run --join TOKEN")
+	c.record("n2.example", nodeFields("n2.example", "active"))
+	c.record("n1.example", nodeFields("n1.example", "assigned"))
+	if _, err := c.nodes.Put(t.Context(), "n3", []byte("no JSON\x1b[2J")); err != nil {
+		t.Fatal(err)
+	}
+	a := answer(t, &fleetLsVerb{as}, false)
+	const table = `NODE        STATE         CELL  LAST SEEN             OWNER
+n1.example  assigned      main  2026-01-05 11:00:00Z  overlay1
+n2.example  active        main  2026-01-05 11:00:00Z  overlay1
+n3          (unreadable)  -     -                     -
+`
+	if diff := cmp.Diff(table, a.out); diff != "" || a.code != exitOK {
+		t.Errorf("exit code %d, -want +got\n%s", a.code, diff)
+	}
+	var listed fleetResult
+	answer(t, &fleetLsVerb{as}, true).decode(t, &listed)
+	seen := time.Unix(1767610800, 0).UTC()
+	want := nodeResult{
+		Identity: "n1.example", State: "assigned", Cell: "main", PublicKey: otherKey, Owner: "overlay1", FirstSeen: time.Unix(1767607200, 0).UTC(), LastSeen: seen,
+	}
+	if diff := cmp.Diff(want, listed.Nodes[0]); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	answer(t, &fleetShowVerb{as, "n1.example"}, false).wants(t, exitOK, "public key  "+otherKey, "token_id    T1", `"big":9007199254740993`)
+	a = answer(t, &fleetShowVerb{as, "n3"}, false)
+	if a.wants(t, exitOK, "(unreadable)"); strings.Contains(a.out, "\x1b") {
+		t.Errorf("a record takes hold of the terminal: %q", a.out)
+	}
+	answer(t, &fleetShowVerb{as, "n4"}, false).wants(t, exitFailed, "the register knows no node n4", "statecraft fleet ls")
+	answer(t, &fleetShowVerb{as, "N4"}, false).wants(t, exitUsage)
+}
+
+// The exit codes of docs/cli.md.
+func TestFleetRefusedAndUnreachable(t *testing.T) {
+	c := newFleetCell(t)
+	c.buckets()
+	c.record("n1", nodeFields("n1", "active"))
+	viewer := c.client("viewer", "fleet_view")
+	begun := time.Now()
+	answer(t, &fleetRetireVerb{contextFlags{As: viewer}, "n1"}, false).wants(t, exitRefused, "viewer is not allowed to", "--right admin")
+	answer(t, &fleetReprovisionVerb{contextFlags: contextFlags{As: viewer}, Rate: "10/s", Nodes: []string{"n1"}}, false).
+		wants(t, exitRefused, "--right fleet_operate")
+	answer(t, &fleetLsVerb{contextFlags{As: c.client("revoker", "token_revoke")}}, false).wants(t, exitRefused, "--right fleet_view")
+	answer(t, &fleetWatchVerb{contextFlags{As: c.client("revoker", "token_revoke")}}, false).wants(t, exitRefused, "--right fleet_view")
+	if took := time.Since(begun); took > patience {
+		t.Errorf("who is refused waits %s for an answer", took)
+	}
+	answer(t, &fleetLsVerb{contextFlags{As: filepath.Join(c.dir, "nowhere")}}, false).wants(t, exitUsage, "STATECRAFT_CONTEXT")
+	answer(t, &fleetLsVerb{contextFlags{As: foreign(t, viewer, c.client("other", "admin"))}}, false).wants(t, exitRefused, "refuses the token of viewer")
+
+	stranger, err := identity.NewCA("another", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer(t, &fleetLsVerb{contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.CA = stranger.PEM() })}}, false).
+		wants(t, exitRefused, "is not a broker of cell main")
+	answer(t, &fleetLsVerb{contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.URLs = []string{"tls://127.0.0.1:1"} })}}, false).
+		wants(t, exitUnreachable, "connecting to cell main at tls://127.0.0.1:1", "hint: ")
+	answer(t, &fleetLsVerb{contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.Token = "a.b.c" })}}, false).wants(t, exitInvalid)
+}
+
+// changed copies a client's folder and changes its context.
+func changed(t *testing.T, folder string, change func(*overlay.Client)) string {
+	t.Helper()
+	copied := t.TempDir()
+	var o overlay.Client
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(folder, clientContext))), &o); err != nil {
+		t.Fatal(err)
+	}
+	change(&o)
+	data, err := json.Marshal(o)
+	if err == nil {
+		err = errors.Join(
+			os.WriteFile(filepath.Join(copied, clientContext), data, 0o600),
+			os.WriteFile(filepath.Join(copied, clientKey), []byte(read(t, filepath.Join(folder, clientKey))), 0o600),
+		)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
+// foreign is a folder with the token of one client and the key of another.
+func foreign(t *testing.T, token, key string) string {
+	t.Helper()
+	copied := changed(t, token, func(*overlay.Client) {})
+	if err := os.WriteFile(filepath.Join(copied, clientKey), []byte(read(t, filepath.Join(key, clientKey))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
+func TestFleetApproveAndRetire(t *testing.T) {
+	c := newFleetCell(t)
+	c.buckets()
+	c.record("n1.example", nodeFields("n1.example", "active"))
+	as := contextFlags{As: c.client("alice", "admin")}
+	var n changedNode
+	answer(t, &fleetApproveVerb{as, "n1.example"}, true).decode(t, &n)
+	if !n.Changed || !n.Replace || n.State != "active" {
+		t.Errorf("approved: %+v", n)
+	}
+	answer(t, &fleetApproveVerb{as, "n1.example"}, true).decode(t, &n)
+	if n.Changed {
+		t.Errorf("approved a second time: %+v", n)
+	}
+	a := answer(t, &fleetRetireVerb{as, "n1.example"}, false)
+	a.wants(t, exitOK, "n1.example is retired", "statecraft token revoke --key "+otherKey)
+	entry, err := c.nodes.Get(t.Context(), "n1=example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := nodeFields("n1.example", "retired")
+	want["replace"] = true
+	if diff := cmp.Diff(sameJSON(t, want), string(entry.Value())); diff != "" {
+		t.Errorf("the record, -want +got\n%s", diff)
+	}
+	answer(t, &fleetRetireVerb{as, "n4"}, false).wants(t, exitFailed, "the register knows no node n4")
+}
+
+func sameJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestFleetApproveLosesNothing writes a record from several sides at once: what others wrote is never taken back.
+func TestFleetApproveLosesNothing(t *testing.T) {
+	c := newFleetCell(t)
+	c.buckets()
+	c.record("n1", map[string]any{"state": "active"})
+	as := contextFlags{As: c.client("alice", "admin")}
+	m, err := as.connect(testInvocation(t.Context(), &quietBuffer{}, &quietBuffer{}, false), "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	fields := []string{"a", "b", "c", "d", "e"}
+	var writers sync.WaitGroup
+	for _, field := range fields {
+		writers.Go(func() {
+			if _, err := m.change("n1", field, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	writers.Wait()
+	entry, err := c.nodes.Get(t.Context(), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(`{"a":true,"b":true,"c":true,"d":true,"e":true,"state":"active"}`, string(entry.Value())); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestTokenRevokeEndsWhoItNames(t *testing.T) {
+	c := newFleetCell(t)
+	c.buckets()
+	as := contextFlags{As: c.client("revoker", "token_revoke")}
+	victim := contextFlags{As: c.client("victim", "fleet_view")}
+	answer(t, &fleetLsVerb{victim}, false).wants(t, exitOK)
+	client, err := overlay.OpenClient(victim.As)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r revokedResult
+	answer(t, &tokenRevokeVerb{contextFlags: as, Token: client.Token, Reason: "lost"}, true).decode(t, &r)
+	if r.Kind != broker.RevokedToken || r.Value == "" || r.Reason != "lost" || r.By != "revoker" || r.At.IsZero() {
+		t.Errorf("revoked: %+v", r)
+	}
+	until(t, func() bool { return answer(t, &fleetLsVerb{victim}, false).code == exitRefused })
+	answer(t, &fleetLsVerb{victim}, false).wants(t, exitRefused, "refuses the token of victim")
+	revoked, err := c.streams().KeyValue(t.Context(), "REVOKED")
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := filepath.Join(c.dir, "authority", "client.jwt")
+	for _, tt := range []struct {
+		key string
+		tokenRevokeVerb
+	}{
+		{"id.abc", tokenRevokeVerb{ID: "abc"}},
+		{"identity.n1=example", tokenRevokeVerb{Identity: "n1.example"}},
+		{"key." + otherKey, tokenRevokeVerb{Key: otherKey}},
+		// The last, as it bans who revokes.
+		{"key." + holderOf(t, certificate), tokenRevokeVerb{Token: certificate}},
+	} {
+		tt.contextFlags, tt.Reason = as, "test"
+		answer(t, &tt.tokenRevokeVerb, false).wants(t, exitOK, "revoked "+strings.Replace(tt.key, ".", " ", 1))
+		if tt.Token == certificate {
+			break // the administrator is banned as well
+		}
+		entry, err := revoked.Get(t.Context(), tt.key)
+		var said struct{ Reason, By, At string }
+		if err == nil {
+			err = json.Unmarshal(entry.Value(), &said)
+		}
+		if err != nil || said.Reason != "test" || said.By != "revoker" || said.At == "" {
+			t.Errorf("%s: %+v %v", tt.key, said, err)
+		}
+	}
+	until(t, func() bool { return answer(t, &fleetLsVerb{contextFlags{As: c.admins}}, false).code == exitRefused })
+}
+
+func holderOf(t *testing.T, file string) string {
+	t.Helper()
+	c, err := identity.Inspect(strings.TrimSpace(read(t, file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.PublicKey
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// fleetWatchVerb follows the events of a fleet.
+type fleetWatchVerb struct {
+	contextFlags
+}
+
+// watchedEvents is how many events may wait for a slow reader before some are lost, which standard error then tells.
+const watchedEvents = 8192
+
+// Run prints events until it is interrupted.
+func (v *fleetWatchVerb) Run(inv *invocation) error {
+	m, err := v.connect(inv, "fleet_view")
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	const doing = "watching the fleet"
+	events := make(chan *nats.Msg, watchedEvents)
+	for _, subject := range []string{"choria.lifecycle.event.>", "choria.machine.>"} {
+		if _, err := m.ChanSubscribe(subject, events); err != nil {
+			return m.failed(doing, err)
+		}
+	}
+	ctx, cancel := m.patience()
+	defer cancel()
+	if err := m.FlushWithContext(ctx); err != nil {
+		return m.failed(doing, err)
+	}
+	inv.notef("watching the fleet as %s; ctrl-c ends it", m.name)
+	for {
+		select {
+		case msg := <-events:
+			inv.event(msg)
+			if inv.out.err != nil {
+				return nil // which run tells
+			}
+		case err := <-m.lost:
+			return m.failed(doing, err)
+		case <-m.ctx.Done():
+			return m.failed(doing, m.ctx.Err())
+		}
+	}
+}
+
+// event prints an event on a line.
+func (inv *invocation) event(msg *nats.Msg) {
+	if !inv.json {
+		inv.printf("%s\n", printable(eventLine(msg)))
+		return
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, msg.Data); err != nil {
+		inv.notef("a message on %s is no event: %v", printable(msg.Subject), err)
+		return
+	}
+	inv.printf("%s\n", line.Bytes())
+}
+
+// fleetEvent is what is printed of an event in words.
+type fleetEvent struct {
+	Subject string    `json:"subject"` // the identity
+	Type    string    `json:"type"`
+	Time    time.Time `json:"time"`
+	Data    struct {
+		Component  string `json:"component"`
+		Version    string `json:"version"`
+		Machine    string `json:"machine"`
+		Name       string `json:"name"` // of the watcher
+		Transition string `json:"transition"`
+		From       string `json:"from_state"`
+		To         string `json:"to_state"`
+		Outcome    string `json:"previous_outcome"`
+	} `json:"data"`
+}
+
+// eventLine is an event in words: when, who, what.
+func eventLine(msg *nats.Msg) string {
+	var e fleetEvent
+	if err := json.Unmarshal(msg.Data, &e); err != nil || e.Type == "" {
+		return "- - " + msg.Subject + ": not an event that is known here"
+	}
+	return strings.Join([]string{instant(e.Time), orDash(e.Subject), e.what()}, "  ")
+}
+
+func (e *fleetEvent) what() string {
+	words := func(texts ...string) string { return strings.Join(strings.Fields(strings.Join(texts, " ")), " ") }
+	d := e.Data
+	lifecycle, isLifecycle := strings.CutPrefix(e.Type, "io.choria.lifecycle.v1.")
+	switch {
+	case isLifecycle:
+		return words(lifecycle, d.Component, d.Version)
+	case e.Type == "io.choria.machine.v1.transition":
+		return words(d.Machine, d.From, "--"+d.Transition+"-->", d.To)
+	case strings.HasPrefix(e.Type, "io.choria.machine.watcher."):
+		return words(d.Machine, "watcher", d.Name, d.Outcome)
+	default:
+		return words(e.Type, d.Machine, d.Name)
+	}
+}

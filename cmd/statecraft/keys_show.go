@@ -1,0 +1,15 @@
+package main
+
+// keysShowVerb prints a public key.
+type keysShowVerb struct {
+	File string `arg:"" help:"The key file."`
+}
+
+// Run prints the public key; the seed is never printed.
+func (v *keysShowVerb) Run(inv *invocation) error {
+	k, err := loadKey(v.File)
+	if err != nil {
+		return err
+	}
+	return inv.key(v.File, k)
+}

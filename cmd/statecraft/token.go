@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// tokenVerbs make, read and revoke tokens.
+type tokenVerbs struct {
+	Issue   tokenIssueVerbs  `cmd:"" help:"Sign a token."`
+	Inspect tokenInspectVerb `cmd:"" help:"Say what a token holds, and what is wrong with it."`
+	Revoke  tokenRevokeVerb  `cmd:"" help:"Revoke a token, a key or an identity for good."`
+}
+
+// maxTokenFile bounds what is read of a file or of standard input that is to hold a token, in bytes.
+const maxTokenFile = 1 << 20
+
+// givenToken returns the tokens that are given as they are, as the file that holds them or as - for standard input. A file has one, and
+// the certificates of its issuers after it where it is a certificate itself.
+func (inv *invocation) givenToken(given string) (string, error) {
+	if _, err := identity.Inspect(strings.TrimSpace(given)); err == nil {
+		return strings.TrimSpace(given), nil
+	}
+	data, err := inv.tokenText(given)
+	if err != nil {
+		return "", err
+	}
+	words := strings.Fields(string(data))
+	if len(words) == 0 {
+		return "", fail(exitInvalid, "give the token itself, a file that holds it, or - for standard input", "there is no token in %s", given)
+	}
+	return words[0], nil
+}
+
+func (inv *invocation) tokenText(given string) ([]byte, error) {
+	if given == "-" {
+		data, err := io.ReadAll(io.LimitReader(inv.stdin, maxTokenFile))
+		if err != nil {
+			return nil, fail(exitFailed, "", "reading the token from standard input: %w", err)
+		}
+		return data, nil
+	}
+	f, err := os.Open(given)
+	if err != nil {
+		if strings.Count(given, ".") == 2 && !strings.ContainsAny(given, "/ ") {
+			return nil, notToken(identity.ErrMalformed)
+		}
+		return nil, usage("give the token itself, a file that holds it, or - for standard input", "reading the token %q: %w", shortened(given), reason(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
+	if err != nil {
+		return nil, fail(exitFailed, "", "reading the token in %s: %w", given, reason(err))
+	}
+	return data, nil
+}
+
+// notToken is the failure of a text that is to be a token.
+func notToken(err error) error {
+	hint := "a token has three parts with dots between them; check that it was copied as a whole"
+	if !errors.Is(err, identity.ErrMalformed) {
+		hint = ""
+	}
+	return fail(exitInvalid, hint, "%w", err)
+}
+
+// shortened keeps a message short that names what somebody gave.
+func shortened(text string) string {
+	const limit = 80
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + "..."
+}

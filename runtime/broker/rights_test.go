@@ -1,0 +1,198 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// TestRightsSuffice does with nats.go what each right is for, and one thing that it is not for.
+func TestRightsSuffice(t *testing.T) {
+	o := newOverlay(t)
+	b := o.broker(t)
+	s := fleetScene(t, o, b)
+	admin, err := jetstream.New(o.connect(t, b.ClientURL(), o.client(t, "root", "admin")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes, err := admin.KeyValue(t.Context(), "NODES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodes.Put(t.Context(), "n1=example", []byte("here")); err != nil {
+		t.Fatalf("admin: %v", err)
+	}
+	client := func(right string) (*nats.Conn, jetstream.JetStream) {
+		conn := o.connect(t, b.ClientURL(), o.client(t, "bob", right))
+		js, err := jetstream.New(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn, js
+	}
+	t.Run("fleet_view", func(t *testing.T) {
+		conn, js := client("fleet_view")
+		viewed(t, js, nodes)
+		events, err := conn.SubscribeSync("choria.lifecycle.event.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush(t, conn)
+		say(t, s.overlay, "choria.lifecycle.event.alive.server", "")
+		if !hears(events, true) {
+			t.Error("it sees no events")
+		}
+		kv, _ := js.KeyValue(t.Context(), "NODES")
+		if _, err := kv.Put(brief(t), "n1=example", nil); err == nil {
+			t.Error("it writes")
+		}
+	})
+	t.Run("fleet_operate", func(t *testing.T) {
+		conn, js := client("fleet_operate")
+		sub, err := s.attacker.SubscribeSync("node." + s.a + ".in.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush(t, s.attacker)
+		say(t, conn, "node."+s.a+".in.operate.stop", "")
+		if !hears(sub, true) {
+			t.Error("it tells nodes nothing")
+		}
+		say(t, conn, "node."+s.a+".in.assignment", "")
+		if hears(sub, false) {
+			t.Error("it tells nodes everything")
+		}
+		if _, err := js.KeyValue(brief(t), "NODES"); err == nil {
+			t.Error("it reads the nodes")
+		}
+	})
+	t.Run("token_revoke", func(t *testing.T) {
+		_, js := client("token_revoke")
+		kv, err := js.KeyValue(t.Context(), revokedBucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, kv, Revocation{Kind: RevokedToken, Value: "x"})
+		if _, err := js.KeyValue(brief(t), "NODES"); err == nil {
+			t.Error("it reads the nodes")
+		}
+	})
+}
+
+func brief(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), quietly)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// viewed gets, lists and watches the nodes, which are changed meanwhile.
+func viewed(t *testing.T, js jetstream.JetStream, changed jetstream.KeyValue) {
+	t.Helper()
+	kv, err := js.KeyValue(t.Context(), "NODES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Get(t.Context(), "n1=example"); err != nil {
+		t.Errorf("getting: %v", err)
+	}
+	keys, err := kv.ListKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range keys.Keys() {
+		if k != "n1=example" {
+			t.Errorf("the key %q", k)
+		}
+	}
+	w, err := kv.WatchAll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	if e := <-w.Updates(); string(e.Value()) != "here" {
+		t.Errorf("it sees %s", e.Value())
+	}
+	if e := <-w.Updates(); e != nil {
+		t.Errorf("it sees a second key %v", e)
+	}
+	if _, err := changed.Put(t.Context(), "n1=example", []byte("moved")); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-w.Updates(); string(e.Value()) != "moved" {
+		t.Errorf("it sees %s", e.Value())
+	}
+}
+
+// TestServicesInProcess connects a host's own services without a network.
+func TestServicesInProcess(t *testing.T) {
+	o := newOverlay(t)
+	// Who is refused in-process waits for it: both ends of a pipe write, until the broker gives up.
+	b := o.broker(t, func(c *Config) { c.Limits.WriteDeadline = quietly })
+	fleet := o.connect(t, "", o.service(t, RightFleetService), nats.InProcessServer(b.Provider()))
+	enrollment := o.connect(t, "", o.service(t, RightEnrollmentService), nats.InProcessServer(b.Provider()))
+	node, join := o.node(t, "n1"), o.join(t)
+	k := join.key.Public().String()
+	for _, tt := range []struct {
+		service, asker *nats.Conn
+		subject        string
+	}{
+		{fleet, o.connect(t, b.ClientURL(), node), "node.n1.out.renew"},
+		{enrollment, o.connect(t, b.EnrollmentURL(), join), "enroll." + k + ".out.hello"},
+	} {
+		if _, err := tt.service.QueueSubscribe(tt.subject, "q", func(m *nats.Msg) { _ = m.Respond([]byte("ok")) }); err != nil {
+			t.Fatal(err)
+		}
+		flush(t, tt.service)
+		await(t, tt.subject, func() bool {
+			m, err := tt.asker.Request(tt.subject, nil, time.Second)
+			return err == nil && string(m.Data) == "ok"
+		})
+	}
+	// The accounts are apart: nothing of one is heard in the other.
+	spy, err := enrollment.SubscribeSync("node.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush(t, enrollment)
+	say(t, fleet, "node.n1.in.x", "")
+	if hears(spy, false) {
+		t.Error("ENROLLMENT hears FLEET")
+	}
+	if _, err := o.dial(t, "", o.join(t), nats.InProcessServer(b.Provider())); err == nil {
+		t.Error("a join token comes in in-process")
+	}
+	if _, err := o.dial(t, "", node, nats.InProcessServer(b.Provider()), nats.Token("")); err == nil {
+		t.Error("somebody comes in in-process without a token")
+	}
+}
+
+// TestOnlyFleetHasJetStream asks for JetStream in every account, and holds its limits.
+func TestOnlyFleetHasJetStream(t *testing.T) {
+	o := newOverlay(t)
+	b := o.broker(t, func(c *Config) { c.Limits.JetStream.Streams = 1 })
+	for right, want := range map[string]bool{RightFleetService: true, RightEnrollmentService: false} {
+		js, err := jetstream.New(o.connect(t, b.ClientURL(), o.service(t, right)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := t.Context()
+		if !want {
+			ctx = brief(t)
+		}
+		_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "A", Subjects: []string{"a"}})
+		if (err == nil) != want {
+			t.Errorf("%s makes a stream: %v", right, err)
+		}
+		var said *jetstream.APIError
+		if _, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "B", Subjects: []string{"b"}}); want && !errors.As(err, &said) {
+			t.Errorf("a second stream: %v", err)
+		}
+	}
+	if c := b.fleet.server.JetStreamConfig(); !c.SyncAlways || c.MaxStore != DefaultLimits().JetStream.Store || c.MaxMemory != DefaultLimits().JetStream.Memory {
+		t.Errorf("JetStream is configured as %+v", c)
+	}
+}

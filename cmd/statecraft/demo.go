@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -157,9 +158,9 @@ func (d *demo) connect(ctx context.Context) (*overlay.Connection, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	conn, err := client.Connect(ctx, d.inv.log)
+	conn, err := client.Connect(ctx, slog.New(slog.DiscardHandler)) // it is not there yet, which is no news
 	if err != nil {
-		return nil, fail(exitUnreachable, "its log is in "+d.path("overlay1.log"), "the overlay does not answer: %w", errors.Join(err, d.lost()))
+		return nil, fail(exitUnreachable, "", "the overlay does not answer: %w\n%s", errors.Join(err, d.lost()), d.lastWords("overlay1"))
 	}
 	return conn, nil
 }

@@ -51,6 +51,16 @@ func (d *demo) run(name string, args ...string) error {
 	return nil
 }
 
+// lastWords is the end of what a part has written, since its file is about to be removed.
+func (d *demo) lastWords(name string) string {
+	const most = 2000
+	text, err := os.ReadFile(d.path(name + ".log"))
+	if err != nil || len(text) == 0 {
+		return name + " has said nothing"
+	}
+	return name + " said last:\n" + strings.TrimSpace(string(text[max(0, len(text)-most):]))
+}
+
 // partGrace is how long a process may take to end in order.
 const partGrace = 5 * time.Second
 

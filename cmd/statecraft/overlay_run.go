@@ -46,6 +46,8 @@ func overlayError(err error) error {
 	switch {
 	case errors.As(err, &findings):
 		return fail(exitInvalid, "mend the file; docs/overlay.md describes every key", "%w", err)
+	case errors.Is(err, overlay.ErrSeveralHosts):
+		return usage("statecraft overlay run DIR/hosts/NAME", "%w", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return usage("statecraft overlay init makes the folder of a cell", "%w", err)
 	default:

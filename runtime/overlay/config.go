@@ -65,6 +65,9 @@ type Listen struct {
 	Monitor string `yaml:"monitor"`
 }
 
+// ErrSeveralHosts is the cause where a folder has the folders of more than one host.
+var ErrSeveralHosts = errors.New("there are folders of several hosts")
+
 // Open finds the folder of a host: dir itself, or the only one below dir/hosts.
 func Open(dir string) (folder string, cfg Config, err error) {
 	for _, candidate := range []string{dir, filepath.Join(dir, "hosts", "*")} {
@@ -80,7 +83,7 @@ func Open(dir string) (folder string, cfg Config, err error) {
 			cfg, err = ReadConfig(found[0])
 			return folder, cfg, err
 		default:
-			return "", cfg, fmt.Errorf("%s has the folders of %d hosts: name one of them, such as %s", dir, len(found), filepath.Dir(found[0]))
+			return "", cfg, fmt.Errorf("%s: %w: name one of them, such as %s", dir, ErrSeveralHosts, filepath.Dir(found[0]))
 		}
 	}
 	return "", cfg, fmt.Errorf("%s has no %s: %w", dir, configFile, fs.ErrNotExist)

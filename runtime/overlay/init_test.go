@@ -1,6 +1,7 @@
 package overlay_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -88,7 +89,7 @@ func TestInitCanBeRepeatedAndExtended(t *testing.T) {
 	if _, cfg, err := overlay.Open(filepath.Join(dir, "hosts", "overlay2")); err != nil || cfg.Replicas != 2 || len(cfg.Peers) != 1 {
 		t.Errorf("the second host's configuration: %+v %v", cfg, err)
 	}
-	if _, _, err := overlay.Open(dir); err == nil || !strings.Contains(err.Error(), "name one of them") {
+	if _, _, err := overlay.Open(dir); !errors.Is(err, overlay.ErrSeveralHosts) {
 		t.Errorf("two hosts and none named: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ const maxCertificates = 256
 // that ended at a root are remembered, so that strangers cannot fill it.
 type certificates struct {
 	mu    sync.Mutex
-	known map[[sha256.Size]byte]*Claims
+	known map[digest]*Claims
 }
 
 // verified is a certificate and what it says.
@@ -24,12 +24,12 @@ type verified struct {
 
 // find returns a certificate that has not expired. Its claims are shared and must not be changed.
 func (s *certificates) find(text string, now time.Time) (*Claims, bool) {
-	digest := sha256.Sum256([]byte(text))
+	sum := digest(sha256.Sum256([]byte(text)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, ok := s.known[digest]
+	c, ok := s.known[sum]
 	if ok && !now.Before(c.Expires) {
-		delete(s.known, digest)
+		delete(s.known, sum)
 		return nil, false
 	}
 	return c, ok
@@ -43,8 +43,8 @@ func (s *certificates) remember(read []verified) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range read {
-		digest := sha256.Sum256([]byte(r.text))
-		if _, ok := s.known[digest]; ok {
+		sum := digest(sha256.Sum256([]byte(r.text)))
+		if _, ok := s.known[sum]; ok {
 			continue
 		}
 		for any := range s.known {
@@ -54,8 +54,8 @@ func (s *certificates) remember(read []verified) {
 			delete(s.known, any)
 		}
 		if s.known == nil {
-			s.known = map[[sha256.Size]byte]*Claims{}
+			s.known = map[digest]*Claims{}
 		}
-		s.known[digest] = r.claims
+		s.known[sum] = r.claims
 	}
 }

@@ -5,9 +5,12 @@ import (
 	"slices"
 )
 
-// walk follows the chain from who signed the claims and holds every certificate's limits against them. find returns a certificate's
-// claims. It returns who signed the last certificate, the claims' own signer where there is none. about is who the claims' document is about. Errors wrap ErrIssuer.
-func (c *Claims) walk(about named, find func(certificate string) (*Claims, error)) (last string, err error) {
+// finder returns what a certificate says.
+type finder func(certificate string) (*Claims, error)
+
+// walk follows the chain from who signed the claims and holds every certificate's limits against them. It returns who signed the last
+// certificate, the claims' own signer where there is none. about is who the claims' document is about. Errors wrap ErrIssuer.
+func (c *Claims) walk(about named, find finder) (last string, err error) {
 	if len(c.Chain) > maxChain {
 		return "", refused("its chain has %d certificates, more than %d", len(c.Chain), maxChain)
 	}

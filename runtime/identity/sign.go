@@ -25,9 +25,8 @@ func (s *Signer) Sign(c Claims) (string, error) {
 	return s.sign(&c)
 }
 
-// issue signs claims that Permits permits, and returns them complete, with the times that the token has. find returns a certificate's
-// claims.
-func (s *Signer) issue(c Claims, find func(certificate string) (*Claims, error)) (token string, issued *Claims, err error) {
+// issue signs claims that Permits permits, and returns them complete, with the times that the token has.
+func (s *Signer) issue(c Claims, find finder) (token string, issued *Claims, err error) {
 	if err := s.permitted(&c, find); err != nil {
 		return "", nil, err
 	}
@@ -55,7 +54,7 @@ func (s *Signer) Permits(c Claims) error {
 	return s.permitted(&c, Inspect)
 }
 
-func (s *Signer) permitted(c *Claims, find func(certificate string) (*Claims, error)) error {
+func (s *Signer) permitted(c *Claims, find finder) error {
 	about, err := s.complete(c)
 	if err != nil {
 		return err

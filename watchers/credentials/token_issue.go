@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/strict"
@@ -71,20 +72,21 @@ func (l tokenLook) claimed(look *watchers.Look, purpose string) (*identity.Claim
 	if err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
+	names := claimNames()
 	for name, value := range mapping {
 		switch {
-		case !slices.Contains(claimNames(), name):
+		case !slices.Contains(names, name):
 			return nil, unknownClaim(name)
 		case value == nil:
 			return nil, fmt.Errorf("claims: %s has no value", name)
 		}
 	}
-	mapping = maps.Clone(mapping)
-	if mapping == nil {
-		mapping = map[string]any{}
+	if claims, ok := plainClaims(purpose, mapping); ok {
+		return claims, nil
 	}
-	mapping["purpose"] = purpose
-	text, err := json.Marshal(mapping)
+	whole := map[string]any{"purpose": purpose}
+	maps.Copy(whole, mapping) // which has no purpose: it is not one of claimNames
+	text, err := json.Marshal(whole)
 	if err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
@@ -93,6 +95,44 @@ func (l tokenLook) claimed(look *watchers.Look, purpose string) (*identity.Claim
 		return nil, fmt.Errorf("claims: a value is not of its claim's type: %w", err)
 	}
 	return claims, nil
+}
+
+// plainClaims takes the claims that most tokens have as they are. Not ok leaves all others, and every error, to JSON.
+func plainClaims(purpose string, mapping map[string]any) (c *identity.Claims, ok bool) {
+	c = &identity.Claims{Purpose: identity.Purpose(purpose)}
+	ok = c.Purpose != identity.PurposeJoin && utf8.ValidString(purpose)
+	for name, value := range mapping {
+		var valid bool
+		switch name {
+		case "identity":
+			valid = plainText((*string)(&c.Identity), value)
+		case "public_key":
+			valid = plainText(&c.PublicKey, value)
+		case "ou":
+			valid = plainText(&c.OU, value)
+		case "cell":
+			valid = plainText(&c.Cell, value)
+		case "collectives":
+			valid = plainTexts(&c.Collectives, value)
+		}
+		ok = ok && valid
+	}
+	return c, ok
+}
+
+// plainText takes a text that JSON surely gives back as it is.
+func plainText(to *string, value any) (ok bool) {
+	*to, ok = value.(string)
+	return ok && utf8.ValidString(*to)
+}
+
+func plainTexts(to *[]string, value any) bool {
+	values, ok := value.([]any)
+	*to = make([]string, len(values))
+	for i, v := range values {
+		ok = ok && plainText(&(*to)[i], v)
+	}
+	return ok
 }
 
 func unknownClaim(name string) error {

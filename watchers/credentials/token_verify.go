@@ -1,14 +1,11 @@
 package credentials
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -140,57 +137,4 @@ func refusal(err error) watchers.Report {
 		}
 	}
 	return refused(reason, err.Error())
-}
-
-// claimTypes is the payload's fields that tell what a token says.
-func claimTypes() map[string]machine.ValueType {
-	return map[string]machine.ValueType{
-		"issuer": machine.String, "subject": machine.String, "audience": machine.String, "id": machine.String, "purpose": machine.String,
-		"issued": machine.String, "not_before": machine.String, "expires": machine.String,
-		"identity": machine.String, "public_key": machine.String, "ou": machine.String, "cell": machine.String,
-		"collectives": machine.Array, "permissions": machine.Object, "cidr": machine.Array,
-		"urls": machine.Array, "srv_domain": machine.String, "pins": machine.Array, "controller": machine.String, "max_uses": machine.Integer,
-		"facts": machine.String, "registration": machine.String, "extensions": machine.Any, "limits": machine.Object,
-	}
-}
-
-// fields is what a token says, by the names of the payload: those of the token but for the short ones. The chain is left out; issuer is
-// the key that signed.
-func fields(c *identity.Claims) (map[string]any, error) {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	var payload map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&payload); err != nil {
-		return nil, err
-	}
-	for _, short := range []string{"iss", "sub", "aud", "jti", "iat", "nbf", "exp", "chain"} {
-		delete(payload, short)
-	}
-	for name, value := range map[string]string{"issuer": c.Issuer, "subject": c.Subject, "audience": c.Audience, "id": c.ID} {
-		if value != "" {
-			payload[name] = value
-		}
-	}
-	for name, at := range map[string]time.Time{"issued": c.IssuedAt, "not_before": c.NotBefore, "expires": c.Expires} {
-		if !at.IsZero() {
-			payload[name] = at.Format(time.RFC3339)
-		}
-	}
-	return payload, nil
-}
-
-// normal is a mapping as it comes out of JSON, with numbers as they are written.
-func normal(mapping map[string]any) (map[string]any, error) {
-	text, err := json.Marshal(mapping)
-	if err != nil {
-		return nil, err
-	}
-	var out map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	return out, decoder.Decode(&out)
 }

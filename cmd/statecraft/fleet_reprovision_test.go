@@ -109,7 +109,7 @@ func TestFleetWatch(t *testing.T) {
 	as := contextFlags{As: c.client("viewer", "fleet_view")}
 	for _, asJSON := range []bool{false, true} {
 		ctx, interrupt := context.WithCancel(t.Context())
-		defer interrupt()
+		t.Cleanup(interrupt)
 		out := &quietBuffer{}
 		errs := &quietBuffer{}
 		inv := testInvocation(ctx, out, errs, asJSON)

@@ -127,7 +127,7 @@ func TestKeyNeverPrintsItsSeed(t *testing.T) {
 	}
 	out.Write(text)
 	forms := []string{hex.EncodeToString(seed), strings.ToUpper(hex.EncodeToString(seed)), string(seed),
-		strings.Trim(fmt.Sprint(seed), "[]"), fmt.Sprintf("%#v", seed)[8:]}
+		strings.Trim(fmt.Sprintf("%d", seed), "[]"), fmt.Sprintf("%#v", seed)[8:]}
 	for _, form := range forms {
 		if strings.Contains(out.String(), form) {
 			t.Errorf("the seed is printed as %s", form)

@@ -145,10 +145,7 @@ func (s *Store) place(at slots) error {
 	if err := s.put(slotsFile, content); err != nil {
 		return err
 	}
-	names, err := s.files.names()
-	if err != nil {
-		return nil // what is left over is dropped after the next change
-	}
+	names, _ := s.files.names() // what is left over is dropped after the next change
 	for _, name := range names {
 		if strings.HasPrefix(name, assignmentPrefix) && name != at.Active && name != at.Previous && name != at.Staged {
 			_ = s.files.remove(name)

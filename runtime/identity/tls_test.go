@@ -38,7 +38,7 @@ func serverOf(t *testing.T, ca *CA, hosts ...string) tls.Certificate {
 
 // handshake has a client of the configuration greet a server of the certificate, and returns the client's error and all that the
 // server could read.
-func handshake(t *testing.T, client *tls.Config, server tls.Certificate, maxVersion uint16) (clientErr error, got string) {
+func handshake(t *testing.T, client *tls.Config, server tls.Certificate, maxVersion uint16) (got string, clientErr error) {
 	t.Helper()
 	here, there := net.Pipe()
 	deadline := time.Now().Add(10 * time.Second)
@@ -52,7 +52,7 @@ func handshake(t *testing.T, client *tls.Config, server tls.Certificate, maxVers
 	conn := tls.Client(here, client)
 	_, clientErr = conn.Write([]byte("secret"))
 	_ = conn.Close()
-	return clientErr, <-read
+	return <-read, clientErr
 }
 
 func called(t *testing.T, cfg *tls.Config, err error, name string) *tls.Config {
@@ -92,14 +92,14 @@ func TestD23FakeServerGetsNoSecret(t *testing.T) {
 		trusting, err := CATLS(ours.PEM())
 		trusting = called(t, trusting, err, tt.host)
 		for how, cfg := range map[string]*tls.Config{"pinned": pinning, "trusted CA": trusting} {
-			err, got := handshake(t, cfg, tt.server, tt.max)
+			got, err := handshake(t, cfg, tt.server, tt.max)
 			if (err == nil) != tt.good || (got == "secret") != tt.good || !tt.good && got != "" {
 				t.Errorf("%s, %s: %v, the server read %q", tt.what, how, err, got)
 			}
 		}
 	}
 	open := &tls.Config{InsecureSkipVerify: true}
-	if err, got := handshake(t, open, fake, 0); err != nil || got != "secret" {
+	if got, err := handshake(t, open, fake, 0); err != nil || got != "secret" {
 		t.Errorf("a client that trusts everybody: %v, the fake read %q", err, got)
 	}
 }
@@ -112,7 +112,7 @@ func TestPinnedHosts(t *testing.T) {
 	}{{[]string{"127.0.0.1"}, true}, {[]string{"10.0.0.1", "broker.example"}, true}, {[]string{"10.0.0.1"}, false}} {
 		cfg, err := PinnedTLS([]string{ca.Pin()}, tt.hosts...)
 		cfg = called(t, cfg, err, "127.0.0.1")
-		if err, _ := handshake(t, cfg, serverOf(t, ca, "127.0.0.1", "broker.example"), 0); (err == nil) != tt.good {
+		if _, err := handshake(t, cfg, serverOf(t, ca, "127.0.0.1", "broker.example"), 0); (err == nil) != tt.good {
 			t.Errorf("%q: %v", tt.hosts, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestExpiredServer(t *testing.T) {
 	cert, err := ca.Server([]string{"broker.example"}, time.Now().Add(-2*time.Hour), time.Hour)
 	must(t, err)
 	cfg, err := PinnedTLS([]string{ca.Pin()})
-	if err, got := handshake(t, called(t, cfg, err, "broker.example"), cert, 0); !errors.Is(err, ErrServer) || got != "" {
+	if got, err := handshake(t, called(t, cfg, err, "broker.example"), cert, 0); !errors.Is(err, ErrServer) || got != "" {
 		t.Errorf("%v, it read %q", err, got)
 	}
 }
@@ -222,7 +222,7 @@ func TestCAFiles(t *testing.T) {
 		t.Errorf("replacing another CA: %v", err)
 	}
 	cfg, err := CATLS(ca.PEM())
-	if err, got := handshake(t, called(t, cfg, err, "x"), serverOf(t, back, "x"), 0); err != nil || got != "secret" {
+	if got, err := handshake(t, called(t, cfg, err, "x"), serverOf(t, back, "x"), 0); err != nil || got != "secret" {
 		t.Errorf("a server of the CA that was read: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func (a attempt) run(t *testing.T, o *overlay, by *Signer) {
 		a.expect(&e)
 	}
 	got, err := o.verifier.Verify(forge(t, by.Key, mapping(t, by, c)), e)
-	if !errors.Is(err, a.want) || (got != nil) != (a.want == ErrExpired) {
+	if !errors.Is(err, a.want) || (got != nil) != errors.Is(a.want, ErrExpired) {
 		t.Errorf("%s: %v, %v; want %v", a.name, got, err, a.want)
 	}
 }

@@ -80,7 +80,7 @@ func joining(t testing.TB, token string) (*nats.Conn, *denials, *identity.Key) {
 // anything is a broker without authorisation.
 func anything(t testing.TB, o *server.Options) string {
 	t.Helper()
-	o.Host, o.NoLog, o.NoSigs = "127.0.0.1", true, true
+	o.Host, o.NoLog, o.NoSigs, o.AlwaysEnableNonce = "127.0.0.1", true, true, true
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,9 @@ import (
 // shortLived is a folder of an overlay's machines whose first tokens of nodes live for a while only, and the next ones for longer.
 func shortLived(t testing.TB, first string) func(o *overlay.InitOptions) {
 	dir := override(t, t.TempDir(), "overlay/enrollee", "lifetime: 24h", "lifetime: "+first)
-	return func(o *overlay.InitOptions) { o.Machines = override(t, dir, "overlay/registrar", "lifetime: 24h", "lifetime: 1h") }
+	return func(o *overlay.InitOptions) {
+		o.Machines = override(t, dir, "overlay/registrar", "lifetime: 24h", "lifetime: 1h")
+	}
 }
 
 func (m *member) expires() time.Time {
@@ -118,7 +120,7 @@ func TestD27Revoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoked, err := json.Marshal(map[string]any{"reason": "stolen", "by": "operator", "at": time.Now().Unix()})
+	revoked, err := json.Marshal(map[string]any{"reason": "stolen", "by": "operator", "at": time.Now().UTC().Format(time.RFC3339)})
 	if err == nil {
 		_, err = c.bucket("REVOKED").Put(t.Context(), "identity.n1=example", revoked)
 	}

@@ -213,3 +213,12 @@ func within(t testing.TB, what string, limit time.Duration, began time.Time) {
 		t.Errorf("%s took %s, want at most %s", what, took, limit)
 	}
 }
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

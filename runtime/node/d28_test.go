@@ -61,12 +61,12 @@ func TestD28HelpersThatFail(t *testing.T) {
 	}
 }
 
-// TestD28Burst takes 100 nodes that come at once through a helper that takes its time: nobody is dropped, and throughput is workers by latency. The
+// TestD28Burst takes 60 nodes that come at once through a helper that takes its time: nobody is dropped, and throughput is workers by latency. The
 // helper itself writes when it begins and ends, in hundredths of a second, as a busy machine lets it take longer than it sleeps.
 func TestD28Burst(t *testing.T) {
-	const nodes, workers = 100, 10
+	const nodes, workers = 60, 10
 	log := filepath.Join(t.TempDir(), "log")
-	script := helper(t, "read began rest < /proc/uptime", "sleep 0.4", "echo '{}'", "read ended rest < /proc/uptime", `echo "$began $ended" >> `+log)
+	script := helper(t, "read began rest < /proc/uptime", "sleep 0.8", "echo '{}'", "read ended rest < /proc/uptime", `echo "$began $ended" >> `+log)
 	c := newCell(t, func(o *overlay.InitOptions) { o.Helper, o.HelperWorkers = script, workers })
 	e, err := newAgent(t, nil).Emulate(t.Context(), "n", "example", c.join, nodes, 0)
 	if err != nil {

@@ -54,7 +54,6 @@ func TestD25TwoClaimOneIdentity(t *testing.T) {
 	first.becomes("active")
 	reports, nodes := conflicts(t, c), c.bucket("NODES")
 	second := newMember(t, "n1.example", t.TempDir(), c.join, impatientNodes(t))
-	defer second.dump()
 	eventually(t, "the second knows why it waits", func() bool {
 		return strings.HasPrefix(second.reason(), "another key has this identity")
 	})

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -100,10 +101,24 @@ func newMember(t testing.TB, id, dir, join string, change func(c *node.Config)) 
 		}
 	}
 	m.stop = running(t, m.agent.Run, real.Close)
+	t.Cleanup(m.explain)
 	if err := m.agent.Add(t.Context(), id, m.store); err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// explain logs the way that the node of a test that has failed took.
+func (m *member) explain() {
+	if !m.t.Failed() {
+		return
+	}
+	_ = m.agent.Host().History(context.Background(), "enrollment", func(e runtime.HistoryEntry) error {
+		if r := e.Record; r != nil {
+			m.t.Logf("%s %s: %s -> %s by %s %v", m.id, r.At.Format("05.000"), r.From, r.To, r.Event, r.Payload["reason"])
+		}
+		return nil
+	})
 }
 
 func (m *member) state() string { return stateOf(m.agent.Host(), "enrollment") }

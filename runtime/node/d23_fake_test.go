@@ -146,11 +146,19 @@ func (i *impostor) ask(key, subject string, purpose identity.Purpose, signer *id
 	if err != nil {
 		return nil, err
 	}
-	answer, err := i.conn.Request("enroll."+key+".in."+subject, body, 5*time.Second)
-	if err != nil {
-		return nil, err
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for range 250 {
+		answer, err := i.conn.Request("enroll."+key+".in."+subject, body, 5*time.Second)
+		switch {
+		case err == nil:
+			return statement(answer)
+		case !errors.Is(err, nats.ErrNoResponders):
+			return nil, err
+		}
+		<-again.C // the node does not listen yet, as an enrollee would find, too
 	}
-	return statement(answer)
+	return nil, nats.ErrNoResponders
 }
 
 // statement reads the signed document of a message.

@@ -51,6 +51,11 @@ func TestD31ManyAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the nodes are %v", e.Standing().States)
+		}
+	})
 	eventually(t, "all nodes are active", func() bool { return e.Standing().Active == nodes })
 	if n := connected(a, nodes); n != nodes {
 		t.Errorf("%d of %d nodes are connected", n, nodes)

@@ -1,0 +1,5 @@
+package delivery
+
+import "github.com/statecraft-io/statecraft/watchers"
+
+func depotType(Services) watchers.Type { panic("contract only") }

@@ -30,8 +30,9 @@ func (l typeList) Names() []string {
 }
 
 func checkTypes() typeList {
-	plain := []string{"exec", "timer", "schedule", "metric", "facts"}
+	plain := []string{"timer", "schedule", "metric", "facts"}
 	list := typeList{
+		{Name: "exec", CommandLine: []string{"command"}},
 		{Name: "expression", Instant: true},
 		{Name: "file", Writes: writesContents, Check: escapes},
 		{Name: "http", Aliases: []string{"httpswitch"}},

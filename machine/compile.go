@@ -22,6 +22,7 @@ func compile(m *Manifest, cat Catalogue) (*Definition, diag.List) {
 		d.watchers = append(d.watchers, d.watcherRule(&m.Watchers[i], cat))
 	}
 	list := d.compileExpressions(cat)
+	d.addSecrets(cat)
 	d.engine, d.table = newEngine(d), newTable(d)
 	return d, list.Sort()
 }

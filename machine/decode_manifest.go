@@ -22,6 +22,7 @@ type manifestYAML struct {
 	OnRestart    string               `yaml:"on_restart" enum:"resume|initial"`
 	MaxRate      string               `yaml:"max_rate"`
 	Data         map[string]dataYAML  `yaml:"data"`
+	SecretInput  []string             `yaml:"secret_input"`
 	States       map[string]stateYAML `yaml:"states"`
 	Transitions  []transitionYAML     `yaml:"transitions,required"`
 	Watchers     []watcherYAML        `yaml:"watchers"`
@@ -91,7 +92,7 @@ func (d *decoder) format() {
 func (d *decoder) machine(y *manifestYAML) {
 	m := d.m
 	m.Name, m.Version, m.Description = y.Name, y.Version, y.Description
-	m.InitialState, m.Durable = y.InitialState, y.Durable
+	m.InitialState, m.Durable, m.SecretInput = y.InitialState, y.Durable, y.SecretInput
 	m.SplayStart = time.Duration(y.SplayStart) * time.Second
 	m.MaxRate = d.rate(y.MaxRate)
 	m.OnRestart = OnRestart(y.OnRestart)

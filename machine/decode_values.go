@@ -14,6 +14,7 @@ type dataYAML struct {
 	Type        string       `yaml:"type" enum:"any|string|integer|number|boolean|list|object" default:"any"`
 	Default     *strict.Node `yaml:"default"`
 	Description string       `yaml:"description"`
+	Secret      bool         `yaml:"secret"`
 }
 
 var (
@@ -31,7 +32,7 @@ func (d *decoder) data(y map[string]dataYAML) {
 		if !keyPattern.MatchString(f.Key) {
 			d.fault("SC106", f.Pos, "start with a letter or _ and use letters, digits and _ only", "%q cannot be the name of a data key", f.Key)
 		}
-		field := DataField{Name: f.Key, Type: ValueType(entry.Type), Description: entry.Description, Pos: f.Pos}
+		field := DataField{Name: f.Key, Type: ValueType(entry.Type), Description: entry.Description, Secret: entry.Secret, Pos: f.Pos}
 		field.Default = d.defaultOf(&field, entry.Default)
 		d.m.Data = append(d.m.Data, field)
 	}

@@ -25,6 +25,7 @@ type watcherYAML struct {
 	When                 string            `yaml:"when"`
 	OnLeave              string            `yaml:"on_leave" enum:"cancel|finish"`
 	OnInterrupt          string            `yaml:"on_interrupt" enum:"rerun|fail|ask"`
+	Secret               []string          `yaml:"secret"`
 	Properties           *strict.Node      `yaml:"properties"`
 }
 
@@ -67,7 +68,7 @@ func (d *decoder) watcher(n *strict.Node, y *watcherYAML) WatcherSpec {
 		Interval: y.Interval.Std(), AnnounceInterval: y.AnnounceInterval.Std(), Timeout: y.Timeout.Std(),
 		Splay: y.Splay.Std(), Governor: y.Governor, GovernorTimeout: y.GovernorTimeout.Std(), When: y.When,
 		OnLeave: OnLeave(y.OnLeave), OnInterrupt: OnInterrupt(y.OnInterrupt),
-		Properties: y.Properties, Pos: n.Pos, Strict: d.m.Strict(), places: placesOf(n),
+		Secret: y.Secret, Properties: y.Properties, Pos: n.Pos, Strict: d.m.Strict(), places: placesOf(n),
 	}
 	if w.Properties != nil && w.Properties.Kind == strict.Null {
 		w.Properties = nil

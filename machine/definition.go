@@ -23,6 +23,7 @@ type Definition struct {
 	engine   *engine
 	table    *table    // for checks only
 	writes   []written // by the watchers, for CheckSet
+	secrets  *secrets  // nil where nothing is secret
 }
 
 // rule is a compiled transition.

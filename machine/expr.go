@@ -14,8 +14,10 @@ import (
 
 // expression is a compiled guard or assignment. It is immutable and safe for concurrent use.
 type expression struct {
+	text    string
 	program *vm.Program
 	err     error // of compilation; such an expression never has a value
+	secret  bool  // it reads a secret, which its errors must not tell
 }
 
 // compileExpr compiles an expression over an environment. Functions that read a clock, the host's time
@@ -34,7 +36,7 @@ func compileExpr(text string, env types.Map, opts ...expr.Option) *expression {
 	if p.err != nil {
 		err = p.err
 	}
-	return &expression{program: program, err: err}
+	return &expression{text: text, program: program, err: err}
 }
 
 // value evaluates the expression. The result is normal.
@@ -43,7 +45,11 @@ func (e *expression) value(env map[string]any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return normalise(v)
+	normal, err := normalise(v)
+	if err != nil && e.secret {
+		return nil, errSecretExpr
+	}
+	return normal, err
 }
 
 // holds evaluates a guard.
@@ -68,7 +74,10 @@ func (e *expression) run(env map[string]any) (any, error) {
 		evaluation := vm.VM{MemoryBudget: maxExprMemory}
 		return evaluation.Run(e.program, env)
 	})
-	if err != nil {
+	switch {
+	case err != nil && e.secret:
+		return nil, errSecretExpr
+	case err != nil:
 		return nil, errors.New(exprMessage(err))
 	}
 	return v, nil

@@ -25,6 +25,7 @@ type Manifest struct {
 	OnRestart    OnRestart
 	MaxRate      Rate
 	Data         []DataField
+	SecretInput  []string    // paths into the input that are secret, "*" for all of it
 	States       []StateSpec // the states section only; Definition.States has them all
 	Transitions  []Transition
 	Watchers     []WatcherSpec
@@ -80,6 +81,7 @@ type DataField struct {
 	Type        ValueType
 	Default     any // of Type, nil where there is none
 	Description string
+	Secret      bool // sealed wherever it is written, and shown to nobody
 	Pos         diag.Position
 }
 
@@ -157,6 +159,7 @@ type WatcherSpec struct {
 	When                 string
 	OnLeave              OnLeave      // "" is the type's default
 	OnInterrupt          OnInterrupt  // "" is Rerun
+	Secret               []string     // paths into the payloads of its events that are secret, "*" for all of them
 	Properties           *strict.Node // nil where there are none
 	Pos                  diag.Position
 	Strict               bool // the manifest's reading, so that a type can follow it

@@ -39,7 +39,8 @@ const (
 	CauseOperator     CauseKind = "operator"
 	CauseRecovery     CauseKind = "recovery"
 	CauseUpgrade      CauseKind = "upgrade"
-	CauseSpawn        CauseKind = "spawn" // of an instance's start
+	CauseSpawn        CauseKind = "spawn"  // of an instance's start
+	CauseSignal       CauseKind = "signal" // of who started the instance
 )
 
 // Cause says where an event came from.

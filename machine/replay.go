@@ -37,32 +37,60 @@ func (e *Difference) Error() string {
 // d is usually what load makes of the header's manifest. Another one is held against the same events: what
 // must differ, the digest and where in the manifest a guard stands, is not compared, and changes of the
 // manifest inside of the trace are not followed. each, which may be nil, sees every line that was good.
+//
+// What is sealed in the trace is not seen: what depends on it is taken as it was recorded.
 func Replay(t *TraceReader, d *Definition, load LoadManifest, each func(*TraceLine, *Snapshot)) (Snapshot, error) {
-	p := &replayer{d: d, load: load, foreign: d.digest != t.header.Digest}
+	done, err := ReplaySealed(t, d, ReplayOptions{Load: load, Each: each})
+	return done.Snapshot, err
+}
+
+// ReplayOptions are what a replay may be given. The zero value is none of it.
+type ReplayOptions struct {
+	Load  LoadManifest
+	Vault Vault // opens what is sealed in the trace
+	Each  func(*TraceLine, *Snapshot)
+}
+
+// Replayed is what came of a replay.
+type Replayed struct {
+	Snapshot   Snapshot    // after the last record that was good; what could be opened is in clear
+	Definition *Definition // that decided it
+	Unseen     Unseen
+}
+
+// ReplaySealed is Replay of a trace in which secrets are sealed. The lines that Each is given are as they were read.
+func ReplaySealed(t *TraceReader, d *Definition, o ReplayOptions) (Replayed, error) {
+	p := &replayer{ReplayOptions: o, d: d, machine: t.header.Machine, foreign: d.digest != t.header.Digest}
 	for {
 		l, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return p.s, nil
+			return p.done(), nil
 		}
 		if err == nil {
 			err = p.take(l)
 		}
 		if err != nil {
-			return p.s, err
+			return p.done(), err
 		}
-		if each != nil {
-			each(l, &p.s)
+		if o.Each != nil {
+			o.Each(l, &p.s)
 		}
 	}
 }
 
 // replayer is a replay in progress.
 type replayer struct {
+	ReplayOptions
 	d       *Definition
-	load    LoadManifest
+	machine string
 	foreign bool // d is not what decided the trace
 	s       Snapshot
 	ready   bool // s is the state before the next record
+	unseen  Unseen
+}
+
+func (p *replayer) done() Replayed {
+	return Replayed{Snapshot: p.s, Definition: p.d, Unseen: p.unseen}
 }
 
 func (p *replayer) take(l *TraceLine) error {
@@ -80,19 +108,27 @@ func (p *replayer) take(l *TraceLine) error {
 }
 
 func (p *replayer) takeSnapshot(l *TraceLine) error {
-	want, got := toJSON(l.Snapshot), toJSON(p.s)
-	if p.ready && want != got {
-		return &Difference{Pos: l.Pos, Seq: p.s.Seq, Field: "snapshot", Recorded: want, Decided: got}
+	opened, closed := OpenSnapshot(l.Snapshot, p.machine, p.Vault)
+	p.noteUnseen(closed)
+	if p.ready && toJSON(opened) != toJSON(p.s) {
+		return &Difference{Pos: l.Pos, Seq: p.s.Seq, Field: "snapshot", Recorded: toJSON(p.concealed(*opened)), Decided: toJSON(p.concealed(p.s))}
 	}
-	p.s, p.ready = *l.Snapshot, true
+	p.s, p.ready = *opened, true
 	return nil
 }
 
+// concealed is a snapshot as it may be shown.
+func (p *replayer) concealed(s Snapshot) Snapshot {
+	r := p.d.Conceal(&Record{Set: s.Data, Arguments: s.Input})
+	s.Data, s.Input = r.Set, r.Arguments
+	return s
+}
+
 func (p *replayer) takeManifest(l *TraceLine) error {
-	if p.foreign || p.load == nil {
+	if p.foreign || p.Load == nil {
 		return nil
 	}
-	d, err := p.load(*l.Manifest)
+	d, err := p.Load(*l.Manifest)
 	if err != nil {
 		return fault(l, codeTraceLoad, "replay with the release that wrote the trace", "the manifest that decides from here on does not load: %v", err)
 	}
@@ -107,12 +143,14 @@ func (p *replayer) takeRecord(l *TraceLine) error {
 	if err := p.chain(l); err != nil {
 		return err
 	}
-	decided := p.decide(l.Record)
-	if diff := p.compare(l.Record, &decided); diff != nil {
+	opened := p.open(l.Record)
+	decided := p.decide(opened)
+	p.unite(opened, &decided)
+	if diff := p.compare(opened, &decided); diff != nil {
 		diff.Pos = l.Pos
 		return diff
 	}
-	p.s = p.s.Apply(l.Record, HashRecord(l.Raw))
+	p.s = p.s.Apply(opened, HashRecord(l.Raw))
 	return nil
 }
 
@@ -149,7 +187,7 @@ func (p *replayer) decide(r *Record) Record {
 		same.Kind, same.Event, same.Outcome, same.Cause, same.Reason = r.Kind, r.Event, r.Outcome, r.Cause, r.Reason
 		return same
 	default:
-		return p.d.Step(&p.s, Event{Name: r.Event, Outcome: r.Outcome, Payload: r.Payload, Data: r.Input, Cause: r.Cause}, r.At)
+		return p.step(r)
 	}
 }
 
@@ -166,22 +204,30 @@ func (p *replayer) compare(want, got *Record) *Difference {
 		wantGuards, gotGuards = unplaced(wantGuards), unplaced(gotGuards)
 		got.Digest = want.Digest
 	}
-	for _, f := range []struct {
-		name      string
-		want, got any
-	}{
+	for i, f := range comparisons(want, got, wantGuards, gotGuards) {
+		if !reflect.DeepEqual(f.want, f.got) {
+			shown := comparisons(p.d.Conceal(want), p.d.Conceal(got), wantGuards, gotGuards)[i]
+			return &Difference{Seq: want.Seq, Field: f.name, Recorded: toJSON(shown.want), Decided: toJSON(shown.got)}
+		}
+	}
+	return nil
+}
+
+// comparison is a field of a record as it was recorded and as it is decided now.
+type comparison struct {
+	name      string
+	want, got any
+}
+
+func comparisons(want, got *Record, wantGuards, gotGuards []GuardValue) []comparison {
+	return []comparison{
 		{"machine", want.Machine, got.Machine}, {"digest", want.Digest, got.Digest},
 		{"guards", wantGuards, gotGuards}, {"kind", want.Kind, got.Kind}, {"reason", want.Reason, got.Reason},
 		{"from", want.From, got.From}, {"to", want.To, got.To}, {"set", want.Set, got.Set},
 		{"epoch", want.Epoch, got.Epoch}, {"event", want.Event, got.Event}, {"outcome", want.Outcome, got.Outcome},
 		{"cause", want.Cause, got.Cause}, {"payload", want.Payload, got.Payload}, {"input", want.Input, got.Input},
 		{"instance", want.Instance, got.Instance}, {"arguments", want.Arguments, got.Arguments},
-	} {
-		if !reflect.DeepEqual(f.want, f.got) {
-			return &Difference{Seq: want.Seq, Field: f.name, Recorded: toJSON(f.want), Decided: toJSON(f.got)}
-		}
 	}
-	return nil
 }
 
 // unplaced drops where in the manifest guards stand.

@@ -17,7 +17,12 @@ const unrecorded = "event cannot be recorded: "
 // The event's Data is set before guards are read and stays set where the event itself is refused, unless
 // the data is what is wrong with it.
 func (d *Definition) Step(s *Snapshot, ev Event, at time.Time) Record {
-	t := turn{d: d, s: s, record: d.next(s, at), data: s.Data}
+	return d.stepAs(s, ev, at, nil)
+}
+
+// stepAs is Step; recorded is what was decided before, where the event or the snapshot has sealed values, nil otherwise.
+func (d *Definition) stepAs(s *Snapshot, ev Event, at time.Time, recorded *blind) Record {
+	t := turn{d: d, s: s, record: d.next(s, at), data: s.Data, blind: recorded}
 	t.record.Kind = RecordRefused
 	t.record.Event = shortText(ev.Name)
 	t.record.Outcome = shortText(ev.Outcome)
@@ -49,11 +54,25 @@ type turn struct {
 	record Record
 	data   map[string]any // after the event's Data
 	env    map[string]any // of expressions, made when the first is evaluated
+	blind  *blind         // of replays that cannot see all of it, nil otherwise
 }
 
 func (t *turn) refuse(format string, args ...any) bool {
 	t.record.Reason = shortText(fmt.Sprintf(format, args...))
 	return false
+}
+
+// fits refuses an event that is, or makes something, too large.
+func (t *turn) fits(v any, limit int, what string) bool {
+	reason := func() string { return fmt.Sprintf("%s more than %d bytes", what, limit) }
+	if t.blind != nil && carriesSealed(v) {
+		if t.blind.record.Reason != reason() {
+			return true
+		}
+	} else if !tooLarge(v, limit) {
+		return true
+	}
+	return t.refuse("%s", reason())
 }
 
 // keep puts what the event carries into the record.
@@ -66,11 +85,8 @@ func (t *turn) keep(ev *Event) bool {
 	if err != nil {
 		return t.refuse("%sdata: %v", unrecorded, err)
 	}
-	if tooLarge(payload, MaxPayload) {
-		return t.refuse("%sthe payload takes more than %d bytes", unrecorded, MaxPayload)
-	}
-	if tooLarge(data, MaxData) {
-		return t.refuse("%sits data takes more than %d bytes", unrecorded, MaxData)
+	if !t.fits(payload, MaxPayload, unrecorded+"the payload takes") || !t.fits(data, MaxData, unrecorded+"its data takes") {
+		return false
 	}
 	t.record.Payload, t.record.Input = payload, data
 	return true
@@ -81,13 +97,13 @@ func (t *turn) applyData() bool {
 	if len(t.record.Input) == 0 {
 		return true
 	}
-	changes, reason := t.d.convertChanges(t.record.Input)
+	changes, reason := t.convert(t.record.Input)
 	if reason != "" {
 		return t.refuse("%s", reason)
 	}
 	data := withChanges(t.s.Data, changes)
-	if tooLarge(data, MaxData) {
-		return t.refuse("the data would take more than %d bytes", MaxData)
+	if !t.fits(data, MaxData, "the data would take") {
+		return false
 	}
 	t.record.Set, t.data = changes, data
 	return true
@@ -129,7 +145,7 @@ func (t *turn) choose(rules []int) *rule {
 		if r.when == nil {
 			return r
 		}
-		ok, err := r.when.holds(t.environment())
+		ok, err := t.holds(i, r)
 		g := GuardValue{Transition: i, Value: ok}
 		if err != nil {
 			g.Error = shortText(err.Error())
@@ -173,18 +189,24 @@ func (t *turn) fire(r *rule) (string, bool) {
 func (t *turn) assign(set []assignment) bool {
 	changes := make(map[string]any, len(set))
 	for _, a := range set {
+		if t.hides(a.expr) {
+			if !t.setAsRecorded(changes, a.key) {
+				return false
+			}
+			continue
+		}
 		v, err := a.expr.value(t.environment())
 		if err != nil {
 			return t.refuse("set %s: %v", a.key, err)
 		}
 		changes[a.key] = v
 	}
-	changes, reason := t.d.convertChanges(changes)
+	changes, reason := t.convert(changes)
 	if reason != "" {
 		return t.refuse("set: %s", reason)
 	}
-	if tooLarge(withChanges(t.data, changes), MaxData) {
-		return t.refuse("set: the data would take more than %d bytes", MaxData)
+	if !t.fits(withChanges(t.data, changes), MaxData, "set: the data would take") {
+		return false
 	}
 	all := make(map[string]any, len(t.record.Set)+len(changes))
 	maps.Copy(all, t.record.Set)

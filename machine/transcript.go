@@ -43,6 +43,9 @@ func (r *Record) moved() string {
 	case RecordStart:
 		return "start --> " + r.To
 	case RecordRecovery, RecordUpgrade:
+		if r.Reason != "" {
+			return fmt.Sprintf("%s ==%s==> %s: %s", r.From, r.Kind, r.To, r.Reason)
+		}
 		return fmt.Sprintf("%s ==%s==> %s", r.From, r.Kind, r.To)
 	case RecordEffect:
 		return fmt.Sprintf("%s starts look %d of %s", r.From, r.Cause.Run, r.Cause.Name)
@@ -73,6 +76,8 @@ func (c Cause) transcript(outcome string) string {
 		return strings.TrimSpace("by operator " + c.Identity)
 	case CauseRecovery:
 		return "by " + c.Name
+	case CauseSignal:
+		return "by signal"
 	default:
 		return ""
 	}
@@ -92,7 +97,7 @@ func guardsTranscript(guards []GuardValue) string {
 func objectTranscript(m map[string]any) string {
 	out := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, k+"="+toJSON(m[k]))
+		out = append(out, k+"="+toJSON(concealedValue(m[k])))
 	}
 	return "{" + strings.Join(out, ", ") + "}"
 }

@@ -18,6 +18,7 @@ type Outcome struct {
 	Class   OutcomeClass
 	Event   string               // fires this event by its own name (nagios: OK, WARNING, ...), whatever Class says
 	Payload map[string]ValueType // fields that the event carries; nil is none
+	Secrets []string             // those of Payload that are secret in every machine
 	Doc     string
 }
 
@@ -44,6 +45,8 @@ type WatcherType struct {
 	Instant bool
 	// Expressions are the properties that are written as expressions: what they give is no secret of the file.
 	Expressions []string
+	// CommandLine are the properties that become the arguments of a program, which every user of the host can read.
+	CommandLine []string
 	// Unsupported is set for Choria types that do not exist here, and says what to use instead.
 	Unsupported string
 }

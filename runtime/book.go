@@ -154,11 +154,11 @@ func (b *book) checkpoint(put func(key string, state []byte) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, s := range b.snapshots {
-		snapshot, err := json.Marshal(s)
-		if err != nil {
-			return fmt.Errorf("encoding the snapshot of machine %q: %w", name, err)
-		}
-		state, err := json.Marshal(bookEntry{Snapshot: snapshot, Pending: b.pending[name]})
+		// As bookEntry, whose raw snapshot would be gone through and copied once more.
+		state, err := json.Marshal(struct {
+			Snapshot *machine.Snapshot `json:"snapshot"`
+			Pending  []delivery        `json:"pending,omitempty"`
+		}{s, b.pending[name]})
 		if err != nil {
 			return fmt.Errorf("encoding the checkpoint of machine %q: %w", name, err)
 		}

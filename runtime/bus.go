@@ -19,6 +19,13 @@ type Bus interface {
 	Publish(subject string, e event.Event) error
 }
 
+// Reacher is a Bus that knows beforehand whether it has somewhere to publish to for an identity. Where it has not, no event is made: it is
+// lost and counted as with ErrUnreachable. Reaches is called by many goroutines.
+type Reacher interface {
+	Bus
+	Reaches(identity string) bool
+}
+
 // WriterBus writes every event as one line of JSON, the CloudEvent in structured mode, to a file or a terminal. The subject is
 // not written: consumers tell events apart by their type.
 type WriterBus struct {

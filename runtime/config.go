@@ -29,7 +29,7 @@ type Config struct {
 	Catalogue Catalogue
 	Clock     clock.Clock
 	Log       *slog.Logger
-	// StateDir holds the journal, the machines' scratch folders and copies of the manifests. Empty keeps everything in memory.
+	// StateDir holds the journal, the machines' scratch folders, copies of the manifests and the key of secrets. Empty keeps everything in memory.
 	StateDir string
 	// Journal carries the limits and fault hooks of the journal; Dir, Now, Log, Metrics and Checkpoint are set here.
 	Journal journal.Options
@@ -50,8 +50,8 @@ type Config struct {
 	InboxSize int
 	// Random returns a delay in [0, below); default the global random source.
 	Random func(below time.Duration) time.Duration
-	// Observe is called in the machine's turn with every record that took effect, in order. It must not block or keep the
-	// record's maps. May be nil.
+	// Observe is called in the machine's turn with every record that took effect, in order, as it may be shown: with machine.Concealed in
+	// place of secrets, but in simulations. It must not block or keep the record's maps. May be nil.
 	Observe func(r *machine.Record, durable bool)
 	// Intercept, when set, is given every look that would need a goroutine, and completes it.
 	Intercept func(p *PendingLook)

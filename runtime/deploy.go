@@ -28,6 +28,9 @@ type Deployment struct {
 	Directory string
 	// Content identifies the payload's files; a Deploy with the same definition, folder and content changes nothing.
 	Content string
+	// Intact is asked before each look that may use the payload, on the look's goroutine: an error fails the look, which does not happen. It
+	// belongs to folder and content. Nil asks nothing.
+	Intact func() error
 }
 
 // Deploy starts a machine or replaces the one of the same name, which goes on in its state and with its data. Everything is validated
@@ -169,6 +172,7 @@ func (u *unit) install(p *program, input map[string]any) {
 	}
 	u.input = input
 	u.exchange(p)
+	u.secretive = u.secretive || p.def.HasSecrets()
 	if old != nil && old.def.Manifest.Durable != p.def.Manifest.Durable {
 		u.snap = nil // a history in memory and one in the log cannot continue each other
 	}
@@ -176,6 +180,9 @@ func (u *unit) install(p *program, input map[string]any) {
 	case u.snap != nil:
 		rec := p.def.Replace(u.snap, u.wall)
 		rec.WithInput(u.snap, u.input)
+		if old != nil {
+			u.reseal(&rec, p.def.Orphans(old.def, u.snap))
+		}
 		u.record(rec, nil)
 	case u.bootAt > 0:
 	default:
@@ -219,9 +226,11 @@ func (u *unit) publishProgram(old *program) {
 func (u *unit) boot() {
 	def, at := u.prog.def, u.wall
 	var snap *machine.Snapshot
+	var gone []string
 	var waiting []delivery
 	if def.Manifest.Durable {
-		snap, waiting = u.host.book.snapshot(u.name), u.host.book.waiting(u.name)
+		waiting = u.host.book.waiting(u.name)
+		snap, gone = u.restored()
 	}
 	var rec machine.Record
 	switch {
@@ -242,6 +251,7 @@ func (u *unit) boot() {
 		}
 		u.since = u.elapsed - max(0, u.wall.Sub(snap.Entered))
 	}
+	u.reseal(&rec, gone)
 	u.record(rec, nil)
 	for _, d := range waiting {
 		d.noted = true

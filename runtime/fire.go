@@ -9,7 +9,7 @@ import (
 
 // Fired is what became of an operator's event.
 type Fired struct {
-	Record machine.Record
+	Record machine.Record // as it may be shown
 	// Durable tells that the record is synced. It is false for machines that keep nothing, and while the
 	// host's log cannot be written.
 	Durable bool

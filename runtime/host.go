@@ -18,6 +18,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/journal"
+	"github.com/statecraft-io/statecraft/runtime/vault"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -42,7 +43,8 @@ type store interface {
 type Host struct {
 	cfg         Config
 	log         *slog.Logger
-	store       store // nil keeps everything in memory
+	store       store        // nil keeps everything in memory
+	vault       *vault.Vault // nil where there is no store
 	book        *book
 	runq        *runQueue
 	timers      *timers
@@ -62,6 +64,7 @@ type Host struct {
 	units     map[string]*unit
 	templates map[string]*template // by name, with the scope
 	programs  map[string]*program  // the last one prepared, by the manifest's name
+	gone      map[string][]string  // secrets that could not be opened, by unit
 }
 
 // New opens the host's state. The caller runs the host with Run, which also closes the state, or calls Close.
@@ -105,7 +108,10 @@ func (h *Host) openState() (err error) {
 	if err != nil {
 		return fmt.Errorf("host log: %w", err)
 	}
-	h.store, h.manifests = j, newManifests(dir, h.cfg.Clock.Now)
+	h.store, h.manifests, h.vault = j, newManifests(dir, h.cfg.Clock.Now), vault.Open(dir)
+	if err := h.vault.Problem(); err != nil {
+		h.log.Error("secrets_key_damaged", "error", err)
+	}
 	for _, d := range j.Status().Damage {
 		h.log.Error("log_damaged", "segment", d.Segment, "offset", d.Offset, "reason", d.Reason, "lost_bytes", d.Lost)
 	}
@@ -244,7 +250,7 @@ func (h *Host) observe(u *unit, r *machine.Record, durable bool) {
 		h.log.Info("event_refused", "machine", u.name, "event", r.Event, "state", r.From, "reason", r.Reason)
 	}
 	if h.cfg.Observe != nil {
-		h.cfg.Observe(r, durable)
+		h.cfg.Observe(u.shown(r), durable)
 	}
 	if r.Kind == machine.RecordTransition && r.From != r.To {
 		h.publisher.transition(u, r)

@@ -16,12 +16,17 @@ type lookPool struct {
 	stopped bool // no look starts any more
 	running int
 	waiting []*look
+	idle    int        // goroutines that wait for a look
+	handed  chan *look // to those; holds as many as may be idle, so that handing over never waits
 	all     sync.WaitGroup
 }
 
+// maxIdle is how many goroutines wait for the next look: those of a burst are taken by a few whose stacks have grown already.
+const maxIdle = 64
+
 func newLookPool(limit int) *lookPool {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &lookPool{ctx: ctx, end: cancel, max: limit}
+	return &lookPool{ctx: ctx, end: cancel, max: limit, handed: make(chan *look, maxIdle)}
 }
 
 // start runs a look, at once or when there is room. Where the host is stopping it does neither: what is not started then
@@ -41,6 +46,10 @@ func (p *lookPool) start(l *look) {
 		})
 	case p.running >= p.max:
 		p.waiting = append(p.waiting, l)
+	case p.idle > 0:
+		p.running++
+		p.idle--
+		p.handed <- l
 	default:
 		p.running++
 		p.all.Go(func() {
@@ -51,18 +60,35 @@ func (p *lookPool) start(l *look) {
 	}
 }
 
-// next returns the look that has waited longest, nil to end the goroutine.
+// next returns the look that has waited longest or, where none does, the next one that is started; nil to end the goroutine.
 func (p *lookPool) next() *look {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.waiting) == 0 {
-		p.running--
+	if l, last := p.queued(); l != nil || last {
+		return l
+	}
+	select {
+	case l := <-p.handed:
+		return l
+	case <-p.ctx.Done():
 		return nil
 	}
-	l := p.waiting[0]
-	p.waiting[0] = nil
-	p.waiting = p.waiting[1:]
-	return l
+}
+
+// queued takes a look from the queue. Where there is none the goroutine is idle, or one too many.
+func (p *lookPool) queued() (l *look, last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		l = p.waiting[0]
+		p.waiting[0] = nil
+		p.waiting = p.waiting[1:]
+		return l, false
+	}
+	p.running--
+	if p.idle >= maxIdle || p.stopped {
+		return nil, true
+	}
+	p.idle++
+	return nil, false
 }
 
 // stop cancels every look and reports, on the channel, when all have returned.

@@ -24,7 +24,8 @@ type look struct {
 	activation uint64
 	run        uint64 // of a guarded look, 0 otherwise
 	listener   bool
-	scratch    bool // it wants its scratch folder
+	scratch    bool         // it wants its scratch folder
+	intact     func() error // asked before the watcher; nil asks nothing
 	watcher    watchers.Watcher
 	view       watchers.Look
 	timeout    time.Duration
@@ -130,16 +131,19 @@ func (u *unit) newLook(i int, why watchers.Moment, run uint64) *look {
 		view: watchers.Look{
 			Moment: why, Machine: m.Name, Version: m.Version, Watcher: spec.Name, State: u.snap.State,
 			Identity: u.who.identity, Instance: u.who.instance, Directory: u.prog.directory, Scratch: u.host.scratch(u.name),
-			At: u.wall, Data: u.snap.Data, Input: u.snap.Input, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log, Templates: &u.prog.templates,
+			At: u.wall, Data: u.snap.Data, Input: u.snap.Input, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log, Templates: u.prog.templates, Secrets: u.prog.secrets,
 		},
 	}
 	l.governor, l.wait = u.prog.governor(i)
 	l.scratch = u.prog.prepared[i].Scratch
+	if !u.prog.prepared[i].Inline { // what takes microseconds reads no files
+		l.intact = u.prog.intact
+	}
 	_, l.listener = w.watcher.(watchers.Listener)
 	return l
 }
 
-// check calls the watcher; a panic becomes an outcome.
+// check calls the watcher, where the payload is as it should be; a panic becomes an outcome.
 func (l *look) check(ctx context.Context) (rep watchers.Report) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -147,6 +151,11 @@ func (l *look) check(ctx context.Context) (rep watchers.Report) {
 			rep = watchers.Report{Outcome: machine.OutcomePanic, Message: fmt.Sprintf("the watcher panicked: %v", p)}
 		}
 	}()
+	if l.intact != nil {
+		if err := l.intact(); err != nil {
+			return watchers.Failure(err.Error())
+		}
+	}
 	switch w := l.watcher.(type) {
 	case watchers.Listener:
 		return w.Listen(ctx, &l.view, func(r watchers.Report) { l.report(r, false) })

@@ -13,6 +13,9 @@ import (
 func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 	w, spec := &u.watches[i], u.prog.spec(i)
 	u.host.metrics.looks.WithLabelValues(u.prog.def.Manifest.Name, spec.Name, rep.Outcome).Inc()
+	if u.secretive {
+		u.conceal(&rep, spec.Name)
+	}
 	w.last = &lastReport{outcome: rep.Outcome, message: rep.Message, at: u.wall, took: u.elapsed - w.started, state: rep.State}
 	if rep.Facts != nil {
 		u.host.setFacts(rep.Facts, u.name, spec.Name)

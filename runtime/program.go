@@ -18,9 +18,11 @@ type program struct {
 	classes   []map[string]machine.OutcomeClass
 	directory string
 	content   string // identifies the payload, so that a change of any file of it counts
+	intact    func() error
 	// records counts by kind; looking the counters up by their labels would cost as much as the rest of a turn's accounting.
 	records   map[machine.RecordKind]prometheus.Counter
-	templates watchers.Templates
+	templates *watchers.Templates
+	secrets   []string // keys of data
 	// subscribed lists the transitions that an event of another machine fires.
 	subscribed map[subscription][]string
 }
@@ -37,7 +39,11 @@ func (h *Host) prepare(d Deployment) (*program, diag.List) {
 	if wanted := (&program{def: def, directory: d.Directory, content: d.Content}); known != nil && known.same(wanted) {
 		return known, nil // many units may run one program
 	}
-	p := &program{def: def, directory: d.Directory, content: d.Content, subscribed: map[subscription][]string{}, records: h.metrics.recordsOf(def.Manifest.Name)}
+	if known != nil && known.def == def {
+		return known.in(d), nil
+	}
+	p := &program{def: def, directory: d.Directory, content: d.Content, intact: d.Intact, subscribed: map[subscription][]string{},
+		records: h.metrics.recordsOf(def.Manifest.Name), secrets: def.SecretData(), templates: &watchers.Templates{}}
 	var problems diag.List
 	for i := range def.Manifest.Watchers {
 		spec := &def.Manifest.Watchers[i]
@@ -60,6 +66,13 @@ func (h *Host) prepare(d Deployment) (*program, diag.List) {
 		h.mu.Unlock()
 	}
 	return p, problems
+}
+
+// in is the same program in another folder.
+func (p *program) in(d Deployment) *program {
+	q := *p
+	q.directory, q.content, q.intact = d.Directory, d.Content, d.Intact
+	return &q
 }
 
 // same reports whether two programs would do the same.

@@ -106,9 +106,21 @@ func (p *publisher) publish(n notice) {
 	}
 }
 
+// reaches reports whether events of an identity have somewhere to go; those that have not are counted.
+func (p *publisher) reaches(identity string) bool {
+	if p.bus == nil {
+		return false
+	}
+	if r, ok := p.bus.(Reacher); ok && !r.Reaches(identity) {
+		p.metrics.unpublished.Inc()
+		return false
+	}
+	return true
+}
+
 // transition announces a transition of a machine.
 func (p *publisher) transition(u *unit, r *machine.Record) {
-	if p.bus == nil {
+	if !p.reaches(u.who.identity) {
 		return
 	}
 	data := p.common(transitionType, u, r.At)
@@ -131,7 +143,7 @@ func (p *publisher) common(protocol string, u *unit, at time.Time) map[string]an
 
 // announceWatcher publishes what a watcher said last.
 func (h *Host) announceWatcher(u *unit, i int) {
-	if h.publisher.bus == nil {
+	if !h.publisher.reaches(u.who.identity) {
 		return
 	}
 	spec, last := u.prog.spec(i), u.watches[i].last

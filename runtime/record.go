@@ -12,7 +12,8 @@ import (
 type pendingRecord struct {
 	rec     machine.Record
 	next    *machine.Snapshot
-	targets []*unit // subscribed machines
+	kept    *machine.Snapshot // next as it is stored: with its secrets sealed
+	targets []*unit           // subscribed machines
 	reply   func(Fired, error)
 	elapsed time.Duration // of the decision
 	run     int           // 1 + the watcher whose guarded look starts with this record
@@ -42,18 +43,25 @@ func (u *unit) record(rec machine.Record, reply func(Fired, error)) {
 	}
 	if !u.journaled() {
 		next := snap.Apply(&p.rec, "")
-		p.next, p.done = &next, true
+		p.next, p.kept, p.done = &next, &next, true
 		if u.prog.def.Manifest.Durable {
 			u.host.book.commit(u.name, p.next, &p.rec)
 		}
 		return
 	}
-	data, head, err := machine.EncodeRecord(&p.rec)
+	stored := &p.rec
+	if u.secretive {
+		stored = u.prog.def.Seal(&p.rec, u.host.vault)
+	}
+	data, head, err := machine.EncodeRecord(stored)
 	if err != nil {
 		u.host.log.Error("record_not_encodable", "machine", u.name, "error", err)
 	}
 	next := snap.Apply(&p.rec, head)
-	p.next = &next
+	p.next, p.kept = &next, &next
+	if u.secretive {
+		p.kept = u.keptAfter(stored, head)
+	}
 	if err != nil {
 		u.committed(p, err)
 		return
@@ -64,7 +72,7 @@ func (u *unit) record(rec machine.Record, reply func(Fired, error)) {
 
 // committed runs on the committer's goroutine when a record is synced, or could not be.
 func (u *unit) committed(p *pendingRecord, err error) {
-	u.host.book.commit(u.name, p.next, &p.rec)
+	u.host.book.commit(u.name, p.kept, &p.rec)
 	b := &u.box
 	b.mu.Lock()
 	p.done, p.durable = true, err == nil
@@ -99,7 +107,7 @@ func (u *unit) settle() {
 		u.host.stateChanged(u.name) // a machine that is back after a restart was in no state before
 	}
 	if p.reply != nil {
-		p.reply(Fired{Record: p.rec, Durable: p.durable}, nil)
+		p.reply(Fired{Record: *u.shown(&p.rec), Durable: p.durable}, nil)
 	}
 	if u.who.ephemeral && u.ended() {
 		u.retire()

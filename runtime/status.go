@@ -82,7 +82,7 @@ func (p *published) status(name string) MachineStatus {
 	}
 }
 
-// Machine returns one machine in full. It waits for a turn of the machine.
+// Machine returns one machine in full, as it may be shown: with machine.Concealed in place of secrets. It waits for a turn of the machine.
 func (h *Host) Machine(ctx context.Context, name string) (MachineDetail, error) {
 	u, ok := h.unit(name)
 	if !ok {
@@ -118,7 +118,7 @@ func (u *unit) detail() MachineDetail {
 	p := u.published.Load()
 	d := MachineDetail{
 		MachineStatus: p.status(u.name), Digest: p.prog.def.Manifest.Digest.String(),
-		Directory: p.prog.directory, Data: p.snap.Data, Throttled: u.throttle.holds(u.elapsed),
+		Directory: p.prog.directory, Data: u.shownData(p), Throttled: u.throttle.holds(u.elapsed),
 	}
 	u.box.mu.Lock()
 	d.Waiting = u.box.operator.len() + u.box.others.len()
@@ -167,6 +167,7 @@ func (h *Host) Health() Health {
 	for _, d := range s.Damage {
 		health.Degraded = append(health.Degraded, fmt.Sprintf("the log was damaged when it was opened: %s at byte %d: %s", d.Segment, d.Offset, d.Reason))
 	}
+	health.Degraded = append(health.Degraded, h.secretsDegraded()...)
 	return health
 }
 
@@ -186,7 +187,7 @@ func (h *Host) History(ctx context.Context, name string, f func(HistoryEntry) er
 			return err
 		}
 		for _, r := range recent {
-			if err := f(HistoryEntry{Record: r}); err != nil {
+			if err := f(HistoryEntry{Record: u.shown(r)}); err != nil {
 				return err
 			}
 		}

@@ -35,6 +35,8 @@ type unit struct {
 	removed  bool              // while it is being removed; it leaves the host when all its looks have ended
 	removeBy time.Duration     // when the removal stops waiting for looks
 	input    map[string]any    // of its deployment
+	// secretive is set where something that is stored of the machine is sealed, or has been.
+	secretive bool
 }
 
 // who is what a unit is beside its program. It never changes.

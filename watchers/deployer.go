@@ -1,21 +1,27 @@
 package watchers
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// ErrUndeployable is the cause where a machine cannot run whatever is tried: its folder holds another than was ordered, or its name is another's.
+var ErrUndeployable = errors.New("this machine cannot run here")
 
 // Deployer lets watchers run machines in their own host. The host implements it; names are those that machines of the same identity know.
 type Deployer interface {
-	// Deploy runs the machine of a folder, or replaces the one of its name. The error of a manifest with findings is a diag.List; what ran
-	// before runs on then.
+	// Deploy runs the machine of a folder, or replaces the one of its name. The error of a manifest with findings is a diag.List, and
+	// ErrUndeployable is wrapped where trying again is of no use; what ran before runs on then.
 	Deploy(ctx context.Context, o DeployOrder) (Deployed, error)
-	// Remove stops a machine. Nil where there is none.
+	// Remove stops a machine that Deploy runs. Nil where there is none.
 	Remove(ctx context.Context, identity, name string) error
 	// Standing is how a machine is; ok is false where there is none.
 	Standing(identity, name string) (s Standing, ok bool)
-	// Machines are all that run as an identity, templates left out, by name.
+	// Machines are all that run as an identity, templates and their instances left out, by name.
 	Machines(identity string) map[string]Standing
-	// Instances are the keys of a template's instances.
-	Instances(identity, template string) []string
-	// Signal gives an instance of a template an event; false where there is none of that key.
+	// Instances are the inputs of a template's instances, by key. They are not to be changed.
+	Instances(identity, template string) map[string]map[string]any
+	// Signal gives an instance of a template an event; false where there is none of that key. An event that the instance does not take is an error.
 	Signal(ctx context.Context, identity, template, key, event string, payload map[string]any) (bool, error)
 }
 
@@ -25,6 +31,9 @@ type DeployOrder struct {
 	Directory string // the payload, absolute; its machine.yaml is the manifest
 	Name      string // that the manifest must have
 	Version   string // that the manifest must have; "" is any
+	Manifest  string // sha256 that the manifest must have, hex; "" is any
+	// Content identifies what the folder holds. Where a machine of this folder and content runs already, nothing is read; "" always reads.
+	Content string
 	// Intact is asked before every look that may use the payload, and must be quick; an error is the look's failure. Nil asks nothing.
 	Intact func() error
 }
@@ -41,5 +50,5 @@ type Standing struct {
 	State           string
 	Home            bool // the state is a home state or, where the manifest declares none, no final failure
 	Failed          bool // the state is a final failure
-	Started         bool // its start is recorded
+	Started         bool // its start, or its going on with this version, is recorded
 }

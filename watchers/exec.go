@@ -22,7 +22,8 @@ func Exec() Type {
 	fail["output"], fail["stderr"] = machine.String, machine.String
 	return Define(Type{
 		WatcherType: machine.WatcherType{
-			Name: "exec",
+			Name:        "exec",
+			CommandLine: []string{"command"},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: success, Doc: "the command ended with exit code 0"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: fail,

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,12 +31,9 @@ func (f *execFiles) write(look *Look, confine *sandbox.Confinement, run *execRun
 	if look.Scratch == "" {
 		return execPaths{}, nil
 	}
-	data, err := json.Marshal(look.Data)
+	data, err := json.Marshal(openData(look))
 	if err != nil {
 		return execPaths{}, err
-	}
-	if look.Data == nil {
-		data = []byte("{}")
 	}
 	if confine != nil && confine.As != nil {
 		return run.writeFor(confine.As, data, look.Facts.JSON())
@@ -53,6 +51,21 @@ func (f *execFiles) write(look *Look, confine *sandbox.Confinement, run *execRun
 	}
 	f.document = look.Facts
 	return paths, f.facts.write(paths.facts, look.Facts.JSON())
+}
+
+// openData is what a command finds of the machine's data in a file: all but its secrets, which belong into its input.
+func openData(look *Look) map[string]any {
+	if look.Data == nil {
+		return map[string]any{}
+	}
+	if len(look.Secrets) == 0 {
+		return look.Data
+	}
+	data := maps.Clone(look.Data)
+	for _, key := range look.Secrets {
+		delete(data, key)
+	}
+	return data
 }
 
 func (w *written) write(path string, content []byte) error {

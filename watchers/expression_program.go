@@ -35,28 +35,19 @@ func compileExpression(text string) (*expressionProgram, error) {
 
 // expressionEnv is what a condition sees.
 func expressionEnv(look *Look) map[string]any {
-	data := look.Data
-	if data == nil {
-		data = map[string]any{}
-	}
-	return map[string]any{
-		"data":     data,
-		"facts":    look.Facts.Map(),
-		"identity": look.Identity,
-		"get_fact": func(path string) any {
-			v, _ := look.Facts.Get(path)
-			return v
-		},
-	}
+	return map[string]any{"data": orEmpty(look.Data), "facts": look.Facts.Map(), "identity": look.Identity, "get_fact": look.fact}
+}
+
+// fact is the fact at a path, nil where there is none.
+func (l *Look) fact(path string) any {
+	v, _ := l.Facts.Get(path)
+	return v
 }
 
 // holds evaluates the condition.
 func (p *expressionProgram) holds(env map[string]any) (bool, error) {
 	env[chargeName] = newCharge()
-	v, err := guarded(func() (any, error) {
-		evaluation := vm.VM{MemoryBudget: maxExpressionMemory}
-		return evaluation.Run(p.program, env)
-	})
+	v, err := evaluate(p.program, env)
 	if err != nil {
 		return false, errors.New(expressionMessage(err))
 	}
@@ -66,6 +57,17 @@ func (p *expressionProgram) holds(env map[string]any) (bool, error) {
 	}
 	return b, nil
 }
+
+// evaluate runs a compiled expression, within its bounds of memory.
+func evaluate(program *vm.Program, env map[string]any) (any, error) {
+	return guarded(func() (any, error) {
+		evaluation := vm.VM{Stack: make([]any, 0, evaluationStack), MemoryBudget: maxExpressionMemory}
+		return evaluation.Run(program, env)
+	})
+}
+
+// evaluationStack is room for nearly every expression, which the library would get in small steps.
+const evaluationStack = 16
 
 // guarded turns a panic of the library, which no manifest may cause in the host, into an error.
 func guarded[T any](f func() (T, error)) (v T, err error) {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"sync"
 
 	"github.com/tidwall/gjson"
@@ -56,7 +54,8 @@ func (f *Facts) Map() map[string]any {
 		return map[string]any{}
 	}
 	f.once.Do(func() {
-		f.decoded, _ = decodeJSON(f.JSON()).(map[string]any)
+		v, _ := ReadJSON(f.JSON(), maxFactsDepth) // NewFacts has checked it
+		f.decoded, _ = v.(map[string]any)
 	})
 	return f.decoded
 }
@@ -67,69 +66,6 @@ func getJSON(doc []byte, path string) (any, bool) {
 	if !found.Exists() {
 		return nil, false
 	}
-	return decodeJSON([]byte(found.Raw)), true
-}
-
-// decodeJSON decodes a valid JSON value.
-func decodeJSON(raw []byte) any {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil
-	}
-	return plainNumbers(v)
-}
-
-// plainNumbers replaces json.Number in place.
-func plainNumbers(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		return plainNumber(v)
-	case map[string]any:
-		for key, inner := range v {
-			v[key] = plainNumbers(inner)
-		}
-	case []any:
-		for i, inner := range v {
-			v[i] = plainNumbers(inner)
-		}
-	}
-	return v
-}
-
-// plainNumber is an int where one holds the number. A number beyond float64 stays the text that it was.
-func plainNumber(n json.Number) any {
-	if i, err := strconv.Atoi(n.String()); err == nil {
-		return i
-	}
-	f, err := n.Float64()
-	switch {
-	case err != nil:
-		return n.String()
-	case f == math.Trunc(f) && f >= math.MinInt && f < -math.MinInt:
-		return int(f)
-	default:
-		return f
-	}
-}
-
-// jsonDepth returns how deep a valid document nests.
-func jsonDepth(raw []byte) int {
-	depth, deepest, quoted := 0, 0, false
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return deepest
+	v, _ := ReadJSON([]byte(found.Raw), maxFactsDepth)
+	return v, true
 }

@@ -3,9 +3,11 @@ package watchers
 import (
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
 
@@ -22,6 +24,7 @@ const CodeFormula diag.Code = "SC257"
 type Formula struct {
 	text    string
 	program *vm.Program
+	reads   []string // the names of what it sees that it reads
 }
 
 // CompileFormula compiles an expression. The clock is off: time comes from the look.
@@ -46,7 +49,60 @@ func CompileFormula(text string) (*Formula, error) {
 	if err != nil {
 		return nil, errors.New(expressionMessage(err))
 	}
-	return &Formula{text: text, program: program}, nil
+	return &Formula{text: text, program: program, reads: readsOf(program)}, nil
+}
+
+// readsOf lists the names that an expression reads, so that a look prepares nothing else. One that reads all there is, which is called
+// $env, reads every name.
+func readsOf(program *vm.Program) []string {
+	n := names{}
+	root := program.Node()
+	ast.Walk(&root, n)
+	if n["$env"] {
+		return seenNames[:]
+	}
+	return slices.DeleteFunc(slices.Clone(seenNames[:]), func(name string) bool { return !n[name] })
+}
+
+// names collects the identifiers of an expression.
+type names map[string]bool
+
+// Visit implements the library's visitor.
+func (n names) Visit(node *ast.Node) {
+	if id, ok := (*node).(*ast.IdentifierNode); ok {
+		n[id.Value] = true
+	}
+}
+
+// seenNames is everything that an expression sees.
+var seenNames = [...]string{"data", "input", "facts", "identity", "machine", "instance", "state", "at", "message", "get_fact", chargeName}
+
+// seen is what a name stands for in a look.
+func seen(name string, look *Look, message any) any {
+	switch name {
+	case "data":
+		return orEmpty(look.Data)
+	case "input":
+		return orEmpty(look.Input)
+	case "facts":
+		return look.Facts.Map()
+	case "identity":
+		return look.Identity
+	case "machine":
+		return look.Machine
+	case "instance":
+		return look.Instance
+	case "state":
+		return look.State
+	case "at":
+		return look.At
+	case "message":
+		return message
+	case "get_fact":
+		return look.fact
+	default: // chargeName
+		return newCharge()
+	}
 }
 
 // UnmarshalNode implements strict.Unmarshaler.
@@ -79,14 +135,11 @@ func (f *Formula) Value(look *Look, message any) (any, error) {
 	if f == nil {
 		return nil, nil
 	}
-	env := expressionEnv(look)
-	env["input"], env["message"] = orEmpty(look.Input), message
-	env["machine"], env["instance"], env["state"], env["at"] = look.Machine, look.Instance, look.State, look.At
-	env[chargeName] = newCharge()
-	v, err := guarded(func() (any, error) {
-		evaluation := vm.VM{MemoryBudget: maxExpressionMemory}
-		return evaluation.Run(f.program, env)
-	})
+	env := make(map[string]any, len(f.reads))
+	for _, name := range f.reads {
+		env[name] = seen(name, look, message)
+	}
+	v, err := evaluate(f.program, env)
 	if err != nil {
 		return nil, errors.New(expressionMessage(err))
 	}

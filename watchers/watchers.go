@@ -136,6 +136,7 @@ type Look struct {
 	Strict    bool
 	Log       *slog.Logger
 	Templates *Templates // that Expand has read; may be nil
+	Secrets   []string   // the keys of Data that are secret: who writes the whole of Data anywhere leaves them out
 }
 
 // Report is what a look found.

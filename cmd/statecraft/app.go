@@ -14,27 +14,32 @@ import (
 type cli struct {
 	globals
 
-	Demo     demoVerb     `cmd:"" help:"Show the whole system on this machine: an overlay, and nodes that join it."`
-	Overlay  overlayVerbs `cmd:"" help:"Make and run the hosts of a cell."`
-	Node     nodeVerbs    `cmd:"" help:"Run the agent of a node."`
-	Fleet    fleetVerbs   `cmd:"" help:"See and direct the nodes of a cell."`
-	Keys     keysVerbs    `cmd:"" help:"Make and show keys."`
-	Token    tokenVerbs   `cmd:"" help:"Issue, inspect and revoke tokens."`
-	Emulate  emulateVerb  `cmd:"" help:"Run many nodes in one process, for load and tests."`
-	Run      runVerb      `cmd:"" help:"Host machines in the foreground."`
-	States   statesVerb   `cmd:"" help:"Show in which states the machines of a host are."`
-	Fire     fireVerb     `cmd:"" help:"Fire an event at a machine of a running host."`
-	Why      whyVerb      `cmd:"" help:"Show the last records of a machine: what happened and why."`
-	Trace    traceVerb    `cmd:"" help:"Export what was recorded of a machine as a trace."`
-	Check    checkVerb    `cmd:"" help:"Check manifests and say everything that is wrong with them."`
-	Test     testVerb     `cmd:"" help:"Run the scenario tests of manifests, in virtual time."`
-	Graph    graphVerb    `cmd:"" help:"Draw a machine for Graphviz or Mermaid."`
-	Replay   replayVerb   `cmd:"" help:"Decide every record of a trace again and say where the outcome differs."`
-	New      newVerb      `cmd:"" help:"Make a directory with a machine that checks, to start from."`
-	Explain  explainVerb  `cmd:"" help:"Explain the code of a diagnostic."`
-	Watchers watchersVerb `cmd:"" help:"List the watcher types, or describe one."`
-	Docs     docsVerb     `cmd:"" help:"Write the references that are made from the program itself."`
-	Version  versionVerb  `cmd:"" help:"Print the version of this program."`
+	Demo     demoVerb      `cmd:"" help:"Show the whole system on this machine: an overlay, and nodes that join it."`
+	Overlay  overlayVerbs  `cmd:"" help:"Make and run the hosts of a cell."`
+	Node     nodeVerbs     `cmd:"" help:"Run the agent of a node."`
+	Fleet    fleetVerbs    `cmd:"" help:"See and direct the nodes of a cell."`
+	Keys     keysVerbs     `cmd:"" help:"Make and show keys."`
+	Token    tokenVerbs    `cmd:"" help:"Issue, inspect and revoke tokens."`
+	Publish  publishVerb   `cmd:"" help:"Check, sign and publish machines, for nodes to deploy by themselves."`
+	Pack     packVerb      `cmd:"" help:"Make the bundle of a machine, for a web server of your own."`
+	Sign     signVerb      `cmd:"" help:"Add signatures to a spec or a trust root that several must sign."`
+	Verify   verifyVerb    `cmd:"" help:"Hold a signed spec, or the folder of a deployed machine, against what is trusted."`
+	Registry registryVerbs `cmd:"" help:"Show what is published in a cell, and take it back."`
+	Emulate  emulateVerb   `cmd:"" help:"Run many nodes in one process, for load and tests."`
+	Run      runVerb       `cmd:"" help:"Host machines in the foreground."`
+	States   statesVerb    `cmd:"" help:"Show in which states the machines of a host are."`
+	Fire     fireVerb      `cmd:"" help:"Fire an event at a machine of a running host."`
+	Why      whyVerb       `cmd:"" help:"Show the last records of a machine: what happened and why."`
+	Trace    traceVerb     `cmd:"" help:"Export what was recorded of a machine as a trace."`
+	Check    checkVerb     `cmd:"" help:"Check manifests and say everything that is wrong with them."`
+	Test     testVerb      `cmd:"" help:"Run the scenario tests of manifests, in virtual time."`
+	Graph    graphVerb     `cmd:"" help:"Draw a machine for Graphviz or Mermaid."`
+	Replay   replayVerb    `cmd:"" help:"Decide every record of a trace again and say where the outcome differs."`
+	New      newVerb       `cmd:"" help:"Make a directory with a machine that checks, to start from."`
+	Explain  explainVerb   `cmd:"" help:"Explain the code of a diagnostic."`
+	Watchers watchersVerb  `cmd:"" help:"List the watcher types, or describe one."`
+	Docs     docsVerb      `cmd:"" help:"Write the references that are made from the program itself."`
+	Version  versionVerb   `cmd:"" help:"Print the version of this program."`
 }
 
 // globals are the flags that every verb takes.

@@ -25,7 +25,9 @@ func printed() map[string]any {
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace": traceResult{},
 		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{},
-		"fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
+		"node show": nodeShown{}, "fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
+		"publish": publishResult{}, "sign": signResult{}, "verify": verifyResult{}, "registry ls": registryResult{}, "registry show": specResult{},
+		"registry history": historyResult{}, "registry diff": diffResult{}, "keys rotate": rotateResult{},
 		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{},
 		"version": versionResult{}, "watchers": all.Reference{}, "why": whyResult{},
 	}
@@ -113,7 +115,8 @@ func jsonFields(typ reflect.Type, prefix string, within []reflect.Type, into map
 	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
 		typ = typ.Elem()
 	}
-	own := prefix != "" && (typ == reflect.TypeFor[diag.Diagnostic]() || typ == reflect.TypeFor[machine.Record]())
+	sections := []reflect.Type{reflect.TypeFor[diag.Diagnostic](), reflect.TypeFor[machine.Record](), reflect.TypeFor[specResult]()}
+	own := prefix != "" && slices.Contains(sections, typ)
 	if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[time.Time]() || own || slices.Contains(within, typ) {
 		return
 	}

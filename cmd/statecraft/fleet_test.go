@@ -236,7 +236,7 @@ const otherKey = "0f1c2d3e4f5a6b7c8d9eafb0c1d2e3f405162738495a6b7c8d9eafb0c1d2e3
 func nodeFields(id, state string) map[string]any {
 	return map[string]any{
 		"identity": id, "state": state, "cell": "main", "public_key": otherKey, "owner": "overlay1", "first_seen": 1767607200,
-		"last_seen": 1767610800, "token_id": "T1", "extra": map[string]any{"big": json.Number("9007199254740993")},
+		"last_seen": 1767610800, "token_id": "T1", "upgrade": "2.1.0", "extra": map[string]any{"big": json.Number("9007199254740993")},
 	}
 }
 
@@ -269,7 +269,7 @@ n3          (unreadable)  -     -                     -
 	if diff := cmp.Diff(want, listed.Nodes[0]); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	answer(t, &fleetShowVerb{as, "n1.example"}, false).wants(t, exitOK, "public key  "+otherKey, "token_id    T1", `"big":9007199254740993`)
+	answer(t, &fleetShowVerb{as, "n1.example"}, false).wants(t, exitOK, "public key  "+otherKey, "token_id    T1", "upgrade     2.1.0", `"big":9007199254740993`)
 	a = answer(t, &fleetShowVerb{as, "n3"}, false)
 	if a.wants(t, exitOK, "(unreadable)"); strings.Contains(a.out, "\x1b") {
 		t.Errorf("a record takes hold of the terminal: %q", a.out)
@@ -311,31 +311,33 @@ func TestFleetRefusedAndUnreachable(t *testing.T) {
 func changed(t *testing.T, folder string, change func(*overlay.Client)) string {
 	t.Helper()
 	copied := t.TempDir()
-	var o overlay.Client
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(folder, clientContext))), &o); err != nil {
-		t.Fatal(err)
-	}
-	change(&o)
-	data, err := json.Marshal(o)
-	if err == nil {
-		err = errors.Join(
-			os.WriteFile(filepath.Join(copied, clientContext), data, 0o600),
-			os.WriteFile(filepath.Join(copied, clientKey), []byte(read(t, filepath.Join(folder, clientKey))), 0o600),
-		)
-	}
+	o, err := overlay.OpenClient(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(o)
+	if err := o.Save(copied); err != nil {
+		t.Fatal(err)
+	}
+	withKey(t, copied, folder)
 	return copied
+}
+
+// withKey gives a client's folder the key of another.
+func withKey(t *testing.T, folder, of string) {
+	t.Helper()
+	_, to := overlay.ClientFiles(folder)
+	_, from := overlay.ClientFiles(of)
+	if err := os.WriteFile(to, []byte(read(t, from)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // foreign is a folder with the token of one client and the key of another.
 func foreign(t *testing.T, token, key string) string {
 	t.Helper()
 	copied := changed(t, token, func(*overlay.Client) {})
-	if err := os.WriteFile(filepath.Join(copied, clientKey), []byte(read(t, filepath.Join(key, clientKey))), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	withKey(t, copied, key)
 	return copied
 }
 

@@ -9,8 +9,9 @@ import (
 
 // keysVerbs make and read keys.
 type keysVerbs struct {
-	New  keysNewVerb  `cmd:"" help:"Make a key."`
-	Show keysShowVerb `cmd:"" help:"Print the public key of a key file."`
+	New    keysNewVerb    `cmd:"" help:"Make a key."`
+	Show   keysShowVerb   `cmd:"" help:"Print the public key of a key file."`
+	Rotate keysRotateVerb `cmd:"" help:"Change who signs what nodes run: make the next trust root."`
 }
 
 // keyResult is what keys new --json and keys show --json print.

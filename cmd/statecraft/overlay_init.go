@@ -22,14 +22,14 @@ type overlayInitVerb struct {
 	MaxUses        int      `default:"0" help:"How many nodes the join token takes; 0 is any number."`
 	Helper         string   `placeholder:"PROGRAM" help:"A program that decides where nodes belong."`
 	HelperWorkers  int      `default:"10" help:"How many helpers run at once."`
-	Dir            string   `arg:"" help:"The folder to make. What is there already stays as it is."`
+	Dir            string   `arg:"" help:"The folder to make. What is there already stays as it is; it is told of hosts that were added."`
 }
 
 // overlayInitResult is what overlay init --json prints.
 type overlayInitResult struct {
 	Cell string         `json:"cell"`
 	Dir  string         `json:"dir"`
-	Made []overlay.Made `json:"made"` // empty where everything was there
+	Made []overlay.Made `json:"made"` // or updated; empty where everything was there
 	Join string         `json:"join"` // the file of the join token
 }
 
@@ -50,7 +50,11 @@ func (v *overlayInitVerb) Run(inv *invocation) error {
 		return inv.printJSON(overlayInitResult{Cell: v.Cell, Dir: v.Dir, Made: append([]overlay.Made{}, made...), Join: join})
 	}
 	for _, m := range made {
-		inv.printf("%s  %s\n", m.Path, m.What)
+		done := ""
+		if m.Updated {
+			done = "updated: "
+		}
+		inv.printf("%s  %s%s\n", m.Path, done, m.What)
 	}
 	if len(made) == 0 {
 		inv.printf("everything is there already\n")

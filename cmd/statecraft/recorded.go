@@ -57,7 +57,7 @@ func (r *recorded) state(name string) (runtime.MachineDetail, error) {
 	if !ok {
 		return runtime.MachineDetail{}, r.unknown(name)
 	}
-	return runtime.MachineDetail{MachineStatus: r.status(name), Digest: s.Digest, Data: s.Data}, nil
+	return runtime.MachineDetail{MachineStatus: r.status(name), Digest: s.Digest, Data: machine.ConcealSealed(s.Data)}, nil
 }
 
 // definition is the manifest with a digest, as the host kept it; nil where there is none that this release can load.

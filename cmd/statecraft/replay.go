@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/runtime/vault"
 )
 
 // replayVerb decides the records of a trace again.
 type replayVerb struct {
 	Manifest string `placeholder:"FILE" help:"Decide by this manifest instead of the one in the trace."`
+	Key      string `placeholder:"FILE" help:"The key of secrets of the host that the trace is of (secrets.key in its state folder). Without it, what depends on a secret is taken as it was recorded."`
 	Trace    string `arg:"" help:"A trace as statecraft trace exports it, - for standard input."`
 }
 
@@ -24,6 +27,7 @@ type replayResult struct {
 	Gaps       int               `json:"gaps"`
 	State      string            `json:"state"` // after the last record that was reproduced
 	Data       map[string]any    `json:"data,omitempty"`
+	Unseen     *machine.Unseen   `json:"unseen,omitempty"`     // secrets that the trace holds sealed, and the guards that read them
 	Difference *replayDifference `json:"difference,omitempty"` // the first, where there is one
 }
 
@@ -53,8 +57,19 @@ func (v *replayVerb) Run(inv *invocation) error {
 	}
 	load := func(text string) (*machine.Definition, error) { return loadText(file, text) }
 	r := replayResult{Machine: d.Manifest.Name, Version: d.Manifest.Version}
-	final, err := machine.Replay(trace, d, load, func(l *machine.TraceLine, _ *machine.Snapshot) { inv.replayed(&r, l) })
-	r.State, r.Data = final.State, final.Data
+	o := machine.ReplayOptions{Load: load, Each: func(l *machine.TraceLine, _ *machine.Snapshot) { inv.replayed(&r, l) }}
+	if v.Key != "" {
+		key, err := vault.Read(v.Key)
+		if err != nil {
+			return fail(exitFailed, "name the file secrets.key of the state folder that the trace was exported from", "%w", err)
+		}
+		o.Vault = key
+	}
+	done, err := machine.ReplaySealed(trace, d, o)
+	r.State, r.Data = done.Snapshot.State, done.Definition.ConcealData(done.Snapshot.Data)
+	if len(done.Unseen.Values) > 0 {
+		r.Unseen = &done.Unseen
+	}
 	return inv.replayEnd(file, &r, err)
 }
 
@@ -143,8 +158,20 @@ func (inv *invocation) replayEnd(file string, r *replayResult, err error) error 
 		fmt.Fprintln(inv.stderr, diff.Error())
 		return fail(exitFailed, "", "%s reproduced, then the first difference", counted(r.Reproduced, "record"))
 	}
+	inv.unseen(r.Unseen)
 	inv.notef("%s reproduced, %s is in %s", counted(r.Reproduced, "record"), r.Machine, r.State)
 	return nil
+}
+
+// unseen says what the replay could not see.
+func (inv *invocation) unseen(u *machine.Unseen) {
+	if u == nil {
+		return
+	}
+	inv.notef("sealed, and taken as recorded: %s; --key FILE opens them", strings.Join(u.Values, ", "))
+	for _, g := range u.Guards {
+		inv.notef("record %d: the guard of %s reads a secret and is taken as recorded: %s", g.Seq, g.Event, g.When)
+	}
 }
 
 // traceError reports a trace that cannot be right.

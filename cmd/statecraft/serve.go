@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,10 +24,6 @@ type serving struct {
 	run      func(ctx context.Context) error // works until ctx ends, the host included
 	started  func(ctx context.Context) error // once all is running
 }
-
-// forMany lets the heap of a process that serves thousands of nodes grow to three times what is in use before it is collected:
-// bursts of handshakes are short-lived garbage, and collecting it more often cost a sixth of an enrollment. A node's agent keeps Go's default.
-func forMany() { debug.SetGCPercent(200) }
 
 // newRegistry is a registry with what every process has.
 func newRegistry() *prometheus.Registry {

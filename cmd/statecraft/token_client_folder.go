@@ -8,16 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
-)
-
-// The files of a client's folder, as overlay.OpenClient reads them.
-const (
-	clientContext = "context.json"
-	clientKey     = "client.key"
 )
 
 // clientFolder is a client's folder that is to be made, or to get another token.
@@ -63,7 +55,8 @@ func (v *tokenIssueClientVerb) folder(i *issuing) (*clientFolder, error) {
 
 // isOf refuses a folder that belongs to another client.
 func (f *clientFolder) isOf(name string) error {
-	data, err := os.ReadFile(filepath.Join(f.dir, clientContext))
+	file, _ := overlay.ClientFiles(f.dir)
+	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -112,14 +105,10 @@ func (f *clientFolder) write(i *issuing, c identity.Claims) (*tokenIssued, error
 		return nil, err
 	}
 	f.context.Token = t.Token
-	data, err := json.MarshalIndent(f.context, "", "  ")
-	if err != nil {
-		return nil, err
+	if err := f.context.Save(f.dir); err != nil {
+		return nil, fail(exitFailed, "choose another --output", "%w", err)
 	}
-	file := filepath.Join(f.dir, clientContext)
-	if err := renameio.WriteFile(file, data, 0o600); err != nil {
-		return nil, fail(exitFailed, "", "writing the client's context: %w", err)
-	}
+	file, _ := overlay.ClientFiles(f.dir)
 	t.Files = append(files, file)
 	return t, nil
 }
@@ -129,7 +118,7 @@ func (f *clientFolder) key() ([]string, error) {
 	if f.foreign {
 		return nil, nil
 	}
-	file := filepath.Join(f.dir, clientKey)
+	_, file := overlay.ClientFiles(f.dir)
 	k, err := identity.LoadKey(file)
 	if err == nil {
 		f.holder = k.Public()

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
 // tokenIssueClientVerb signs a client's token.
@@ -13,7 +15,7 @@ type tokenIssueClientVerb struct {
 	issuerFlags
 	holderFlags
 	Name   string   `required:"" placeholder:"NAME" help:"What the client is called, in lower case. It is how the client is revoked."`
-	Right  []string `placeholder:"RIGHT" help:"What the client may do: fleet_view, fleet_operate, token_revoke or admin. Once for each."`
+	Right  []string `placeholder:"RIGHT" help:"What the client may do: fleet_view, fleet_operate, registry_publish, token_revoke or admin. Once for each."`
 	Output string   `placeholder:"FOLDER" help:"Write a folder for --as: a new key and context.json. A key that is there stays; with --public-key none is made."`
 	URL    []string `name:"url" placeholder:"URL" help:"For --output: a fleet listener, such as tls://overlay1.example.net:4222 (default: those of the hosts in --dir)."`
 	CA     string   `name:"ca" placeholder:"FILE" help:"For --output: the certificate of the brokers' authority (default: that of --dir)."`
@@ -59,7 +61,8 @@ func (v *tokenIssueClientVerb) Run(inv *invocation) error {
 		return err
 	}
 	if folder.foreign {
-		inv.notef("the holder puts the key beside it, as %s", clientKey)
+		_, key := overlay.ClientFiles(v.Output)
+		inv.notef("the holder puts the key beside it, as %s", filepath.Base(key))
 	}
 	inv.notef("use it:  statecraft fleet ls --as %s", v.Output)
 	return inv.issued(t)

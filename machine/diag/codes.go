@@ -24,7 +24,8 @@ func Entries() []Entry {
 	all := slices.Concat(
 		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, scheduleEntries,
 		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
-		credentialsEntries,
+		credentialsEntries, secretsEntries,
+		archiveEntries,
 	)
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Code, b.Code) })
 	return all

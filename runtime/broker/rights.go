@@ -34,6 +34,13 @@ var rights = []Right{
 		Publish: []string{revokedSubjects + ">", "$JS.API.STREAM.INFO.KV_" + revokedBucket},
 	},
 	{
+		Name: "registry_publish",
+		Doc:  "publish machines: write specs and trust roots, which nodes verify by their signatures, and store bundles",
+		Publish: slices.Concat(readBucket("SPECS"), readStream("OBJ_BUNDLES"), []string{
+			"$KV.SPECS.>", "$O.BUNDLES.>", "$JS.API.STREAM.MSG.GET.OBJ_BUNDLES", "$JS.API.STREAM.PURGE.OBJ_BUNDLES",
+		}),
+	},
+	{
 		Name:      "admin",
 		Doc:       "everything in the account FLEET",
 		Publish:   []string{">"},
@@ -46,8 +53,10 @@ func Rights() []Right { return slices.Clone(rights) }
 
 // readBucket is what nats.go publishes to get and to watch the keys of a bucket. Its watcher makes an ordered consumer, removes it, and
 // answers its flow control.
-func readBucket(bucket string) []string {
-	stream := "KV_" + bucket
+func readBucket(bucket string) []string { return readStream("KV_" + bucket) }
+
+// readStream is the same for the stream that lies behind a bucket or an object store.
+func readStream(stream string) []string {
 	return []string{
 		"$JS.API.STREAM.INFO." + stream,
 		"$JS.API.DIRECT.GET." + stream + ".>",

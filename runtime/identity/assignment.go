@@ -14,7 +14,14 @@ type Assignment struct {
 	Token         string          `json:"token"`        // of purpose node
 	Roots         []string        `json:"roots"`        // public keys in hex that the node trusts from now on
 	Configuration json.RawMessage `json:"configuration,omitempty"`
-	Policies      json.RawMessage `json:"policies,omitempty"`
+	Policies      json.RawMessage `json:"policies,omitempty"` // {"action": {name: text}, "opa": {name: Rego}}
+	// Proof is the id of the node's proof that the overlay answers with this assignment. The cell is asked to confirm it by that.
+	Proof   string `json:"proof,omitempty"`
+	Upgrade string `json:"upgrade,omitempty"` // the version that the node is to run; "" is whichever it runs
+	Message string `json:"message,omitempty"` // what who decided has to say
+	// Certificate and CertificateCA are the site's own, in PEM, for programs beside this one.
+	Certificate   string `json:"certificate,omitempty"`
+	CertificateCA string `json:"certificate_ca,omitempty"`
 }
 
 // trusted reads the roots.
@@ -35,18 +42,21 @@ func (a *Assignment) wellFormed() error {
 	if _, err := Parse(string(a.Identity)); err != nil {
 		return err
 	}
-	_, err := a.trusted()
+	if _, err := a.trusted(); err != nil {
+		return err
+	}
+	_, err := a.files()
 	return err
 }
 
 // Coherent reports why an assignment cannot be the one of who holds the key: its token is to be a node's, of its identity and cell, for this
 // key, and to verify against its own roots. Errors wrap those of Verify, or ErrAudience.
 func (a *Assignment) Coherent(holder PublicKey, e Expect) error {
-	_, err := a.coherent(&certificates{}, holder, e)
+	_, err := a.coherent(&Certificates{}, holder, e)
 	return err
 }
 
-func (a *Assignment) coherent(known *certificates, holder PublicKey, e Expect) (*Claims, error) {
+func (a *Assignment) coherent(known *Certificates, holder PublicKey, e Expect) (*Claims, error) {
 	roots, err := a.trusted()
 	if err != nil {
 		return nil, fmt.Errorf("checking an assignment: %w", err)

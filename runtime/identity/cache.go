@@ -1,7 +1,7 @@
 package identity
 
 import (
-	"crypto/sha256"
+	"strings"
 	"sync"
 	"time"
 )
@@ -9,11 +9,13 @@ import (
 // maxCertificates bounds what a verifier remembers. A fleet has a few dozen issuers.
 const maxCertificates = 256
 
-// certificates remembers certificates (or other tokens) whose own signature has verified, by the digest of their text. Only those of chains
-// that ended at a root are remembered, so that strangers cannot fill it.
-type certificates struct {
+// Certificates remembers certificates (or other tokens) whose own signature has verified, by their text, until they expire
+// and not without bound. It says nothing of trust: whether a chain ends at a root, and what its limits are, is asked every time. Only those
+// of chains that ended at a root are remembered, so that strangers cannot fill it. The zero Certificates is ready; it is safe for
+// concurrent use.
+type Certificates struct {
 	mu    sync.Mutex
-	known map[digest]*Claims
+	known map[string]*Claims
 }
 
 // verified is a certificate and what it says.
@@ -23,28 +25,26 @@ type verified struct {
 }
 
 // find returns a certificate that has not expired. Its claims are shared and must not be changed.
-func (s *certificates) find(text string, now time.Time) (*Claims, bool) {
-	sum := digest(sha256.Sum256([]byte(text)))
+func (s *Certificates) find(text string, now time.Time) (*Claims, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, ok := s.known[sum]
+	c, ok := s.known[text]
 	if ok && !now.Before(c.Expires) {
-		delete(s.known, sum)
+		delete(s.known, text)
 		return nil, false
 	}
 	return c, ok
 }
 
 // remember keeps certificates; where there is no room, others make it.
-func (s *certificates) remember(read []verified) {
+func (s *Certificates) remember(read []verified) {
 	if len(read) == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range read {
-		sum := digest(sha256.Sum256([]byte(r.text)))
-		if _, ok := s.known[sum]; ok {
+		if _, ok := s.known[r.text]; ok {
 			continue
 		}
 		for any := range s.known {
@@ -54,8 +54,8 @@ func (s *certificates) remember(read []verified) {
 			delete(s.known, any)
 		}
 		if s.known == nil {
-			s.known = map[digest]*Claims{}
+			s.known = map[string]*Claims{}
 		}
-		s.known[sum] = r.claims
+		s.known[strings.Clone(r.text)] = r.claims
 	}
 }

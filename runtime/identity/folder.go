@@ -15,6 +15,7 @@ type folder interface {
 	write(name string, content []byte) error
 	remove(name string) error // nil where there is none
 	names() ([]string, error)
+	provide(files map[string]string) error // see Store.Provide
 }
 
 // beside begins the names of files that are being written.
@@ -160,6 +161,9 @@ func (m *memory) remove(name string) error {
 	}
 	return nil
 }
+
+// provide does nothing: a node without a folder has no programs beside it.
+func (m *memory) provide(map[string]string) error { return nil }
 
 func (m *memory) names() ([]string, error) {
 	var names []string

@@ -43,6 +43,10 @@ func OpenStore(dir string) (*Store, error) {
 	return &Store{files: d}, nil
 }
 
+// ViewStore is the store of a folder in which another process may be at work, for reading only: nothing is made, mended or removed. What
+// is replaced while it is read may look damaged.
+func ViewStore(dir string) *Store { return &Store{files: disk{dir: dir}} }
+
 // EnsureKey returns the node's key, made where there is none. A damaged key file is ErrDamaged: it is never replaced in silence.
 func (s *Store) EnsureKey() (k *Key, made bool, err error) {
 	s.mu.Lock()

@@ -14,8 +14,8 @@ import (
 // Verifier checks tokens against roots. It is safe for concurrent use and remembers certificates that it has verified (bounded).
 type Verifier struct {
 	roots map[PublicKey]bool
-	known *certificates
-	joins certificates // tokens of purpose join, which a whole fleet comes with
+	known *Certificates
+	joins Certificates // tokens of purpose join, which a whole fleet comes with
 
 	mu    sync.RWMutex
 	sites map[string]*site // by issuer
@@ -23,11 +23,11 @@ type Verifier struct {
 
 // NewVerifier trusts the roots.
 func NewVerifier(roots ...PublicKey) *Verifier {
-	return verifierThatKnows(&certificates{}, roots)
+	return verifierThatKnows(&Certificates{}, roots)
 }
 
 // verifierThatKnows shares remembered certificates with other verifiers: they say that a signature verifies, and nothing of trust.
-func verifierThatKnows(known *certificates, roots []PublicKey) *Verifier {
+func verifierThatKnows(known *Certificates, roots []PublicKey) *Verifier {
 	v := &Verifier{roots: make(map[PublicKey]bool, len(roots)), known: known}
 	for _, root := range roots {
 		v.roots[root] = true

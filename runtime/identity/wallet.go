@@ -17,14 +17,15 @@ type Wallet struct {
 	Store   *Store             // nil for hosts of an overlay
 	Signers map[string]*Signer // by name: "enrollment", ...; "self" is the store's key where it is not given
 	Roots   []PublicKey        // trusted beside what the store says (its join token's controller, its assignment's roots)
+	Known   *Certificates      // shared with other wallets, as their signatures are the same whoever is trusted; nil for its own
 
 	mu       sync.Mutex
 	from     anchor      // what stored was read from
 	stored   []PublicKey // the store's roots
 	trusted  []PublicKey // what verifier trusts
 	verifier *Verifier
-	known    certificates // of all verifiers, as their signatures are the same whoever is trusted
-	own      certificates // of the signers: what they say, without their signatures
+	known    Certificates // of all verifiers, where Known is nil
+	own      Certificates // of the signers: what they say, without their signatures
 }
 
 // Wallets finds the wallet of who a machine runs as.
@@ -80,14 +81,21 @@ func (w *Wallet) Verifier() (*Verifier, error) {
 	}
 	roots := slices.Concat(w.Roots, w.stored)
 	if w.verifier == nil || !slices.Equal(w.trusted, roots) {
-		w.trusted, w.verifier = roots, verifierThatKnows(&w.known, roots)
+		w.trusted, w.verifier = roots, verifierThatKnows(w.certificates(), roots)
 	}
 	return w.verifier, nil
 }
 
 // Coherent is the assignment's Coherent, and remembers certificates together with the wallet's verifiers. It returns the token's claims.
 func (w *Wallet) Coherent(a *Assignment, holder PublicKey, e Expect) (*Claims, error) {
-	return a.coherent(&w.known, holder, e)
+	return a.coherent(w.certificates(), holder, e)
+}
+
+func (w *Wallet) certificates() *Certificates {
+	if w.Known != nil {
+		return w.Known
+	}
+	return &w.known
 }
 
 // anchor is what a store's roots are read from: the active assignment's file or, while there is none, the join token's, if any.

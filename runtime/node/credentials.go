@@ -20,25 +20,25 @@ const (
 
 // credentials is the source of the agent's pool.
 func (a *Agent) credentials(id, name string) (*messaging.Credentials, error) {
-	store, err := a.store(id)
+	w, err := a.wallet(id)
 	if err != nil {
 		return nil, err
 	}
-	key, err := store.Key()
+	key, err := w.Store.Key()
 	if err != nil {
 		return nil, fmt.Errorf("the node's key: %w", err)
 	}
 	switch name {
 	case withJoinToken:
-		return joinCredentials(store, key)
+		return a.joinCredentials(w.Store, key)
 	case withAssignment:
-		return nodeCredentials(store, key)
+		return a.nodeCredentials(w.Store, key)
 	default:
 		return nil, fmt.Errorf("a node has the credentials %q and %q, not %q", withJoinToken, withAssignment, name)
 	}
 }
 
-func joinCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {
+func (a *Agent) joinCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {
 	token, err := store.JoinToken()
 	if err != nil {
 		return nil, fmt.Errorf("the join token: %w", err)
@@ -50,16 +50,17 @@ func joinCredentials(store *identity.Store, key *identity.Key) (*messaging.Crede
 	if claims.Join == nil {
 		return nil, fmt.Errorf("the join token: %w", identity.ErrPurpose)
 	}
-	tls, err := identity.PinnedTLS(claims.Join.Pins)
+	tls, err := a.trusts.pinned(claims.Join.Pins)
 	if err != nil {
 		return nil, fmt.Errorf("the join token's pins: %w", err)
 	}
 	return &messaging.Credentials{
 		URLs: claims.Join.URLs, TLS: tls, Key: key, Token: token, InboxPrefix: broker.InboxPrefix(claims, key.Public()), Expires: claims.Expires,
+		Seldom: true,
 	}, nil
 }
 
-func nodeCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {
+func (a *Agent) nodeCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {
 	given, err := store.Active()
 	if err != nil {
 		return nil, fmt.Errorf("the assignment: %w", err)
@@ -68,18 +69,22 @@ func nodeCredentials(store *identity.Store, key *identity.Key) (*messaging.Crede
 	if err != nil {
 		return nil, fmt.Errorf("the node's token: %w", err)
 	}
-	tls, err := identity.CATLS(given.CA)
+	tls, err := a.trusts.ca(given.CA)
 	if err != nil {
 		return nil, fmt.Errorf("the assignment's certificate authority: %w", err)
 	}
 	return &messaging.Credentials{
 		URLs: given.URLs, TLS: tls, Key: key, Token: given.Token, InboxPrefix: broker.InboxPrefix(claims, key.Public()), Expires: claims.Expires,
+		Seldom: true,
 	}, nil
 }
 
 // bus publishes the events of machines below the subjects of the node that they are about. Events of a time without a connection are lost,
 // which the host counts.
 type bus struct{ pool *messaging.Pool }
+
+// Reaches implements runtime.Reacher.
+func (b *bus) Reaches(identity string) bool { return b.pool.Connected(identity, "fleet") }
 
 // Publish implements runtime.Bus.
 func (b *bus) Publish(subject string, e event.Event) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
+	"github.com/statecraft-io/statecraft/runtime/node"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
@@ -147,5 +148,24 @@ func TestD25ClonedDisk(t *testing.T) {
 	}
 	if kept.entered("recovering") > 0 || kept.state() != "active" {
 		t.Errorf("who renewed first is %s", kept.state())
+	}
+}
+
+// TestD25OwnWrite has a host that does not take a success of the register for one: what it then finds there is its own, and not of
+// somebody who was faster.
+func TestD25OwnWrite(t *testing.T) {
+	doubting := override(t, t.TempDir(), "overlay/enrollee", "success_transition: written\n    on: {exists: overtaken}", "success_transition: overtaken",
+		"success_transition: written\n    on: {conflict: overtaken, missing: overtaken}", "success_transition: overtaken")
+	c, seen := newCell(t, func(o *overlay.InitOptions) { o.Machines = doubting }), &trail{}
+	machines := hurriedNodes(t)
+	m := newMember(t, "n1.example", t.TempDir(), c.join, func(c *node.Config) {
+		machines(c)
+		c.Observe = seen.observe
+	})
+	m.becomes("active")
+	m.reprovision()
+	eventually(t, "the node has moved", func() bool { return len(seen.times("activated")) == 2 })
+	if n := len(seen.times("introduced")); n != 2 {
+		t.Errorf("the node introduced itself %d times, want once for each enrollment", n)
 	}
 }

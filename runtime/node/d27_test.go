@@ -3,9 +3,12 @@ package node_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -108,8 +111,8 @@ func TestD27RenewalIsSpread(t *testing.T) {
 	eventually(t, "all are active", func() bool { return e.Standing().Active == nodes })
 }
 
-// TestD27Revoked revokes an identity: its session ends, and the node tries again at its pace. It enrolls, as its key is not revoked, and is
-// refused by the cell; then it waits, because the overlay still waits for it.
+// TestD27Revoked revokes an identity: its session ends, and the node asks where it belongs. The overlay tells it that it is revoked before
+// anybody decides on it, and the node waits for long. Of what stands in the bucket without saying by whom, it takes no notice, as the broker.
 func TestD27Revoked(t *testing.T) {
 	c, seen := newCell(t, nil), &trail{}
 	quick := override(t, t.TempDir(), "node/enrollment", hurried...)
@@ -121,21 +124,33 @@ func TestD27Revoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	revoked, err := json.Marshal(map[string]any{"reason": "stolen", "by": "operator", "at": time.Now().UTC().Format(time.RFC3339)})
-	if err == nil {
-		_, err = c.bucket("REVOKED").Put(t.Context(), "identity.n1=example", revoked)
+	before := record(t, c.bucket("NODES"), "n1.example")
+	revoke := func(key, by string) {
+		revoked, err := json.Marshal(map[string]any{"reason": "stolen", "by": by, "at": time.Now().UTC().Format(time.RFC3339)})
+		if err == nil {
+			_, err = c.bucket("REVOKED").Put(t.Context(), key, revoked)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	revoke("identity.n3=example", "")
+	revoke("identity.n1=example", "operator")
 	began := time.Now()
 	eventually(t, "the session ends", func() bool { return !conn.IsConnected() })
 	within(t, "the end of the session", 2*time.Second, began)
-	eventually(t, "the node waits for an enrollment of its own before", func() bool { return m.entered("recovering") >= 2 && m.state() == "pending" })
-	if n := len(seen.times("cell_refused")); n > 5 {
-		t.Errorf("the node was refused %d times", n)
+	m.becomes("revoked")
+	if !strings.HasPrefix(m.reason(), "this identity is revoked for good") {
+		t.Errorf("the node waits because %q", m.reason())
+	}
+	if n, told := len(seen.times("cell_refused")), len(seen.times("told")); n != 1 || told != 1 {
+		t.Errorf("the node was refused by the cell %d times and by the overlay %d times, want once each", n, told)
+	}
+	if diff := cmp.Diff(before, record(t, c.bucket("NODES"), "n1.example")); diff != "" {
+		t.Errorf("the register has another record of it: %s", diff)
 	}
 	if s := other.state(); s != "active" {
 		t.Errorf("another node is %s", s)
 	}
+	newMember(t, "n3.example", t.TempDir(), c.join, nil).becomes("active")
 }

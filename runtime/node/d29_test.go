@@ -54,7 +54,7 @@ func TestD29OverlayKilledBeforeConfirmation(t *testing.T) {
 var holds = map[string]struct{ state, text, by string }{
 	"after staging":   {"accepting", "name: accept\n    type: publish\n", "name: accept\n    type: publish\n    when: \"false\"\n"},
 	"while switching": {"switching", "name: switch\n    type: identity\n", "name: switch\n    type: identity\n    when: \"false\"\n"},
-	"after switching": {"joining", "state_match: [joining, confirming, committing, active, renewing, storing, overdue]", "state_match: [active, renewing, storing, overdue]"},
+	"after switching": {"joining", "state_match: [joining, confirming, committing, active, renewing, storing, overdue, moving, returning]", "state_match: [active, renewing, storing, overdue, moving, returning]"},
 	"before commit":   {"committing", "name: commit\n    type: identity\n", "name: commit\n    type: identity\n    when: \"false\"\n"},
 }
 

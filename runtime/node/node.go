@@ -52,13 +52,17 @@ type Agent struct {
 	pool *messaging.Pool
 	set  []runtime.Deployment
 
-	mu     sync.Mutex
-	stores map[string]*identity.Store // by identity
+	trusts trusts
+	// issuers are those whose certificates some node here has verified: all nodes of a cell are given tokens by the same few.
+	issuers identity.Certificates
+
+	mu      sync.Mutex
+	wallets map[string]*identity.Wallet // by identity
 }
 
 // New opens the agent's state. The caller runs it with Run.
 func New(cfg Config) (*Agent, error) {
-	a := &Agent{cfg: cfg, stores: map[string]*identity.Store{}}
+	a := &Agent{cfg: cfg, wallets: map[string]*identity.Wallet{}}
 	a.pool = messaging.NewPool(a.credentials, cfg.Log)
 	catalogue := all.New(all.Services{
 		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh,
@@ -102,7 +106,7 @@ func (a *Agent) Add(ctx context.Context, id string, store *identity.Store) error
 		return fmt.Errorf("node %q: %w", id, err)
 	}
 	a.mu.Lock()
-	a.stores[id] = store
+	a.wallets[id] = &identity.Wallet{Store: store, Known: &a.issuers}
 	a.mu.Unlock()
 	return builtin.Deploy(ctx, a.host, a.set, id, nil)
 }
@@ -135,7 +139,7 @@ func (a *Agent) sayGoodbye(ctx context.Context) {
 	defer cancel()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for id := range a.stores {
+	for id := range a.wallets {
 		name := a.unit(id, heartbeat)
 		if _, err := a.host.Fire(ctx, name, "stop", nil, "agent"); err != nil && !errors.Is(err, runtime.ErrUnknownMachine) {
 			a.cfg.Log.Warn("heartbeat_not_stopped", "node", id, "error", err)
@@ -173,20 +177,12 @@ func (a *Agent) unit(id, name string) string {
 	return id + "/" + name
 }
 
-func (a *Agent) store(id string) (*identity.Store, error) {
+func (a *Agent) wallet(id string) (*identity.Wallet, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.stores[id]
-	if s == nil {
+	w := a.wallets[id]
+	if w == nil {
 		return nil, fmt.Errorf("no node %q runs here", id)
 	}
-	return s, nil
-}
-
-func (a *Agent) wallet(id string) (*identity.Wallet, error) {
-	s, err := a.store(id)
-	if err != nil {
-		return nil, err
-	}
-	return &identity.Wallet{Store: s}, nil
+	return w, nil
 }

@@ -42,10 +42,10 @@ func TestHandshakeIsYAML(t *testing.T) {
 	approve := helper(t, `echo "$1" >> `+asked, "test -e "+allowed)
 	onOverlay := override(t, t.TempDir(), "overlay/enrollee",
 		"  placed: {after", "  approving: {after: {1m: gave_up}, description: asks the site}\n  placed: {after",
-		"destination: placed, set: {placement: event.payload.result}}", "destination: approving, set: {placement: event.payload.result}}\n"+
+		"destination: placed, set: {claims: event.payload.result.claims}}", "destination: approving, set: {claims: event.payload.result.claims}}\n"+
 			"  - {name: approved, from: [approving], destination: placed}\n"+
 			"  - {name: disapproved, from: [approving], destination: refusing, set: {reason: \"'the site has not approved this node'\"}}",
-		"known, placed, challenging,", "known, approving, placed, challenging,",
+		"advised, placed, challenging,", "advised, approving, placed, challenging,",
 		"  - name: make_challenge\n", "  - name: approval\n    type: exec\n    state_match: [approving]\n    success_transition: approved\n"+
 			"    fail_transition: disapproved\n    properties: {command: '"+approve+" {{ lookup \"data.identity\" \"\" }}'}\n  - name: make_challenge\n")
 	write(t, filepath.Join(onOverlay, "notes.yaml"), notes, 0o600)

@@ -38,6 +38,13 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		TLS: &broker.TLS{Certificate: cert, CA: string(ca)}, Verifier: identity.NewVerifier(h.wallet.Roots...), Limits: limits,
 		Now: h.cfg.Clock.Now, Log: h.cfg.Log, Metrics: h.cfg.Metrics,
 	}
+	for _, l := range c.Leafnodes {
+		remote, err := h.remote(l)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Remotes = append(cfg.Remotes, remote)
+	}
 	if c.Replicas == 1 {
 		cfg.Limits.LameDuck = 0 // there is no other broker to go to
 	}
@@ -49,6 +56,23 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		cfg.Cluster = &broker.Cluster{Listen: c.Listen.Cluster, Peers: c.Peers, Secret: strings.TrimSpace(string(secret))}
 	}
 	return cfg, nil
+}
+
+func (h *Host) remote(l Leafnode) (broker.Remote, error) {
+	r := broker.Remote{URLs: l.URLs}
+	if l.CA == "" {
+		return r, nil
+	}
+	file := l.CA
+	if !filepath.IsAbs(file) {
+		file = h.path(file)
+	}
+	ca, err := os.ReadFile(file)
+	if err != nil {
+		return r, fmt.Errorf("reading the certificate authority of a leafnode: %w", err)
+	}
+	r.CA = string(ca)
+	return r, nil
 }
 
 func (h *Host) path(name string) string { return filepath.Join(h.cfg.Folder, name) }

@@ -51,6 +51,17 @@ type Config struct {
 	Machines string `yaml:"machines"`
 	// Streams bounds what JetStream keeps on this host's disk, in bytes.
 	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240"`
+	// Leafnodes are servers elsewhere, such as those of a region, that this host connects FLEET to. Everything passes
+	// that they allow the user of the URL, in both directions: docs/overlay.md says what that has to be.
+	Leafnodes []Leafnode `yaml:"leafnodes"`
+}
+
+// Leafnode is a server elsewhere.
+type Leafnode struct {
+	// URLs are its leafnode listeners, as tls://USER:SECRET@HOST:PORT; in plain on loopback only.
+	URLs []string `yaml:"urls,required"`
+	// CA is a file, from the host's folder on, with the certificate that theirs chain to. Without it the system's count.
+	CA string `yaml:"ca"`
 }
 
 // Listen is where a host listens, each as host:port. Port 0 is any that is free.
@@ -91,11 +102,15 @@ func Open(dir string) (folder string, cfg Config, err error) {
 
 // ReadConfig reads an overlay.yaml. Findings come as a diag.List.
 func ReadConfig(file string) (Config, error) {
-	var cfg Config
 	src, err := os.ReadFile(file)
 	if err != nil {
-		return cfg, fmt.Errorf("reading the configuration: %w", err)
+		return Config{}, fmt.Errorf("reading the configuration: %w", err)
 	}
+	return parseConfig(file, src)
+}
+
+func parseConfig(file string, src []byte) (Config, error) {
+	var cfg Config
 	root, list := strict.Parse(file, src)
 	if list.HasErrors() {
 		return cfg, list

@@ -24,13 +24,7 @@ func (m *maker) config(h HostOptions) string {
 	}
 	line("brokers: %s", list(m.urls(fleetPort)))
 	line("hosts: %d", len(m.o.Hosts))
-	var peers []string
-	for _, other := range m.o.Hosts {
-		if other.Name != h.Name {
-			peers = append(peers, address(other.Address, other.Cluster))
-		}
-	}
-	line("peers: %s", list(peers))
+	line("peers: %s", list(m.peers(h)))
 	if m.o.Helper != "" {
 		line("helper: %s", strconv.Quote(m.o.Helper))
 	}
@@ -41,6 +35,17 @@ func (m *maker) config(h HostOptions) string {
 		line("machines: %s", strconv.Quote(m.o.Machines))
 	}
 	return b.String()
+}
+
+// peers are the cluster listeners of the other hosts.
+func (m *maker) peers(of HostOptions) []string {
+	var peers []string
+	for _, other := range m.o.Hosts {
+		if other.Name != of.Name {
+			peers = append(peers, address(other.Address, other.Cluster))
+		}
+	}
+	return peers
 }
 
 func list(texts []string) string {

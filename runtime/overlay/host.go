@@ -92,6 +92,9 @@ func (h *Host) Host() *runtime.Host { return h.host }
 
 // Run starts the broker and the machines, and works until ctx ends.
 func (h *Host) Run(ctx context.Context) error {
+	if err := h.joinCluster(ctx); err != nil {
+		return errors.Join(err, h.host.Close())
+	}
 	b, err := h.startBroker(ctx)
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting the broker: %w", err), h.host.Close())
@@ -160,6 +163,10 @@ func (h *Host) openIdentity() error {
 
 // credentials make a token for each connection of the host itself, which its service issuer signs.
 func (h *Host) credentials(_, name string) (*messaging.Credentials, error) {
+	return h.credentialsAt(h.broker, name)
+}
+
+func (h *Host) credentialsAt(b *broker.Broker, name string) (*messaging.Credentials, error) {
 	right, known := map[string]string{fleetConnection: "fleet_service", enrollmentConnection: "enrollment_service"}[name]
 	if !known {
 		return nil, fmt.Errorf("a host has the credentials %q and %q, not %q", fleetConnection, enrollmentConnection, name)
@@ -175,7 +182,7 @@ func (h *Host) credentials(_, name string) (*messaging.Credentials, error) {
 		return nil, fmt.Errorf("signing a token of the host: %w", err)
 	}
 	return &messaging.Credentials{
-		InProcess: h.broker.Provider(), Key: h.key, Token: token, InboxPrefix: "_INBOX." + h.key.Public().NKey(), Expires: expires,
+		InProcess: b.Provider(), Key: h.key, Token: token, InboxPrefix: "_INBOX." + h.key.Public().NKey(), Expires: expires,
 	}, nil
 }
 

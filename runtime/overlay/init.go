@@ -54,13 +54,15 @@ type HostOptions struct {
 	Fleet, Enrollment, Cluster, Monitor int
 }
 
-// Made names a file that Init made.
+// Made names a file that Init made or updated.
 type Made struct {
-	Path string `json:"path"`
-	What string `json:"what"`
+	Path    string `json:"path"`
+	What    string `json:"what"`
+	Updated bool   `json:"updated"` // it was there
 }
 
-// Init makes the folders of a cell. What is there already stays as it is, so that it can be repeated, and run again with one more host.
+// Init makes the folders of a cell. What is there already stays as it is, so that it can be repeated. Run again with one more host, it
+// makes that host's folder, and adds it to what the other hosts, the operator and the join token know of where the hosts are.
 // Nothing that it makes can be read by others.
 func Init(o InitOptions) ([]Made, error) {
 	if err := o.validate(); err != nil {
@@ -78,7 +80,13 @@ func Init(o InitOptions) ([]Made, error) {
 	if err := m.operator(); err != nil {
 		return m.made, err
 	}
-	return m.made, m.join()
+	if err := m.trust(); err != nil {
+		return m.made, err
+	}
+	if err := m.join(); err != nil {
+		return m.made, err
+	}
+	return m.made, m.extend()
 }
 
 func (o *InitOptions) validate() error {
@@ -90,7 +98,7 @@ func (o *InitOptions) validate() error {
 			return fmt.Errorf("host %q: %w", h.Name, err)
 		}
 	}
-	return nil
+	return o.allNamed()
 }
 
 // maker is an Init in progress.

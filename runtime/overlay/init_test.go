@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,18 +80,103 @@ func TestInitCanBeRepeatedAndExtended(t *testing.T) {
 	if made := initialise(t, cellOptions(dir, "overlay1")); len(made) != 0 {
 		t.Errorf("the second time it made %v", made)
 	}
-	initialise(t, cellOptions(dir, "overlay1", "overlay2"))
+	var updated []string
+	for _, f := range initialise(t, cellOptions(dir, "overlay1", "overlay2")) {
+		if _, was := before[f.Path]; was != f.Updated {
+			t.Errorf("%+v, and was there: %t", f, was)
+		}
+		if f.Updated {
+			updated = append(updated, f.Path)
+		}
+	}
 	after := contents(t, dir)
 	for path, text := range before {
-		if after[path] != text {
-			t.Errorf("%s has changed", path)
+		if (after[path] != text) != slices.Contains(updated, path) {
+			t.Errorf("%s was updated: %t", path, after[path] != text)
 		}
+	}
+	if made := initialise(t, cellOptions(dir, "overlay1", "overlay2")); len(made) != 0 {
+		t.Errorf("the fourth time it made %v", made)
 	}
 	if _, cfg, err := overlay.Open(filepath.Join(dir, "hosts", "overlay2")); err != nil || cfg.Replicas != 2 || len(cfg.Peers) != 1 {
 		t.Errorf("the second host's configuration: %+v %v", cfg, err)
 	}
 	if _, _, err := overlay.Open(dir); !errors.Is(err, overlay.ErrSeveralHosts) {
 		t.Errorf("two hosts and none named: %v", err)
+	}
+}
+
+// TestHostsThatCome are known to all that was made before, beside what stands there by hand.
+func TestHostsThatCome(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "overlay1"))
+	config := filepath.Join(dir, "hosts", "overlay1", "overlay.yaml")
+	write(t, config, "# by hand\ncell: main\nhost: overlay1\nbrokers:\n- tls://broker.example.net\n- tls://127.0.0.1:4222\n\nhelper: /bin/place # ours\n")
+	before, err := os.ReadFile(filepath.Join(dir, "join.jwt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	initialise(t, cellOptions(dir, "overlay1", "overlay2", "overlay3"))
+
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "# by hand\ncell: main\nhost: overlay1\nbrokers: [\"tls://broker.example.net\", \"tls://127.0.0.1:4222\", \"tls://127.0.0.1:4232\", " +
+		"\"tls://127.0.0.1:4242\"]\n\nhelper: /bin/place # ours\npeers: [\"127.0.0.1:6232\", \"127.0.0.1:6242\"]\nhosts: 3\n"
+	if diff := cmp.Diff(want, string(text)); diff != "" {
+		t.Errorf("overlay.yaml (-want +got):\n%s", diff)
+	}
+	client, err := overlay.OpenClient(filepath.Join(dir, "operator"))
+	if err != nil || len(client.URLs) != 3 {
+		t.Errorf("the operator's context: %+v %v", client, err)
+	}
+	old, now := join(t, string(before)), join(t, string(contents(t, dir)[filepath.Join(dir, "join.jwt")]))
+	if now.ID != old.ID || !now.Expires.Equal(old.Expires) || len(old.Join.URLs) != 1 || len(now.Join.URLs) != 3 {
+		t.Errorf("the join token was %+v and is %+v", old, now)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// join verifies a join token.
+func join(t *testing.T, token string) *identity.Claims {
+	t.Helper()
+	claims, err := identity.Inspect(strings.TrimSpace(token))
+	if err != nil || claims.Join == nil {
+		t.Fatalf("%+v %v", claims, err)
+	}
+	return claims
+}
+
+// TestHostsThatAreNotNamed would be left out of what the others are told.
+func TestHostsThatAreNotNamed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "overlay1", "overlay2"))
+	before := contents(t, dir)
+	if made, err := overlay.Init(cellOptions(dir, "overlay1")); err == nil || !strings.Contains(err.Error(), "overlay2") || len(made) > 0 {
+		t.Errorf("%v %v", made, err)
+	}
+	if diff := cmp.Diff(before, contents(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestAConfigurationThatCannotBeUpdated stays as it is, and what is to stand in it is said.
+func TestAConfigurationThatCannotBeUpdated(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "overlay1"))
+	config := filepath.Join(dir, "hosts", "overlay1", "overlay.yaml")
+	text := "{cell: main, host: overlay1, brokers: ['tls://127.0.0.1:4222']}\n"
+	write(t, config, text)
+	_, err := overlay.Init(cellOptions(dir, "overlay1", "overlay2"))
+	if err == nil || !strings.Contains(err.Error(), `peers: ["127.0.0.1:6232"]`) || contents(t, dir)[config] != text {
+		t.Errorf("%v\n%s", err, contents(t, dir)[config])
 	}
 }
 

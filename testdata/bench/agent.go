@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -43,7 +41,9 @@ func (b *bench) agent() (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	<-time.After(agentSettles)
+	if err := b.wait(agentSettles); err != nil {
+		return nil, err
+	}
 	if all, err := p.states(); err != nil || len(all.Machines) != len(agentMachines) {
 		return nil, errors.Join(fmt.Errorf("the agent has %d machines of %d", len(all.Machines), len(agentMachines)), err)
 	}
@@ -65,7 +65,9 @@ func (p *process) idle() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	<-time.After(agentSpan)
+	if err := p.wait(agentSpan); err != nil {
+		return 0, err
+	}
 	after, err := processorTime(p.Process.Pid)
 	if err != nil {
 		return 0, err
@@ -74,7 +76,10 @@ func (p *process) idle() (time.Duration, error) {
 	if err == nil && (len(first.Watchers) != 1 || last.Watchers[0].At.Sub(first.Watchers[0].At) < agentSpan/2) {
 		err = fmt.Errorf("the agent's file watcher does not look: %v, then %v", first.Watchers, last.Watchers)
 	}
-	return after - before, err
+	if err != nil {
+		return 0, err
+	}
+	return after.since(before)
 }
 
 // resident reads resident and private memory. Clean pages of the program's own file are private as well where nobody else
@@ -95,23 +100,16 @@ func (p *process) resident() (rows []row, err error) {
 
 // process is the program hosting machines.
 type process struct {
-	*exec.Cmd
-	binary, state string
+	*bench
+	*child
+	state string
 }
 
-func (b *bench) start(state string, path string) (*process, error) {
-	p := &process{binary: b.binary, state: filepath.Join(b.dir, state)}
-	p.Cmd = exec.Command(b.binary, "run", "--allow-unsigned", "--state", p.state, path)
-	p.Stderr = os.Stderr
-	return p, p.Start()
-}
-
-// end stops the program, which must end well.
-func (p *process) end() error {
-	if err := errors.Join(p.Process.Signal(syscall.SIGTERM), p.Wait()); err != nil {
-		return fmt.Errorf("the host did not stop cleanly: %w", err)
-	}
-	return nil
+func (b *bench) start(state string, path string) (p *process, err error) {
+	p = &process{bench: b, state: filepath.Join(b.dir, state)}
+	cmd := b.command(b.ctx, "run", "--allow-unsigned", "--state", p.state, path)
+	p.child, err = launch(cmd, "the host", p.state+".log")
+	return p, err
 }
 
 // hosted is what the program says of its machines.
@@ -123,7 +121,7 @@ type hosted struct {
 
 // states asks the running program, through its own verb.
 func (p *process) states(args ...string) (all hosted, err error) {
-	out, err := exec.Command(p.binary, append([]string{"states", "--state", p.state, "--json"}, args...)...).Output()
+	out, err := p.output(append([]string{"states", "--state", p.state, "--json"}, args...)...)
 	if err := errors.Join(err, json.Unmarshal(out, &all)); err != nil {
 		return all, fmt.Errorf("asking the host for its machines: %w", err)
 	}

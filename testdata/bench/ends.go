@@ -97,8 +97,8 @@ func (b *bench) stopping() ([]row, error) {
 // spread is the rows of a few tries.
 func spread(what string, took []time.Duration, most float64) []row {
 	return []row{
-		row{What: what + ", median of 5", Value: quantile(took, 50), Unit: "ms"}.atMost(most),
-		row{What: what + ", longest of 5", Value: quantile(took, 99), Unit: "ms"}.atMost(most),
+		row{What: fmt.Sprintf("%s, median of %d", what, len(took)), Value: quantile(took, 50), Unit: "ms"}.atMost(most),
+		row{What: fmt.Sprintf("%s, longest of %d", what, len(took)), Value: quantile(took, 99), Unit: "ms"}.atMost(most),
 	}
 }
 

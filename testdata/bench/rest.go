@@ -36,7 +36,7 @@ func (b *bench) rest() (rows []row, err error) {
 		{"durable, without a watcher", "bare", filepath.Join(b.dir, "rest-bare")},
 		{"durable, with a watcher", "watcher", filepath.Join(b.dir, "rest-watcher")},
 	} {
-		cmd := exec.Command(self, "-at-rest", v.with, "-state", v.dir)
+		cmd := exec.CommandContext(b.ctx, self, "-at-rest", v.with, "-state", v.dir)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		var one atRestOf

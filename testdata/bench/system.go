@@ -113,22 +113,39 @@ func memory(pid int, file, name string) (float64, error) {
 	return n, nil
 }
 
-// processorTime returns the time that all threads of a process have been on a processor, from the scheduler's accounting. That
-// of a thread which ends is lost, so that one is an error.
-func processorTime(pid int) (sum time.Duration, err error) {
+// threads is how long each thread of a process has been on a processor, by its file.
+type threads map[string]time.Duration
+
+// processorTime reads the scheduler's accounting, which is in nanoseconds. A thread that ends takes its own with it.
+func processorTime(pid int) (threads, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	all, sum := threads{}, 0.0
 	for _, task := range tasks {
 		n, err := first(task)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
-		sum += time.Duration(n)
+		all[task] = time.Duration(n)
+		sum += n
 	}
 	if sum == 0 {
-		return 0, fmt.Errorf("process %d has no threads, or the kernel does not account for them", pid)
+		return nil, fmt.Errorf("process %d has no threads, or the kernel does not account for them", pid)
+	}
+	return all, nil
+}
+
+// since is what has been used from an earlier reading on, of which no thread may have ended.
+func (t threads) since(before threads) (sum time.Duration, err error) {
+	for task := range before {
+		if _, runs := t[task]; !runs {
+			return 0, fmt.Errorf("a thread has ended, and with it the processor time that it used: %s", task)
+		}
+	}
+	for task, used := range t {
+		sum += used - before[task]
 	}
 	return sum, nil
 }

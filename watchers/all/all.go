@@ -11,6 +11,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/credentials"
+	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/factgather"
 	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
@@ -24,17 +25,21 @@ type Services struct {
 	Spawner watchers.Spawner // of instances
 	Wallets identity.Wallets // of who machines run as
 	Refresh func(id string)  // told when the credentials of an identity have changed
+	// Delivery is for the types that bring machines; its Pool and Spawner are those above.
+	Delivery delivery.Services
 }
 
 // Types returns every watcher type in alphabetical order, those included that are only known by name.
 func Types(s Services) []watchers.Type {
+	bringing := s.Delivery
+	bringing.Pool, bringing.Spawner = s.Pool, s.Spawner
 	types := slices.Concat(
 		[]watchers.Type{
 			watchers.Exec(), watchers.Expression(), factgather.Type(), watchers.File(), schedule.Type(), watchers.Timer(),
-			later("archive"), unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"), later("ingest"),
-			later("machines", "plugins"), later("metric"), later("nagios"), later("replicate"),
+			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"), later("ingest"),
+			later("metric"), later("nagios"), later("replicate"),
 		},
-		credentials.Types(s.Wallets, s.Refresh), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
+		credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })
 	return types

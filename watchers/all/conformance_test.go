@@ -3,6 +3,7 @@ package all
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -12,7 +13,10 @@ import (
 
 func cases() map[string]conformance.Case {
 	return map[string]conformance.Case{
+		"archive":    {Properties: "source: https://bundles.invalid/web.tgz\nchecksum: " + strings.Repeat("0", 64) + "\ncreates: web\ntarget: /nonexistent\ntimeout: 10ms"},
+		"brokers":    {Properties: "connection: fleet"},
 		"connection": {Properties: "name: fleet"},
+		"depot":      {Properties: "name: bundles\nsubject: node.*.out.bundle\ninbox: '\"_INBOX.\"'\nserves: objects\nbucket: BUNDLES"},
 		"election":   {Properties: "name: leader"},
 		"exec":       {Properties: "command: 'true'", Blocking: "command: sleep 60"},
 		"expression": {Properties: "success_when: data.failures == 0\nfail_when: identity == 'x'"},
@@ -21,6 +25,8 @@ func cases() map[string]conformance.Case {
 		"governor":   {Properties: "name: deploy\ncapacity: 2"},
 		"identity":   {Properties: "action: check"},
 		"kv":         {Properties: "bucket: NODES\nkey: a"},
+		"machine":    {Properties: "action: confirm\nname: web"},
+		"machines":   {Properties: "data_item: specs"},
 		"policy":     {Properties: "query: data.x.allow\npolicy: |\n  package x\n  allow := true\n"},
 		"publish":    {Properties: "subject: a.b\nbody: '{a: 1}'"},
 		"request":    {Properties: "subject: a.b\nbody: '{a: 1}'"},

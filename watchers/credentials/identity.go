@@ -29,14 +29,17 @@ const (
 	actionRollback   = "rollback"
 	actionForget     = "forget"
 	actionReplaceKey = "replace_key"
+	actionProvide    = "provide"
 )
 
 // identitySpec is the properties of an identity watcher.
 type identitySpec struct {
 	// Action is what to do. ensure makes the key where there is none; check holds key, assignment and token against each other; stage writes
 	// an assignment beside the active one; activate makes it the active one; commit forgets the one before; rollback returns to it; forget
-	// drops all assignments, the key stays; replace_key sets a damaged or compromised key aside and makes a new one. Each may be repeated.
-	Action string `yaml:"action,required" enum:"ensure|check|stage|activate|commit|rollback|forget|replace_key"`
+	// drops all assignments, the key stays; replace_key sets a damaged or compromised key aside and makes a new one; provide writes the
+	// certificate, the authority and the policies of the active assignment as files below given/ of the node's identity folder, for other
+	// programs, and removes those that it does not have. Each may be repeated.
+	Action string `yaml:"action,required" enum:"ensure|check|stage|activate|commit|rollback|forget|replace_key|provide"`
 	// Document is an expression that gives the document of a verified assignment, for stage.
 	Document *watchers.Formula `yaml:"document"`
 	// Leeway is how far the clock of who issued the assignment's token may be off, for stage.
@@ -55,7 +58,8 @@ func (s *identitySpec) Validate(w *machine.WatcherSpec) diag.List {
 func identityType(h holders) watchers.Type {
 	payload := map[string]machine.ValueType{
 		"public_key": machine.String, "nkey": machine.String, "identity": machine.String, "cell": machine.String,
-		"token_id": machine.String, "expires": machine.String, "pending": machine.Boolean,
+		"token_id": machine.String, "expires": machine.String, "expired": machine.Boolean, "pending": machine.Boolean,
+		"proof": machine.String, "upgrade": machine.String,
 	}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
@@ -91,7 +95,7 @@ func (l identityLook) check(look *watchers.Look) watchers.Report {
 	if err == nil && l.spec.Action == actionCheck {
 		err = whole(now, token)
 	}
-	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(now, token)}
+	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(now, token, look.At)}
 	switch {
 	case err == nil:
 		return r
@@ -108,8 +112,12 @@ func (l identityLook) check(look *watchers.Look) watchers.Report {
 
 // done does the action and returns what the store then holds.
 func (l identityLook) done(look *watchers.Look, w *identity.Wallet) (identity.Standing, error) {
-	if l.spec.Action == actionCheck { // changes nothing
+	switch l.spec.Action {
+	case actionCheck: // changes nothing
 		return w.Store.Standing(), nil
+	case actionProvide: // changes nothing that the node is known by
+		err := w.Store.Provide()
+		return w.Store.Standing(), err
 	}
 	return l.changing(look, w.Store, func() error { return l.act(look, w) })
 }
@@ -185,17 +193,19 @@ func whole(now identity.Standing, token *identity.Claims) error {
 	return nil
 }
 
-// standing reports what the store holds, without secrets. What cannot be read is left out.
-func standing(now identity.Standing, token *identity.Claims) map[string]any {
-	p := map[string]any{"pending": now.Pending}
+// standing reports what the store holds at a time, without secrets. What cannot be read is left out.
+func standing(now identity.Standing, token *identity.Claims, at time.Time) map[string]any {
+	p := payload{"pending": now.Pending}
 	if now.Key != nil {
 		p["public_key"], p["nkey"] = now.Key.Public().String(), now.Key.Public().NKey()
 	}
 	if now.Active != nil {
 		p["identity"], p["cell"] = string(now.Active.Identity), now.Active.Cell
+		p.text("proof", now.Active.Proof)
+		p.text("upgrade", now.Active.Upgrade)
 	}
 	if token != nil {
-		p["token_id"], p["expires"] = token.ID, token.Expires.Format(time.RFC3339)
+		p["token_id"], p["expires"], p["expired"] = token.ID, token.Expires.Format(time.RFC3339), !at.Before(token.Expires)
 	}
 	return p
 }

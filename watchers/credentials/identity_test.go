@@ -24,10 +24,10 @@ func TestLifeOfANode(t *testing.T) {
 	assigned := func(pending bool) map[string]any {
 		return map[string]any{
 			"public_key": f.key.Public().String(), "nkey": f.key.Public().NKey(), "pending": pending, "identity": "web1.example", "cell": "c1",
-			"token_id": claims.ID, "expires": "2026-03-02T00:00:00Z",
+			"token_id": claims.ID, "expires": "2026-03-02T00:00:00Z", "expired": false, "proof": "p1", "upgrade": "2.1.0",
 		}
 	}
-	data := map[string]any{"assignment": f.document(token)}
+	data := map[string]any{"assignment": with(with(f.document(token), "proof", "p1"), "upgrade", "2.1.0")}
 	for _, step := range []struct {
 		properties, outcome string
 		payload             map[string]any
@@ -41,6 +41,7 @@ func TestLifeOfANode(t *testing.T) {
 		{"action: activate", "success", assigned(true), 1},
 		{"action: activate", "success", assigned(true), 1},
 		{"action: check", "success", assigned(true), 1},
+		{"action: provide", "success", assigned(true), 1},
 		{"action: rollback", "success", bare, 2},
 		{"action: rollback", "success", bare, 2},
 		{"{action: stage, document: data.assignment}", "success", bare, 2},
@@ -50,6 +51,7 @@ func TestLifeOfANode(t *testing.T) {
 		{"action: rollback", "success", assigned(false), 3},
 		{"action: forget", "success", bare, 4},
 		{"action: forget", "success", bare, 4},
+		{"action: provide", "missing", bare, 4},
 	} {
 		got := f.do("identity", step.properties, data)
 		if diff := cmp.Diff(step.payload, got.Payload); diff != "" || got.Outcome != step.outcome {
@@ -119,6 +121,43 @@ func TestD29DamageIsReported(t *testing.T) {
 	}
 	if got := f.do("identity", "action: replace_key", nil); got.Outcome != machine.OutcomeSuccess {
 		t.Errorf("replace_key: %+v", got)
+	}
+}
+
+// TestEndedTokenIsReported holds that an assignment whose token has ended is whole, and said to have ended.
+func TestEndedTokenIsReported(t *testing.T) {
+	f := newFleet(t)
+	f.assign(12 * time.Hour)
+	f.now = noon.Add(12*time.Hour - time.Second)
+	if got := f.do("identity", "action: check", nil); got.Outcome != machine.OutcomeSuccess || got.Payload["expired"] != false {
+		t.Errorf("in the last second: %+v", got)
+	}
+	f.now = f.now.Add(time.Second)
+	if got := f.do("identity", "action: check", nil); got.Outcome != machine.OutcomeSuccess || got.Payload["expired"] != true {
+		t.Errorf("at the end: %+v", got)
+	}
+}
+
+// TestProvidedFilesThatCannotBe fails, and leaves the node what it has.
+func TestProvidedFilesThatCannotBe(t *testing.T) {
+	f := newFleet(t)
+	given := filepath.Join(f.dir, "given")
+	document := with(f.document(sign(t, f.enrollment, f.nodeClaims(time.Hour))), "certificate", "pem")
+	for _, properties := range []string{"{action: stage, document: data.assignment}", "action: activate", "action: commit"} {
+		if got := f.do("identity", properties, map[string]any{"assignment": document}); got.Outcome != machine.OutcomeSuccess {
+			t.Fatalf("%s: %+v", properties, got)
+		}
+	}
+	must(t, os.WriteFile(given, nil, 0o600))
+	if got := f.do("identity", "action: provide", nil); got.Outcome != machine.OutcomeFail || got.Payload["cell"] != "c1" {
+		t.Errorf("where a file stands in the way: %+v", got)
+	}
+	must(t, os.Remove(given))
+	if got := f.do("identity", "action: provide", nil); got.Outcome != machine.OutcomeSuccess {
+		t.Errorf("after that: %+v", got)
+	}
+	if text, err := os.ReadFile(filepath.Join(given, "certificate.pem")); err != nil || string(text) != "pem" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

@@ -130,7 +130,7 @@ func TestNoSecretsLeave(t *testing.T) {
 	data := map[string]any{"a": good, "t": good["token"], "name": "web1.example", "key": f.key.Public().String(), "cell": "c1"}
 	for range 2 {
 		for _, id := range []string{"web1.example", "overlay1", "stranger"} {
-			for _, action := range []string{"check", "ensure", "activate", "rollback", "commit", "forget", "replace_key"} {
+			for _, action := range []string{"check", "ensure", "activate", "rollback", "commit", "forget", "replace_key", "provide"} {
 				write(f.as(id, "identity", "action: "+action, data))
 			}
 			seedOf()

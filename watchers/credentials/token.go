@@ -86,7 +86,7 @@ func tokenType(h holders) watchers.Type {
 		WatcherType: machine.WatcherType{
 			Name: "token",
 			Outcomes: []machine.Outcome{
-				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: tokenPayload(), Doc: "issued, verified, due, stored or drawn; " +
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: tokenPayload(), Secrets: []string{"token"}, Doc: "issued, verified, due, stored or drawn; " +
 					"the payload of issue is token, id and expires, of verify what the token says with its document, of due and store id and expires, of nonce nonce"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it could not be done, for example because there is no such signer or no active assignment"},
 				{Name: OutcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"reason": machine.String},

@@ -1,5 +1,260 @@
 package delivery
 
-import "github.com/statecraft-io/statecraft/watchers"
+import (
+	"cmp"
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"time"
 
-func depotType(Services) watchers.Type { panic("contract only") }
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// What a depot serves.
+const (
+	servesSpecs   = "specs"
+	servesObjects = "objects"
+)
+
+// depotSpec is the properties of a depot watcher.
+type depotSpec struct {
+	// Connection names the connection that requests come by, and what is served.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Name is the service's name: letters, digits, _ and -.
+	Name string `yaml:"name,required"`
+	// Subject is what requests are sent to; * is any one word and > at the end any rest.
+	Subject string `yaml:"subject,required" template:"true"`
+	// Queue makes each request go to one of those who name the same queue; by default the service's name.
+	Queue string `yaml:"queue" template:"true"`
+	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with. A request that wants its answer
+	// elsewhere is dropped: it would be published with the depot's rights, which the asker may not have.
+	Inbox *watchers.Formula `yaml:"inbox,required"`
+	// Serves is what it is asked for: specs with the trust roots, or ranges of objects.
+	Serves string `yaml:"serves,required" enum:"specs|objects"`
+	// Bucket is the key-value bucket of specs, or the object store that a request for an object names.
+	Bucket string `yaml:"bucket,required"`
+	// Memory is how many MiB of objects are kept for the next who ask.
+	Memory int `yaml:"memory" default:"256" min:"1" max:"65536"`
+	// Pending is how many requests may wait; those beyond are dropped and counted.
+	Pending int `yaml:"pending" default:"65536" min:"1" max:"1048576"`
+}
+
+// CodeDepot is a property of a depot that cannot be.
+const CodeDepot diag.Code = "SC444"
+
+var (
+	depotName    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	depotSubject = regexp.MustCompile(`^[^.\s>]+(\.[^.\s>]+)*(\.>)?$`)
+	errNoPool    = errors.New("this program has no connections; run the machine in an overlay host")
+)
+
+// Validate checks names and subjects.
+func (s *depotSpec) Validate(w *machine.WatcherSpec) diag.List {
+	f := archiveFindings{w: w}
+	if !depotName.MatchString(s.Name) {
+		f.add("name", CodeDepot, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)
+	}
+	if !depotName.MatchString(s.Bucket) {
+		f.add("bucket", CodeDepot, "write letters, digits, - and _", "bucket: %q is not the name of a bucket", s.Bucket)
+	}
+	if !strings.Contains(s.Subject, "{{") && !depotSubject.MatchString(s.Subject) {
+		f.add("subject", CodeDepot, "a subject is words that a dot separates, such as node.*.out.bundle", "subject: %q is no subject", s.Subject)
+	}
+	return f.list
+}
+
+func depotType(s Services) watchers.Type {
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "depot",
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "it serves, from now on"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot serve at the moment: there is no connection, or no bucket"},
+			},
+		},
+		Summary: "Serves specs and bundles to those who may not read them for themselves.",
+	}, func(spec *depotSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		return &watchers.Prepared{New: func() watchers.Watcher { return &depot{spec: spec, services: s} }}
+	})
+}
+
+type depot struct {
+	spec     *depotSpec
+	services Services
+}
+
+// shelf is what requests are answered from.
+type shelf interface {
+	// open begins to follow what is served; ctx ends it, and lost is closed when it has come to an end by itself.
+	open(ctx context.Context, conn *nats.Conn) (lost <-chan struct{}, err error)
+	// answer answers a request, now or later.
+	answer(ctx context.Context, r micro.Request)
+}
+
+// Listen serves until the context ends, by whatever connection has the name.
+func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	if d.services.Pool == nil {
+		return watchers.Failure(errNoPool.Error())
+	}
+	subject, err := look.Expand(d.spec.Subject)
+	if err != nil {
+		return watchers.Failure("subject: " + err.Error())
+	}
+	queue, err := look.Expand(cmp.Or(d.spec.Queue, d.spec.Name))
+	if err != nil {
+		return watchers.Failure("queue: " + err.Error())
+	}
+	told, pause := false, firstDepotPause
+	for ctx.Err() == nil {
+		conn, err := d.services.Pool.Wait(ctx, look.Identity, d.spec.Connection)
+		if err == nil {
+			counter := &depotCounter{depot: d, look: look, conn: conn, subject: subject, queue: queue, emit: func(r watchers.Report) {
+				told, pause = false, firstDepotPause
+				emit(r)
+			}}
+			err = counter.serve(ctx)
+		}
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if !told {
+			told = true
+			emit(watchers.Failure("serving " + subject + ": " + err.Error()))
+		}
+		rest(ctx, pause)
+		pause = min(2*pause, lastDepotPause)
+	}
+	return watchers.Report{}
+}
+
+// What is to be served may not be there yet: a cell that is new makes its buckets at this moment.
+const (
+	firstDepotPause = 50 * time.Millisecond
+	lastDepotPause  = 5 * time.Second
+)
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// depotCounter serves by one connection.
+type depotCounter struct {
+	*depot
+	look           *watchers.Look
+	conn           *nats.Conn
+	subject, queue string
+	emit           func(watchers.Report)
+}
+
+// serve serves until ctx ends or the connection is closed, which is no error: another takes its place.
+func (c *depotCounter) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	closed := c.conn.StatusChanged(nats.CLOSED)
+	defer c.conn.RemoveStatusListener(closed)
+	var from shelf = newSpecShelf(c.spec.Bucket)
+	if c.spec.Serves == servesObjects {
+		from = newObjectShelf(c.spec.Bucket, int64(c.spec.Memory)<<20, c.look.Log)
+	}
+	lost, err := from.open(ctx, c.conn)
+	if err != nil {
+		return c.unlessClosed(err)
+	}
+	stop, err := c.subscribe(ctx, from)
+	if err != nil {
+		return c.unlessClosed(err)
+	}
+	defer stop()
+	c.emit(watchers.Report{Outcome: machine.OutcomeSuccess, Message: "serving " + c.subject})
+	select {
+	case <-ctx.Done():
+	case <-closed:
+	case <-lost:
+		return c.unlessClosed(errShelfLost)
+	}
+	return nil
+}
+
+var errShelfLost = errors.New("what is served cannot be followed any more")
+
+// unlessClosed leaves out what goes wrong because the connection was closed.
+func (c *depotCounter) unlessClosed(err error) error {
+	if c.conn.IsClosed() {
+		return nil
+	}
+	return err
+}
+
+// subscribe serves as a service of NATS's own kind.
+func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), err error) {
+	served, err := micro.AddService(c.conn, micro.Config{
+		Name: c.spec.Name, Version: "0.0.0", Description: "watcher " + c.look.Watcher + " of machine " + c.look.Machine,
+		Metadata: map[string]string{"machine": c.look.Machine, "watcher": c.look.Watcher, "identity": c.look.Identity},
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = served.AddEndpoint(c.spec.Name, micro.HandlerFunc(func(r micro.Request) {
+		if ctx.Err() == nil && c.answerable(r) {
+			from.answer(ctx, r)
+		}
+	}), micro.WithEndpointSubject(c.subject), micro.WithEndpointQueueGroup(c.queue), micro.WithEndpointPendingLimits(c.spec.Pending, maxPendingSize))
+	if err != nil {
+		return nil, errors.Join(err, served.Stop())
+	}
+	return func() { leave(served.Stop) }, nil
+}
+
+// leaveTimeout is how long the end of a service is waited for; then that goes on beside: nats.go holds a connection's lock while it dials.
+const leaveTimeout = 50 * time.Millisecond
+
+func leave(stop func() error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = stop() // it fails for a connection that is gone, and the service with it
+	}()
+	timer := time.NewTimer(leaveTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// maxPendingSize bounds the requests that wait, in bytes.
+const maxPendingSize = 64 << 20
+
+// answerable leaves out requests whose answer would be led where its asker could not publish.
+func (c *depotCounter) answerable(r micro.Request) bool {
+	tokens := []any{}
+	for token := range strings.SplitSeq(r.Subject(), ".") {
+		tokens = append(tokens, token)
+	}
+	prefix, err := c.spec.Inbox.Text(c.look, map[string]any{"subject": r.Subject(), "tokens": tokens})
+	return err == nil && prefix != "" && strings.HasPrefix(r.Reply(), prefix)
+}
+
+// The codes of error replies, as those of HTTP.
+const (
+	codeUnreadable = "400"
+	codeNotFound   = "404"
+	codeTooLarge   = "413"
+	codeFailed     = "500"
+	codeNotReady   = "503"
+)
+
+// deny answers with an error. A reply that cannot be sent is for a connection that is gone.
+func deny(r micro.Request, code, text string) { _ = r.Error(code, text, nil) }

@@ -1,5 +1,288 @@
 package delivery
 
-import "github.com/statecraft-io/statecraft/watchers"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"time"
 
-func machineType(Services) watchers.Type { panic("contract only") }
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// The outcomes of a machine watcher beyond those every type has.
+const (
+	outcomeRefused   = "refused"
+	outcomeWaiting   = "waiting"
+	outcomeUnhealthy = "unhealthy"
+	outcomeAbsent    = "absent"
+)
+
+// What a machine watcher does.
+const (
+	actionRun     = "run"
+	actionConfirm = "confirm"
+	actionFind    = "find"
+	actionRemove  = "remove"
+)
+
+// machineSpec is the properties of a machine watcher.
+type machineSpec struct {
+	// Action is what to do: run lets the machine of a folder run, or replaces the one of its name; confirm waits until it
+	// is in a home state; find looks whether it is there; remove stops it.
+	Action string `yaml:"action,required" enum:"run|confirm|find|remove"`
+	// Name is the machine's name.
+	Name string `yaml:"name,required" template:"true"`
+	// Directory is the machine's folder, absolute, with its machine.yaml; for run.
+	Directory string `yaml:"directory" template:"true"`
+	// Version is the version that the manifest must have; without it any.
+	Version string `yaml:"version" template:"true"`
+	// Content identifies what the folder holds, such as the sha256 of its archive: while a machine of this folder and content runs, nothing is
+	// read again.
+	Content string `yaml:"content" template:"true"`
+	// Verify is the checksum file that the folder is held against before the machine runs, and before each of its looks.
+	Verify string `yaml:"verify" template:"true"`
+	// VerifyChecksum is the sha256 of that file in hex. Without it nothing is held against anything.
+	VerifyChecksum string `yaml:"verify_checksum" template:"true"`
+	// For is how long the machine must be in a home state before it is confirmed, as far as looks see it.
+	For strict.Duration `yaml:"for"`
+	// Payload also removes the payloads of this name that were deployed where the machines of this machine's identity are; for remove.
+	Payload bool `yaml:"payload"`
+}
+
+// CodeMachineTogether is a property that the action needs, or has no use for.
+const CodeMachineTogether diag.Code = "SC440"
+
+var (
+	machineForm   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+	errName       = errors.New("the name is not that of a machine: letters, digits, _ and -, beginning with a letter")
+	errDirectory  = errors.New("the directory is not an absolute path")
+	errNoDeployer = errors.New("this program runs no machines of bundles; run the machine in a node")
+	errNoManifest = errors.New("the checksum file does not list machine.yaml")
+)
+
+// Validate holds the properties against the action.
+func (s *machineSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
+	if s.Action == actionRun && s.Directory == "" {
+		list.Add(diag.Error, CodeMachineTogether, w.Place("properties"), "give directory, the folder with the machine.yaml", "run has no directory")
+	}
+	if s.Verify != "" && s.VerifyChecksum == "" {
+		list.Add(diag.Error, CodeMachineTogether, w.Properties.Get("verify").Pos, "add verify_checksum, the sha256 of that file", "verify needs verify_checksum")
+	}
+	for _, p := range []struct {
+		key    string
+		given  bool
+		action string
+	}{
+		{"directory", s.Directory != "", actionRun}, {"version", s.Version != "", actionRun}, {"content", s.Content != "", actionRun},
+		{"verify", s.Verify != "", actionRun}, {"verify_checksum", s.VerifyChecksum != "", actionRun},
+		{"for", s.For > 0, actionConfirm}, {"payload", s.Payload, actionRemove},
+	} {
+		if p.given && p.action != s.Action {
+			list.Add(diag.Error, CodeMachineTogether, w.Properties.Get(p.key).Pos, "leave it out, or set action: "+p.action,
+				"%s says nothing where the action is %s", p.key, s.Action)
+		}
+	}
+	return list
+}
+
+func machineType(s Services) watchers.Type {
+	payload := map[string]machine.ValueType{"name": machine.String, "version": machine.String, "state": machine.String, "reason": machine.String}
+	outcome := func(name string, class machine.OutcomeClass, doc string) machine.Outcome {
+		return machine.Outcome{Name: name, Class: class, Payload: payload, Doc: doc}
+	}
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "machine",
+			Outcomes: []machine.Outcome{
+				outcome(machine.OutcomeSuccess, machine.Success, "the machine runs now; it is confirmed; it is there; or it and what was to be removed is gone"),
+				outcome(watchers.OutcomeUnchanged, machine.Success, "of run: it ran like this before"),
+				outcome(outcomeRefused, machine.Failure, "of run: it cannot run, however often it is tried: its manifest has findings, or is of another machine, "+
+					"or its name is that of a machine that was not deployed so; what ran before runs on"),
+				outcome(outcomeWaiting, machine.Neutral, "of confirm: it has not been in a home state for long enough; it is looked at again by itself"),
+				outcome(outcomeUnhealthy, machine.Failure, "of confirm: it has failed"),
+				outcome(outcomeAbsent, machine.Failure, "of confirm and find: there is no such machine"),
+				outcome(machine.OutcomeFail, machine.Failure, "what was to be done could not be done; trying again may help"),
+			},
+		},
+		Summary: "Runs the machine of a folder, looks how it is, or stops it.",
+	}, func(spec *machineSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		p := &watchers.Prepared{New: func() watchers.Watcher { return &runner{spec: spec, services: s} }}
+		if spec.Action == actionConfirm || spec.Action == actionFind {
+			p.New = func() watchers.Watcher { return &confirmer{spec: spec, deployer: s.Deployer} }
+		}
+		return p
+	})
+}
+
+// runner runs machines, and stops them.
+type runner struct {
+	spec     *machineSpec
+	services Services
+}
+
+// Check runs or removes.
+func (r *runner) Check(ctx context.Context, look *watchers.Look) watchers.Report {
+	name, err := machineName(look, r.spec.Name)
+	switch {
+	case err != nil:
+		return watchers.Failure(err.Error())
+	case r.services.Deployer == nil:
+		return watchers.Failure(errNoDeployer.Error())
+	case r.spec.Action == actionRemove:
+		return r.remove(ctx, look, name)
+	}
+	o, err := r.order(ctx, look, name)
+	if err != nil {
+		return machineReport(machine.OutcomeFail, name, watchers.Standing{}, err.Error())
+	}
+	deployed, err := r.services.Deployer.Deploy(ctx, o)
+	var findings diag.List
+	switch standing, _ := r.services.Deployer.Standing(look.Identity, name); {
+	case errors.As(err, &findings), errors.Is(err, watchers.ErrUndeployable):
+		return machineReport(outcomeRefused, name, standing, err.Error())
+	case err != nil:
+		return machineReport(machine.OutcomeFail, name, standing, err.Error())
+	case !deployed.Changed:
+		return machineReport(watchers.OutcomeUnchanged, name, standing, "")
+	default:
+		return machineReport(machine.OutcomeSuccess, name, standing, "")
+	}
+}
+
+func machineName(look *watchers.Look, text string) (string, error) {
+	name, err := look.Expand(text)
+	if err == nil && !machineForm.MatchString(name) {
+		err = fmt.Errorf("%.70q: %w", name, errName)
+	}
+	return name, err
+}
+
+// machineReport says how a machine is. Reasons fit into an event.
+func machineReport(outcome, name string, s watchers.Standing, reason string) watchers.Report {
+	const longest = 2000
+	rep := watchers.Report{
+		Outcome: outcome, Message: reason, Quiet: outcome == watchers.OutcomeUnchanged || outcome == outcomeWaiting,
+		Payload: map[string]any{"name": name, "version": s.Version, "state": s.State, "reason": reason[:min(len(reason), longest)]},
+		State:   map[string]any{"name": name, "version": s.Version, "previous_outcome": outcome},
+	}
+	if reason == "" {
+		rep.Message = fmt.Sprintf("%s %s is %s", name, s.Version, s.State)
+	}
+	return rep
+}
+
+// order expands the properties, and holds the folder against its checksum file.
+func (r *runner) order(ctx context.Context, look *watchers.Look, name string) (watchers.DeployOrder, error) {
+	o := watchers.DeployOrder{Identity: look.Identity, Name: name}
+	var verify, sum string
+	for _, p := range []struct {
+		key, text string
+		into      *string
+		check     func(string) error
+	}{
+		{"directory", r.spec.Directory, &o.Directory, checkDirectory}, {"version", r.spec.Version, &o.Version, anyText},
+		{"content", r.spec.Content, &o.Content, anyText}, {"verify", r.spec.Verify, &verify, optional(checkVerify)},
+		{"verify_checksum", r.spec.VerifyChecksum, &sum, optional(checkDigest)},
+	} {
+		text, err := look.Expand(p.text)
+		if err == nil {
+			err = p.check(text)
+		}
+		if err != nil {
+			return o, fmt.Errorf("%s: %w", p.key, err)
+		}
+		*p.into = text
+	}
+	if sum == "" {
+		return o, nil
+	}
+	return o, signed(ctx, &o, verify, sum)
+}
+
+func checkDirectory(text string) error {
+	if !filepath.IsAbs(text) {
+		return errDirectory
+	}
+	return nil
+}
+
+// remove stops a machine, and removes its payloads after that.
+func (r *runner) remove(ctx context.Context, look *watchers.Look, name string) watchers.Report {
+	err := r.services.Deployer.Remove(ctx, look.Identity, name)
+	if err == nil && r.spec.Payload {
+		var slots *registry.Slots
+		if slots, err = slotsOf(look.Identity, "", r.services); err == nil {
+			err = slots.Remove(name)
+		}
+	}
+	if err != nil {
+		return machineReport(machine.OutcomeFail, name, watchers.Standing{}, fmt.Sprintf("removing %s: %v", name, err))
+	}
+	return machineReport(machine.OutcomeSuccess, name, watchers.Standing{State: "gone"}, "")
+}
+
+const (
+	firstConfirm = 20 * time.Millisecond
+	lastConfirm  = 2 * time.Second
+)
+
+// confirmer looks how a machine is, soon again while it is not decided.
+type confirmer struct {
+	spec     *machineSpec
+	deployer watchers.Deployer
+
+	pause time.Duration // before the next look; 0 while nothing is undecided
+	home  time.Time     // since when looks have seen it in home states
+}
+
+// Plan implements watchers.Planner.
+func (c *confirmer) Plan(p watchers.Planning) watchers.Due {
+	switch {
+	case p.Moment == watchers.Started || p.Moment == watchers.Entered:
+		return watchers.Due{After: 1}
+	case c.pause > 0:
+		return watchers.Due{After: c.pause}
+	default:
+		return watchers.Due{After: p.Interval}
+	}
+}
+
+// Reset forgets what was seen in the activation that has ended.
+func (c *confirmer) Reset() { c.pause, c.home = 0, time.Time{} }
+
+// Check looks once.
+func (c *confirmer) Check(_ context.Context, look *watchers.Look) watchers.Report {
+	pause := c.pause
+	c.pause = 0
+	name, err := machineName(look, c.spec.Name)
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	if c.deployer == nil {
+		return watchers.Failure(errNoDeployer.Error())
+	}
+	s, ok := c.deployer.Standing(look.Identity, name)
+	switch {
+	case !ok:
+		return machineReport(outcomeAbsent, name, s, "the machine "+name+" does not run")
+	case c.spec.Action == actionFind:
+		return machineReport(machine.OutcomeSuccess, name, s, "")
+	case s.Failed:
+		return machineReport(outcomeUnhealthy, name, s, fmt.Sprintf("%s %s has ended as %s", name, s.Version, s.State))
+	case !s.Home:
+		c.home = time.Time{}
+	case c.home.IsZero():
+		c.home = look.At
+	}
+	if s.Home && look.At.Sub(c.home) >= c.spec.For.Std() {
+		return machineReport(machine.OutcomeSuccess, name, s, "")
+	}
+	c.pause = min(max(firstConfirm, 2*pause), lastConfirm)
+	return machineReport(outcomeWaiting, name, s, "")
+}

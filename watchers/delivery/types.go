@@ -17,6 +17,8 @@ type Services struct {
 	Stores func(id string) (*registry.Store, error)
 	// Slots is where the machines of an identity are deployed.
 	Slots func(id string) (*registry.Slots, error)
+	// Cell names the cell that an identity belongs to; "" is none.
+	Cell func(id string) (string, error)
 }
 
 // Types returns the types archive, depot, machine and machines.

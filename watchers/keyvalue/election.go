@@ -3,7 +3,6 @@ package keyvalue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,27 +66,16 @@ func (w *election) Listen(ctx context.Context, look *watchers.Look, emit func(wa
 	if err != nil {
 		return failed(err)
 	}
-	for ctx.Err() == nil {
-		nc, err := w.connections.Wait(ctx, look.Identity, w.spec.Connection)
-		if err != nil {
-			return ended(ctx, fmt.Errorf("waiting for the connection %s: %w", w.spec.Connection, err))
-		}
-		if err := w.stand(ctx, nc, look, name, emit); err != nil {
-			return ended(ctx, err)
-		}
-	}
-	return watchers.Report{}
+	return onConnections(ctx, w.connections, look, w.spec.Connection, func(nc *nats.Conn) error {
+		return w.stand(ctx, nc, look, name, emit)
+	})
 }
 
 // stand stands once: until elected and deposed, or ctx has ended, or another connection is to be used.
 func (w *election) stand(ctx context.Context, nc *nats.Conn, look *watchers.Look, name string, emit func(watchers.Report)) error {
 	l := newLease(w.connections, look, w.spec.Connection, w.spec.Bucket, name, w.spec.TTL.Std())
 	l.clock = w.clock
-	defer func() {
-		if err := l.release(ctx, func(ctx context.Context, l *lease, b *bucket) error { return l.remove(ctx, b) }); err != nil {
-			look.Log.Debug("lease_not_released", "machine", look.Machine, "watcher", look.Watcher, "error", err)
-		}
-	}()
+	defer l.end(ctx, look, func(ctx context.Context, l *lease, b *bucket) error { return l.remove(ctx, b) })
 	elected, err := (&campaign{lease: l, look: look, emit: emit}).run(ctx, nc)
 	if err != nil || !elected {
 		return err

@@ -72,21 +72,15 @@ func (w *governor) Listen(ctx context.Context, look *watchers.Look, emit func(wa
 	if err != nil {
 		return failed(err)
 	}
-	for ctx.Err() == nil {
-		nc, err := w.connections.Wait(ctx, look.Identity, w.spec.Connection)
-		if err != nil {
-			return ended(ctx, fmt.Errorf("waiting for the connection %s: %w", w.spec.Connection, err))
+	return onConnections(ctx, w.connections, look, w.spec.Connection, func(nc *nats.Conn) error {
+		err := w.queue(ctx, nc, look, name, emit)
+		if err == nil || errors.Is(err, errNoBucket) {
+			return err
 		}
-		err = w.queue(ctx, nc, look, name, emit)
-		switch {
-		case errors.Is(err, errNoBucket):
-			return ended(ctx, err)
-		case err != nil:
-			look.Log.Warn("governor_disturbed", "machine", look.Machine, "watcher", look.Watcher, "error", err)
-			pause(ctx, rand.N(w.spec.Lease.Std())) // many are disturbed by the same
-		}
-	}
-	return watchers.Report{}
+		look.Log.Warn("governor_disturbed", "machine", look.Machine, "watcher", look.Watcher, "error", err)
+		pause(ctx, rand.N(w.spec.Lease.Std())) // many are disturbed by the same
+		return nil
+	})
 }
 
 // pause waits, or until ctx has ended.
@@ -107,9 +101,7 @@ func (w *governor) queue(ctx context.Context, nc *nats.Conn, look *watchers.Look
 	}
 	defer func() {
 		leave(t.bell.Unsubscribe)
-		if err := t.lease.release(ctx, t.giveBack); err != nil {
-			look.Log.Debug("ticket_not_given_back", "machine", look.Machine, "watcher", look.Watcher, "error", err)
-		}
+		t.lease.end(ctx, look, t.giveBack)
 	}()
 	if err := t.enter(ctx); err != nil {
 		return err

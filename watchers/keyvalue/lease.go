@@ -252,8 +252,18 @@ func (l *lease) mine(ctx context.Context, b *bucket) (uint64, bool) {
 	return e.revision, v.Session == l.value.Session
 }
 
+// giver gives a lease back.
+type giver func(ctx context.Context, l *lease, b *bucket) error
+
+// end releases the lease, and logs where that does not succeed: it then ends by itself.
+func (l *lease) end(ctx context.Context, look *watchers.Look, give giver) {
+	if err := l.release(ctx, give); err != nil {
+		look.Log.Debug("lease_not_released", "machine", look.Machine, "watcher", look.Watcher, "error", err)
+	}
+}
+
 // release gives the lease back with give. ctx has ended already, so that only its values are used.
-func (l *lease) release(ctx context.Context, give func(ctx context.Context, l *lease, b *bucket) error) error {
+func (l *lease) release(ctx context.Context, give giver) error {
 	try := *l
 	_, err := within(context.WithoutCancel(ctx), releaseTimeout, func(ctx context.Context) (struct{}, error) {
 		b, err := try.open()

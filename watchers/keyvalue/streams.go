@@ -75,7 +75,7 @@ type streamSpec struct {
 	// Republish publishes what was stored once more.
 	Republish *republishSpec `yaml:"republish"`
 	// Persist is default (a message is stored before it is acknowledged) or async (after, much faster; what was not yet stored is
-	// lost with the broker). Async counts where there is one replica; NATS cannot change it afterwards, nor give it replicas.
+	// lost with the broker). Async counts for a broker that is in no cluster: NATS cannot change it afterwards, nor give it replicas.
 	Persist string `yaml:"persist" default:"default" enum:"default|async"`
 	// AllowDirect lets every replica answer reads.
 	AllowDirect bool `yaml:"allow_direct" default:"true"`
@@ -187,7 +187,7 @@ func (s *streamSpec) validate(at diag.Position, list *diag.List) {
 		}
 	}
 	if s.Persist == "async" && s.Replicas > 1 {
-		list.Add(diag.Error, CodeReplicas, at, "write replicas: auto, which is asynchronous where there is one broker, or remove persist",
+		list.Add(diag.Error, CodeReplicas, at, "write replicas: auto, which is asynchronous where the broker is in no cluster, or remove persist",
 			"streams: %s cannot persist asynchronously with %d replicas", s.Name, s.Replicas)
 	}
 	if s.Persist == "async" && s.Storage != "file" {
@@ -229,7 +229,7 @@ type want struct {
 	spec commonSpec
 	// fill sets what is declared in a configuration, which is the present one or empty.
 	fill func(c *config)
-	// async is set where messages may be persisted after they are acknowledged.
+	// async is set where a broker that is in no cluster may persist messages after they are acknowledged.
 	async bool
 }
 

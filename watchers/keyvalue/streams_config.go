@@ -47,14 +47,11 @@ func (w *want) stream() string {
 }
 
 // filled returns what a configuration comes to as declared: what is not declared anywhere stays, such as sources and mirrors.
-func (w *want) filled(present config, replicas int) config {
+func (w *want) filled(present config, replicas int, persist jetstream.PersistModeType) config {
 	c := normal(present)
 	w.spec.fill(&c)
 	w.fill(&c)
-	c.Replicas, c.PersistMode = replicas, jetstream.DefaultPersistMode
-	if w.async && replicas == 1 {
-		c.PersistMode = jetstream.AsyncPersistMode
-	}
+	c.Replicas, c.PersistMode = replicas, persist
 	return normal(c)
 }
 

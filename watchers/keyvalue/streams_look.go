@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,7 +24,8 @@ type streams struct {
 type keeping struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	brokers int // 0 as long as nobody has counted them
+	alone   bool // the broker is in no cluster, and never will be unless its configuration says otherwise
+	brokers int  // 0 as long as nobody has counted them
 	created []any
 	updated []any
 	notes   []string
@@ -40,7 +42,7 @@ func (w *streams) Check(ctx context.Context, look *watchers.Look) watchers.Repor
 	if err != nil {
 		return failed(err)
 	}
-	k := &keeping{nc: nc, js: js, created: []any{}, updated: []any{}}
+	k := &keeping{nc: nc, js: js, alone: alone(nc), created: []any{}, updated: []any{}}
 	var problems []string
 	for _, item := range w.spec.wants() {
 		err := k.keep(ctx, &item)
@@ -69,9 +71,15 @@ func (k *keeping) report(problems []string) watchers.Report {
 	return rep
 }
 
+// A cluster that is without a leader at the moment does not answer at all, so that no request is waited for as long as the look may take.
+const (
+	infoTimeout  = 2 * time.Second
+	writeTimeout = 10 * time.Second // replicas are placed one after the other, and synced to disk
+)
+
 // keep creates or updates one thing.
 func (k *keeping) keep(ctx context.Context, item *want) error {
-	s, err := k.js.Stream(ctx, item.stream())
+	s, err := within(ctx, infoTimeout, func(ctx context.Context) (jetstream.Stream, error) { return k.js.Stream(ctx, item.stream()) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return k.create(ctx, item)
 	}
@@ -83,9 +91,10 @@ func (k *keeping) keep(ctx context.Context, item *want) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", item, err)
 	}
-	to, changed, refused := drift(have, item.filled(have.Config, copies))
+	to, changed, refused := drift(have, item.filled(have.Config, copies, k.persist(item, have.Config.PersistMode)))
 	if len(changed) > 0 {
-		if _, err := k.js.UpdateStream(ctx, to); err != nil {
+		update := func(ctx context.Context) (jetstream.Stream, error) { return k.js.UpdateStream(ctx, to) }
+		if _, err := within(ctx, writeTimeout, update); err != nil {
 			return fmt.Errorf("%s: updating %s: %w", item, strings.Join(changed, ", "), err)
 		}
 		k.updated = append(k.updated, item.name)
@@ -101,11 +110,26 @@ func (k *keeping) create(ctx context.Context, item *want) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", item, err)
 	}
-	if _, err := k.js.CreateStream(ctx, item.filled(config{}, copies)); err != nil {
+	to := item.filled(config{}, copies, k.persist(item, jetstream.DefaultPersistMode))
+	create := func(ctx context.Context) (jetstream.Stream, error) { return k.js.CreateStream(ctx, to) }
+	if _, err := within(ctx, writeTimeout, create); err != nil {
 		return fmt.Errorf("%s: creating it: %w", item, err)
 	}
 	k.created = append(k.created, item.name)
 	return nil
+}
+
+// persist returns how a stream is to persist that persists in some way now. In a cluster it is as it is, as NATS gives no replicas to a
+// stream that persists asynchronously: a broker that does not see the others yet must not make one that stays on it for ever.
+func (k *keeping) persist(item *want, present jetstream.PersistModeType) jetstream.PersistModeType {
+	switch {
+	case !item.async:
+		return jetstream.DefaultPersistMode
+	case k.alone:
+		return jetstream.AsyncPersistMode
+	default:
+		return present
+	}
 }
 
 // mostAuto is how many replicas auto comes to at most.
@@ -121,16 +145,16 @@ func (k *keeping) replicas(ctx context.Context, item *want, present int, mode je
 		return present, nil
 	}
 	if k.brokers == 0 {
-		brokers, err := countBrokers(ctx, k.nc)
+		present, err := callRoll(ctx, k.nc)
 		if err != nil {
 			return 0, err
 		}
-		k.brokers = brokers
+		k.brokers = len(present)
 	}
 	auto := max(present, min(mostAuto, k.brokers))
 	if present == 1 && auto > 1 && mode == jetstream.AsyncPersistMode {
 		k.notes = append(k.notes, fmt.Sprintf("%s stays on one broker although there are %d, because it persists asynchronously; "+
-			"delete it, and it is created anew with replicas", item, k.brokers))
+			"back it up (nats stream backup), delete it, and it is created anew with replicas", item, k.brokers))
 		return 1, nil
 	}
 	return auto, nil

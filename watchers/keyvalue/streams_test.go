@@ -241,8 +241,8 @@ func TestAutoIsOneForEachBrokerAtMostThree(t *testing.T) {
 		}
 	}
 	l := dial(t, all[1].ClientURL(), nats.UserInfo("fleet", "fleet"))
-	if n, err := countBrokers(t.Context(), l.nc); n != 3 || err != nil {
-		t.Fatalf("%d brokers, %v", n, err)
+	if present, err := callRoll(t.Context(), l.nc); len(present) != 3 || err != nil {
+		t.Fatalf("%v, %v", present, err)
 	}
 	const declared = `
 streams: [{name: EVENTS, subjects: [events], persist: async}, {name: ONE, subjects: [one], replicas: 1}, {name: GROWS, subjects: [grows]}]
@@ -261,8 +261,8 @@ buckets: [{name: ELECTIONS}]`
 	t.Run("a broker that is down takes no replica away", func(t *testing.T) {
 		all[2].Shutdown()
 		await(t, "two brokers", func() bool {
-			n, err := countBrokers(t.Context(), l.nc)
-			return n == 2 && err == nil
+			present, err := callRoll(t.Context(), l.nc)
+			return len(present) == 2 && err == nil
 		})
 		await(t, "unchanged", func() bool { return check(t, l, "streams", declared, nil).Outcome == watchers.OutcomeUnchanged })
 		if got := streamOf(t, l, "GROWS").Config.Replicas; got != 3 {
@@ -280,6 +280,27 @@ buckets: [{name: ELECTIONS}]`
 			t.Errorf("handed over after %s", took)
 		}
 	})
+}
+
+// TestAsyncIsForBrokersThatAreAlone: in a cluster a broker that sees no other must not make what can never have replicas.
+func TestAsyncIsForBrokersThatAreAlone(t *testing.T) {
+	const synced, async = jetstream.DefaultPersistMode, jetstream.AsyncPersistMode
+	for name, c := range map[string]struct {
+		declared, alone bool
+		present, want   jetstream.PersistModeType
+	}{
+		"alone":                          {true, true, synced, async},
+		"alone, not declared":            {false, true, synced, synced},
+		"in a cluster":                   {true, false, synced, synced},
+		"in a cluster, and it is so":     {true, false, async, async},
+		"in a cluster, not declared":     {false, false, synced, synced},
+		"it is so, and is not any more":  {false, false, async, synced}, // which drift refuses
+		"alone, and it is so and is not": {false, true, async, synced},
+	} {
+		if got := (&keeping{alone: c.alone}).persist(&want{async: c.declared}, c.present); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
 }
 
 // TestAsyncStaysWhereItIs: a stream that was created on one broker cannot have replicas; that is told, and no failure for ever.
@@ -313,6 +334,7 @@ func ExampleTypes() {
 	// Output:
 	// kv
 	// streams
+	// brokers
 	// election
 	// governor
 }

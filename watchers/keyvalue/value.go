@@ -28,68 +28,11 @@ func decode(raw []byte) any {
 // decodeStructure decodes an object or array, and reports whether the bytes are one that machine data can hold.
 func decodeStructure(raw []byte) (any, bool) {
 	text := bytes.TrimSpace(raw)
-	if len(text) == 0 || text[0] != '{' && text[0] != '[' || depth(text) > maxDepth {
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
 		return nil, false
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil || dec.More() {
-		return nil, false
-	}
-	return plain(v), true
-}
-
-// depth returns how deep brackets nest outside of texts.
-func depth(text []byte) int {
-	level, deepest, quoted := 0, 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			level++
-			deepest = max(deepest, level)
-		case c == '}' || c == ']':
-			level--
-		}
-	}
-	return deepest
-}
-
-// plain replaces json.Number in place by int where one holds the number, else by float64, as machine data has them.
-func plain(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		return plainNumber(v)
-	case map[string]any:
-		for key, inner := range v {
-			v[key] = plain(inner)
-		}
-	case []any:
-		for i, inner := range v {
-			v[i] = plain(inner)
-		}
-	}
-	return v
-}
-
-func plainNumber(n json.Number) any {
-	if i, err := strconv.Atoi(n.String()); err == nil {
-		return i
-	}
-	f, err := n.Float64()
-	switch {
-	case err != nil:
-		return n.String()
-	case f == math.Trunc(f) && f >= math.MinInt && f < -math.MinInt:
-		return int(f)
-	default:
-		return f
-	}
+	v, err := watchers.ReadJSON(text, maxDepth)
+	return v, err == nil
 }
 
 // query finds a gjson path in a value. A path that finds nothing is an error.
@@ -105,13 +48,11 @@ func query(v any, path string) (any, error) {
 	if !found.Exists() {
 		return nil, fmt.Errorf("the query %q finds nothing in the value", path)
 	}
-	dec := json.NewDecoder(bytes.NewReader([]byte(found.Raw)))
-	dec.UseNumber()
-	var part any
-	if err := dec.Decode(&part); err != nil {
+	part, err := watchers.ReadJSON([]byte(found.Raw), maxDepth)
+	if err != nil {
 		return nil, fmt.Errorf("the query %q: %w", path, err)
 	}
-	return plain(part), nil
+	return part, nil
 }
 
 // canonical renders a value so that equal ones are the same text.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // answer is what a request has come to.
@@ -37,6 +39,23 @@ func within[T any](ctx context.Context, limit time.Duration, request func(ctx co
 		var nothing T
 		return nothing, ctx.Err()
 	}
+}
+
+// onConnections does something on the connection of a name and, when that is over, on the one that is open then, until it fails or ctx
+// has ended.
+func onConnections(ctx context.Context, c Connections, look *watchers.Look, name string, do func(nc *nats.Conn) error) watchers.Report {
+	for ctx.Err() == nil {
+		nc, err := c.Wait(ctx, look.Identity, name)
+		if err != nil {
+			err = fmt.Errorf("waiting for the connection %s: %w", name, err)
+		} else {
+			err = do(nc)
+		}
+		if err != nil {
+			return ended(ctx, err)
+		}
+	}
+	return watchers.Report{}
 }
 
 // leave does what a listener leaves with, and waits for it a little.

@@ -45,6 +45,9 @@ func (ln *line) connect() (*nats.Conn, error) {
 		nats.ConnectHandler(ln.connected), nats.ReconnectHandler(ln.connected), nats.DisconnectErrHandler(ln.disconnected),
 		nats.ReconnectErrHandler(ln.failed), nats.ErrorHandler(ln.errored), nats.ClosedHandler(ln.ended),
 	}
+	if c.Seldom {
+		opts = append(opts, nats.UseOldRequestStyle())
+	}
 	if c.InboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(c.InboxPrefix))
 	}

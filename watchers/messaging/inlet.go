@@ -167,8 +167,9 @@ func denied(conn *nats.Conn, what string) error {
 	return nil
 }
 
-// plain subscribes without anything around it.
-func (in *inlet) plain(handle func(m *nats.Msg)) subscriber {
+// plain subscribes without anything around it. end ends the subscription: Drain hands over what has come, which takes another round trip
+// to the broker and is for who answers it, Unsubscribe drops it.
+func (in *inlet) plain(handle func(m *nats.Msg), end func(*nats.Subscription) error) subscriber {
 	return func(conn *nats.Conn) (func() error, error) {
 		var sub *nats.Subscription
 		var err error
@@ -183,7 +184,7 @@ func (in *inlet) plain(handle func(m *nats.Msg)) subscriber {
 		if err := sub.SetPendingLimits(in.from.pending, maxPendingSize); err != nil {
 			return nil, errors.Join(err, sub.Unsubscribe())
 		}
-		return sub.Drain, nil
+		return func() error { return end(sub) }, nil
 	}
 }
 

@@ -25,12 +25,13 @@ type line struct {
 	offered *Credentials // that the last login was tried with
 	reason  error        // that the broker gave before it ended the session
 	planned bool         // it reconnects because we want it to
+	fresh   bool         // latest was asked for just now, for the login that comes
 	relog   *time.Timer  // nil while no reconnect is planned
 }
 
 // start makes a line; under the lock.
 func (p *Pool) start(l *link, c *Credentials) {
-	ln := &line{pool: p, link: l, given: c, latest: c, offered: c, opened: make(chan struct{}), gone: make(chan struct{})}
+	ln := &line{pool: p, link: l, given: c, latest: c, offered: c, fresh: true, opened: make(chan struct{}), gone: make(chan struct{})}
 	ln.dial, ln.abort = context.WithCancel(context.Background())
 	l.line = ln
 	p.work.Go(ln.open)
@@ -121,7 +122,7 @@ func (ln *line) disconnected(_ *nats.Conn, err error) {
 // failed is told of attempts to connect that did not succeed, the first before nats.Connect returns.
 func (ln *line) failed(conn *nats.Conn, err error) {
 	ln.current(func(*link) {
-		ln.conn = conn
+		ln.conn, ln.fresh = conn, false
 		if isRefusal(err) {
 			ln.refused(err)
 		} else {

@@ -34,6 +34,9 @@ type Credentials struct {
 	Token       string                     // goes into auth_token
 	InboxPrefix string                     // own to the identity, such as _INBOX.n1=example
 	Expires     time.Time                  // of the token; zero is never
+	// Seldom is for who asks seldom: every request has an inbox of its own, instead of one for all of them that is kept, with a goroutine,
+	// a source of random numbers and a subscription at the broker.
+	Seldom bool
 }
 
 // Source gives the credentials of a named set ("join", "node", "fleet", "enrollment", ...) to who a machine runs as. It is called
@@ -70,6 +73,17 @@ func (p *Pool) Conn(id, name string) (*nats.Conn, error) {
 		return l.line.conn, nil
 	}
 	return nil, notConnected(name)
+}
+
+// Connected reports whether Conn would return a connection.
+func (p *Pool) Connected(id, name string) bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.links[linkName{id, name}]
+	return l != nil && l.up()
 }
 
 func notConnected(name string) error {

@@ -98,6 +98,9 @@ func (ln *line) login() {
 
 // token gives what to log in with. nats.go asks while it holds the connection's lock.
 func (ln *line) token() string {
+	if token, ok := ln.first(); ok {
+		return token
+	}
 	c, err := ln.pool.ask(ln.link.name.id, ln.link.set)
 	ln.pool.mu.Lock()
 	defer ln.pool.mu.Unlock()
@@ -111,6 +114,17 @@ func (ln *line) token() string {
 	}
 	ln.latest, ln.offered = c, c
 	return c.Token
+}
+
+// first gives the token that the line was made with, or Refresh brought since: for the first login that comes at once.
+func (ln *line) first() (token string, ok bool) {
+	ln.pool.mu.Lock()
+	defer ln.pool.mu.Unlock()
+	if !ln.fresh {
+		return "", false
+	}
+	ln.fresh, ln.offered = false, ln.latest
+	return ln.latest.Token, true
 }
 
 // moved reports whether a connection that was made with credentials cannot go on with others.

@@ -120,7 +120,7 @@ func (s *service) Listen(ctx context.Context, look *watchers.Look, emit func(wat
 		in.micro = true
 		return in.listen(c.micro)
 	}
-	return in.listen(in.plain(func(m *nats.Msg) { c.serve(plainRequest{m}) }))
+	return in.listen(in.plain(func(m *nats.Msg) { c.serve(plainRequest{m}) }, (*nats.Subscription).Drain))
 }
 
 // version is what NATS takes for a version, whatever Choria's manifests say.

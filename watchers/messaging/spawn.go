@@ -127,7 +127,7 @@ func (s *spawnListener) Listen(ctx context.Context, look *watchers.Look, emit fu
 		}
 		in.tell(rep.Outcome, rep)
 		in.caughtUp()
-	}))
+	}, (*nats.Subscription).Unsubscribe))
 }
 
 // admits reports whether a condition holds, and what to say where it does not.

@@ -89,7 +89,7 @@ func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit fun
 			take(in, m)
 			in.caughtUp()
 		}
-	}))
+	}, (*nats.Subscription).Unsubscribe))
 }
 
 // fire reports one message.

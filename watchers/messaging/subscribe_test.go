@@ -171,7 +171,7 @@ func TestOverflowIsReported(t *testing.T) {
 			<-hold
 			in.tell("success", watchers.Report{Payload: map[string]any{"body": string(m.Data)}})
 			in.caughtUp()
-		}))
+		}, (*nats.Subscription).Unsubscribe))
 	}()
 	a := &activation{t: t, reports: reports}
 	a.await(outcomeListening)
@@ -281,6 +281,10 @@ func TestForwardThatCannot(t *testing.T) {
 	if r := a.await("fail"); !strings.Contains(r.Message, `"region" is not connected`) {
 		t.Errorf("without a connection: %+v", r)
 	}
+	for range 4 { // the 8th comes after the other four that cannot be passed on
+		publish(t, p, "in", "text")
+	}
+	a.await(outcomeUnreadable)
 	keep(t, p, "region")
 	publish(t, p, "in", `{"to": "out"}`)
 	if r := a.await(outcomeForwarded); r.State["fail"] != 5 {

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// keysRotateVerb makes the next trust root.
+type keysRotateVerb struct {
+	contextFlags
+	Role      string            `default:"spec" enum:"spec,root" help:"Whose keys change: spec (who signs what nodes run) or root (who signs trust roots)."`
+	Add       []string          `placeholder:"KEY" help:"A public key that is to have the role, once for each."`
+	Remove    []string          `placeholder:"KEY" help:"A public key that is not to have it any more, once for each. What it has signed counts no more."`
+	Threshold int               `placeholder:"N" help:"How many of them must sign (default: as before)."`
+	Serial    map[string]uint64 `placeholder:"CHANNEL=N" help:"Let a channel go on from this serial, where a thief has driven it up."`
+	Expires   strict.Duration   `default:"365d" placeholder:"DURATION" help:"How long the root counts; the next one is to be published before."`
+	Key       []string          `placeholder:"FILE" help:"A key of the role root to sign with, once for each. New keys of that role sign as well."`
+	Prepare   string            `placeholder:"FILE" help:"Write the root to a file for others to sign with statecraft sign, in place of publishing it."`
+	Envelope  string            `placeholder:"FILE" help:"Publish a root that others have signed, as --prepare wrote it."`
+}
+
+// rotateResult is what keys rotate --json prints.
+type rotateResult struct {
+	Version  uint64                   `json:"version"`
+	Expires  time.Time                `json:"expires"`
+	Roles    map[string]registry.Role `json:"roles"`
+	Prepared string                   `json:"prepared,omitempty"` // the file that others are to sign
+}
+
+// Run publishes the root, or writes it for others.
+func (v *keysRotateVerb) Run(inv *invocation) error {
+	if (v.Envelope == "") == (len(v.Key) == 0) {
+		return usage("a root is signed with the keys of the role root, such as cell/authority/root.key", "give keys to sign with, or --envelope by itself")
+	}
+	s, err := v.open(inv, rightPublish)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	envelope, root, err := v.next(s)
+	if err != nil {
+		return err
+	}
+	if v.Prepare != "" {
+		if err := renameio.WriteFile(v.Prepare, append(envelope, '\n'), 0o644); err != nil {
+			return fail(exitFailed, "", "writing the root: %w", err)
+		}
+		inv.notef("others sign it:  statecraft sign --key FILE %s", v.Prepare)
+		inv.notef("then:            statecraft keys rotate --envelope %s", v.Prepare)
+		return v.tell(inv, root, v.Prepare)
+	}
+	ctx, cancel := s.patience()
+	defer cancel()
+	if root, err = s.PublishRoot(ctx, envelope); err != nil {
+		return s.problem("publishing the trust root", err)
+	}
+	return v.tell(inv, root, "")
+}
+
+// next is the root to publish.
+func (v *keysRotateVerb) next(s *shelf) ([]byte, *registry.Root, error) {
+	if v.Envelope != "" {
+		envelope, err := os.ReadFile(v.Envelope)
+		if err != nil {
+			return nil, nil, usage("", "reading the signed root: %w", err)
+		}
+		return bytes.TrimSpace(envelope), nil, nil
+	}
+	present, err := s.Root()
+	if err != nil {
+		return nil, nil, err
+	}
+	if present == nil {
+		return nil, nil, refused("making a trust root", &registry.Refusal{Reason: registry.NoRoot, Detail: "the cell has none yet"})
+	}
+	now := time.Now()
+	change := registry.RootChange{Role: v.Role, Threshold: v.Threshold, Serials: v.Serial, Issued: now, Expires: now.Add(v.Expires.Std())}
+	if change.Add, err = publicKeys("--add", v.Add); err != nil {
+		return nil, nil, err
+	}
+	if change.Remove, err = publicKeys("--remove", v.Remove); err != nil {
+		return nil, nil, err
+	}
+	root, err := present.Next(change)
+	if err != nil {
+		return nil, nil, usage("statecraft keys rotate --json prints who has which role", "the next trust root cannot be like this: %w", err)
+	}
+	signers, err := (&signingFlags{Key: v.Key}).signers("")
+	if err != nil {
+		return nil, nil, err
+	}
+	envelope, err := registry.Sign(root, signers...)
+	return envelope, root, err
+}
+
+func publicKeys(flag string, given []string) ([]identity.PublicKey, error) {
+	var keys []identity.PublicKey
+	for _, text := range given {
+		k, err := parsePublicKey(flag, text)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func (v *keysRotateVerb) tell(inv *invocation, root *registry.Root, prepared string) error {
+	if inv.json {
+		return inv.printJSON(rotateResult{Version: root.Version, Expires: root.Expires, Roles: root.Roles, Prepared: prepared})
+	}
+	rows := [][]string{{"version", strconv.FormatUint(root.Version, 10)}, {"expires", instant(root.Expires)}}
+	for _, name := range []string{registry.RoleRoot, registry.RoleSpec} {
+		role := root.Roles[name]
+		rows = append(rows, []string{name, fmt.Sprintf("%d of %s", role.Threshold, strings.Join(names(role.Keys), ", "))})
+	}
+	inv.table(rows)
+	return nil
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"github.com/google/renameio/v2"
+
+	"github.com/statecraft-io/statecraft/registry"
+)
+
+// packVerb makes the bundle of a machine, for sites that serve bundles from a web server of their own.
+type packVerb struct {
+	Source string `placeholder:"URL" help:"Where nodes will find the bundle, for the entry that is printed."`
+	Output string `required:"" placeholder:"FILE" help:"The bundle to write, a tar.gz."`
+	Dir    string `arg:"" help:"The machine's folder."`
+}
+
+// Run writes the bundle and prints the entry that a list for publish --spec has of it.
+func (v *packVerb) Run(inv *invocation) error {
+	packed, err := (&publishVerb{Paths: []string{v.Dir}}).pack(inv)
+	if err != nil {
+		return err
+	}
+	b := packed[0].bundle
+	if err := renameio.WriteFile(v.Output, b.Data, 0o644); err != nil {
+		return fail(exitFailed, "", "writing the bundle: %w", err)
+	}
+	e := packed[0].entry()
+	e.Source = v.Source
+	if e.Source == "" {
+		inv.notef("put %s on a web server and its URL into source; statecraft publish --spec FILE takes a list of such entries", v.Output)
+	}
+	return inv.printJSON([]registry.Entry{e})
+}

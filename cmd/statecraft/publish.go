@@ -1,0 +1,115 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/publication"
+)
+
+// publishVerb checks, signs and publishes machines.
+type publishVerb struct {
+	shelfFlags
+	signingFlags
+	Match    string   `placeholder:"EXPR" help:"Which nodes run the machines of the directories, such as identity('^web') (default: as before, else every node)."`
+	Spec     string   `placeholder:"FILE" help:"Publish this list in place of what the channel has: Choria's plugins.json as it is."`
+	Envelope string   `placeholder:"FILE" help:"Publish a spec that others have signed, as --prepare wrote it."`
+	Dropped  bool     `name:"allow-dropped-states" help:"Publish versions that do not know states of those before; machines in them start again."`
+	Paths    []string `arg:"" optional:"" name:"dir" help:"Folders of machines: each is checked, packed and put beside what the channel has, or in place of its earlier version."`
+}
+
+// signingFlags say who signs, for how long, and whether anything is done.
+type signingFlags struct {
+	Key     []string        `placeholder:"FILE" help:"A key to sign with, once for each (default: publisher.key in the folder of --as)."`
+	Expires strict.Duration `default:"90d" placeholder:"DURATION" help:"How long nodes take what is published for current; after that they run on and take no change."`
+	Renew   bool            `help:"Publish again although nothing changes, for another while."`
+	DryRun  bool            `help:"Only say what would change."`
+	Prepare string          `placeholder:"FILE" help:"Write the signed spec to a file, for others to sign with statecraft sign, in place of publishing it."`
+}
+
+// Run publishes.
+func (v *publishVerb) Run(inv *invocation) error {
+	if (v.Envelope != "") == (v.Spec != "" || len(v.Paths) > 0 || v.Renew) {
+		return usage("statecraft publish DIR publishes a machine", "say what to publish: folders of machines, --spec, --renew, or --envelope by itself")
+	}
+	packed, err := v.pack(inv)
+	if err != nil {
+		return err
+	}
+	s, err := v.open(inv, rightPublish)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p, err := s.current(v.Channel)
+	if err != nil {
+		return err
+	}
+	job := &publishing{inv: inv, shelf: s, channel: v.Channel, signing: v.signingFlags, over: p, packed: packed, dropped: v.Dropped}
+	if v.Envelope != "" {
+		envelope, err := os.ReadFile(v.Envelope)
+		if err != nil {
+			return usage("", "reading the signed spec: %w", err)
+		}
+		return job.publish(envelope)
+	}
+	if job.machines, err = v.machines(p, packed); err != nil {
+		return err
+	}
+	return job.run()
+}
+
+// machines is what the channel is to publish, by name.
+func (v *publishVerb) machines(p *publication.Published, packed []packedMachine) ([]registry.Entry, error) {
+	var machines []registry.Entry
+	if p != nil {
+		machines = slices.Clone(p.Spec.Machines)
+	}
+	if v.Spec != "" {
+		list, err := os.ReadFile(v.Spec)
+		if err != nil {
+			return nil, usage("", "reading the list of machines: %w", err)
+		}
+		if machines, err = registry.ChoriaSpec(list); err != nil {
+			return nil, fail(exitInvalid, "it is a list of {name, source, checksum, verify, verify_checksum, match}", "%s: %w", v.Spec, err)
+		}
+	}
+	for _, m := range packed {
+		e := m.entry()
+		i := slices.IndexFunc(machines, func(old registry.Entry) bool { return old.Name == e.Name })
+		if i < 0 {
+			i, machines = len(machines), append(machines, registry.Entry{})
+		}
+		e.Match, e.Governor = cmp.Or(v.Match, machines[i].Match), machines[i].Governor
+		machines[i] = e
+	}
+	slices.SortFunc(machines, func(a, b registry.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	return machines, nil
+}
+
+// signers reads the keys to sign with.
+func (f *signingFlags) signers(folder string) ([]registry.Signer, error) {
+	files := f.Key
+	if len(files) == 0 {
+		files = []string{folder + "/" + publisherKey}
+	}
+	var signers []registry.Signer
+	for _, file := range files {
+		k, err := loadKey(file)
+		if err != nil {
+			return nil, err
+		}
+		signers = append(signers, k)
+	}
+	return signers, nil
+}
+
+var _ registry.Signer = (*identity.Key)(nil)
+
+// lifetime is until when what is published counts.
+func (f *signingFlags) lifetime(now time.Time) time.Time { return now.Add(f.Expires.Std()).UTC() }

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
+	"github.com/statecraft-io/statecraft/runtime/publication"
+)
+
+const publisherKey = overlay.PublisherKeyFile
+
+// publishing is one publication in progress.
+type publishing struct {
+	inv      *invocation
+	shelf    *shelf
+	channel  string
+	signing  signingFlags
+	over     *publication.Published // what is published now, nil for nothing
+	machines []registry.Entry       // what is to be published
+	packed   []packedMachine
+	dropped  bool // states may be dropped
+	changes  []specChange
+}
+
+// publishResult is what publish --json and registry retract --json print.
+type publishResult struct {
+	Channel  string         `json:"channel"`
+	Serial   uint64         `json:"serial"`             // of what is published now
+	Revision uint64         `json:"revision,omitempty"` // of the bucket; 0 where nothing was published
+	Expires  time.Time      `json:"expires"`
+	Changes  []specChange   `json:"changes"`
+	Bundles  []bundleResult `json:"bundles"`
+	Prepared string         `json:"prepared,omitempty"` // the file that others are to sign
+}
+
+// bundleResult is a bundle that was packed.
+type bundleResult struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Digest  string `json:"digest"`
+	Size    int    `json:"size"`   // bytes
+	Stored  bool   `json:"stored"` // false where the cell had it, or nothing was published
+}
+
+// run makes the spec, signs it, and publishes it.
+func (p *publishing) run() error {
+	spec, err := p.spec()
+	if err != nil {
+		return err
+	}
+	if err := p.compare(spec); err != nil {
+		return err
+	}
+	result := publishResult{Channel: p.channel, Serial: spec.Serial, Expires: spec.Expires, Changes: p.changes, Bundles: p.bundles()}
+	if len(p.changes) == 0 && !p.signing.Renew {
+		if p.over != nil {
+			result.Serial, result.Expires = p.over.Spec.Serial, p.over.Spec.Expires
+		}
+		p.inv.notef("nothing changes; --renew publishes again for another while")
+		return p.tell(result, "")
+	}
+	if p.signing.DryRun {
+		return p.tell(result, "would publish")
+	}
+	signers, err := p.signing.signers(p.shelf.folder)
+	if err != nil {
+		return err
+	}
+	envelope, err := registry.Sign(spec, signers...)
+	if err != nil {
+		return fail(exitInvalid, "", "signing the spec: %w", err)
+	}
+	if p.signing.Prepare != "" {
+		return p.prepare(result, envelope)
+	}
+	return p.put(result, envelope)
+}
+
+// spec is what is to be signed.
+func (p *publishing) spec() (*registry.Spec, error) {
+	serial, err := p.shelf.NextSerial(p.channel, p.over)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	spec := &registry.Spec{
+		Type: registry.SpecType, Channel: p.channel, Audience: p.shelf.claims.Cell, Serial: serial,
+		Issued: now, Expires: p.signing.lifetime(now), Machines: append([]registry.Entry{}, p.machines...),
+	}
+	if err := spec.Validate(); err != nil {
+		return nil, fail(exitInvalid, "", "nothing is published: %w", err)
+	}
+	return spec, nil
+}
+
+// compare finds what changes, and refuses versions that would lose a machine's place.
+func (p *publishing) compare(spec *registry.Spec) (err error) {
+	fresh := definitions{}
+	for _, m := range p.packed {
+		fresh[m.bundle.Name] = m.definition
+	}
+	old, err := p.vouched()
+	if err != nil {
+		return err
+	}
+	if p.changes, err = p.shelf.changes(old, spec, fresh); err != nil {
+		return err
+	}
+	for _, c := range p.changes {
+		if len(c.Dropped) > 0 && !p.dropped && len(p.packed) > 0 {
+			return fail(exitInvalid, "add upgrade: {map: {"+c.Dropped[0]+": NEW_STATE}} to the manifest, or allow it with --allow-dropped-states",
+				"%s drops %s, in which machines of the version before may be", c.Name, strings.Join(c.Dropped, " and "))
+		}
+	}
+	return nil
+}
+
+// vouched is what is published now by keys that are trusted still. Of what others have signed nothing is taken for known: all of it
+// shows as new.
+func (p *publishing) vouched() (*registry.Spec, error) {
+	if p.over == nil {
+		return nil, nil
+	}
+	root, err := p.shelf.Root()
+	if err != nil {
+		return nil, err
+	}
+	if p.over.Under < root.Version {
+		if _, err := registry.ReadSpec(p.over.Envelope, root); err != nil {
+			p.inv.notef("what the channel has was signed by keys that are not trusted any more: look at all of it")
+			return nil, nil
+		}
+	}
+	return p.over.Spec, nil
+}
+
+func (p *publishing) bundles() []bundleResult {
+	all := []bundleResult{}
+	for _, m := range p.packed {
+		all = append(all, bundleResult{Name: m.bundle.Name, Version: m.bundle.Version, Digest: m.bundle.Digest, Size: len(m.bundle.Data)})
+	}
+	return all
+}
+
+// prepare writes what others are to sign. The bundles are stored, so that only the spec is missing.
+func (p *publishing) prepare(result publishResult, envelope []byte) error {
+	if err := p.store(&result); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(p.signing.Prepare, append(envelope, '\n'), 0o644); err != nil {
+		return fail(exitFailed, "", "writing the signed spec: %w", err)
+	}
+	result.Prepared = p.signing.Prepare
+	p.inv.notef("others sign it:  statecraft sign --key FILE %s", p.signing.Prepare)
+	p.inv.notef("then:            statecraft publish --envelope %s", p.signing.Prepare)
+	return p.tell(result, "prepared")
+}
+
+// put stores the bundles and publishes the spec, in that order, so that nodes find what they are told of.
+func (p *publishing) put(result publishResult, envelope []byte) error {
+	if err := p.store(&result); err != nil {
+		return err
+	}
+	ctx, cancel := p.shelf.patience()
+	defer cancel()
+	published, err := p.shelf.Publish(ctx, p.channel, envelope, p.over)
+	var refusal *registry.Refusal
+	if errors.As(err, &refusal) && refusal.Reason == registry.Unsigned {
+		return fail(exitRefused, "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE",
+			"publishing to the channel %s: %w", p.channel, err)
+	}
+	if err != nil {
+		return p.shelf.problem("publishing to the channel "+p.channel, err)
+	}
+	result.Revision = published.Revision
+	return p.tell(result, "published")
+}
+
+func (p *publishing) store(result *publishResult) error {
+	for i, m := range p.packed {
+		ctx, cancel := p.shelf.patience()
+		stored, err := p.shelf.PutBundle(ctx, m.bundle)
+		cancel()
+		if err != nil {
+			return p.shelf.problem("storing the bundle of "+m.bundle.Name, err)
+		}
+		result.Bundles[i].Stored = stored
+	}
+	return nil
+}
+
+// publish publishes what others have signed.
+func (p *publishing) publish(envelope []byte) error {
+	ctx, cancel := p.shelf.patience()
+	defer cancel()
+	published, err := p.shelf.Publish(ctx, p.channel, slices.Clip(envelope), p.over)
+	if err != nil {
+		return p.shelf.problem("publishing to the channel "+p.channel, err)
+	}
+	p.machines = published.Spec.Machines
+	if err := p.compare(published.Spec); err != nil {
+		return err
+	}
+	return p.tell(publishResult{
+		Channel: p.channel, Serial: published.Spec.Serial, Revision: published.Revision, Expires: published.Spec.Expires,
+		Changes: p.changes, Bundles: p.bundles(),
+	}, "published")
+}
+
+// tell prints the outcome.
+func (p *publishing) tell(r publishResult, done string) error {
+	if p.inv.json {
+		return p.inv.printJSON(r)
+	}
+	p.inv.changes(r.Changes)
+	if done != "" {
+		p.inv.printf("%s channel %s, serial %d, %s, until %s\n", done, r.Channel, r.Serial, counted(len(p.machines), "machine"), instant(r.Expires))
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/manifests"
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/publication"
+)
+
+// packedMachine is a folder that is about to be published.
+type packedMachine struct {
+	bundle     *registry.Bundle
+	definition *machine.Definition
+}
+
+// entry is what a spec says of it.
+func (m *packedMachine) entry() registry.Entry {
+	b := m.bundle
+	return registry.Entry{
+		Name: b.Name, Version: b.Version, Source: publication.Source(b.Digest), Checksum: b.Digest,
+		Verify: registry.SumsFile, VerifyChecksum: b.SumsDigest, Size: int64(len(b.Data)),
+	}
+}
+
+// pack checks the folders as `check` does, and packs them.
+func (v *publishVerb) pack(inv *invocation) ([]packedMachine, error) {
+	var packed []packedMachine
+	var findings diag.List
+	var set []*machine.Definition
+	for _, path := range v.Paths {
+		file := filepath.Join(path, runtime.ManifestName)
+		if !isRegular(file) {
+			return nil, usage("a machine is published with its folder; statecraft new makes one", "%s is no folder with a %s", path, runtime.ManifestName)
+		}
+		d, list, err := loadManifest(file)
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, list...)
+		if d == nil {
+			continue
+		}
+		if builtinOfNodes(d.Manifest.Name) {
+			return nil, fail(exitInvalid, "give it another name", "%s is the name of a machine that comes with the program", d.Manifest.Name)
+		}
+		b, err := registry.Pack(path)
+		if err != nil {
+			return nil, fail(exitInvalid, "", "packing %s: %w", path, err)
+		}
+		packed, set = append(packed, packedMachine{bundle: b, definition: d}), append(set, d)
+	}
+	findings = append(findings, machine.CheckSet(set)...).Sort()
+	if len(findings) > 0 && !inv.json || findings.HasErrors() {
+		if err := inv.printFindings(findings); err != nil {
+			return nil, err
+		}
+	}
+	if findings.HasErrors() {
+		return nil, fail(exitInvalid, "statecraft explain CODE says more about a finding", "nothing is published: %s", summarise(len(v.Paths), findings))
+	}
+	return packed, nil
+}
+
+// builtinOfNodes reports whether nodes have a machine of this name from the program itself.
+func builtinOfNodes(name string) bool {
+	_, err := manifests.Files.Open("node/" + strings.ToLower(name) + ".yaml")
+	return err == nil
+}

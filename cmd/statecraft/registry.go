@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
+	"github.com/statecraft-io/statecraft/runtime/publication"
+)
+
+// registryVerbs show what is published in a cell, and take it back.
+type registryVerbs struct {
+	Ls      registryLsVerb      `cmd:"" help:"List the channels of a cell and what they hold."`
+	Show    registryShowVerb    `cmd:"" help:"Show what a channel publishes."`
+	History registryHistoryVerb `cmd:"" help:"List what was published to a channel."`
+	Diff    registryDiffVerb    `cmd:"" help:"Compare two publications of a channel."`
+	Retract registryRetractVerb `cmd:"" help:"Take machines back, or go back to an earlier publication, by publishing anew."`
+}
+
+// rightPublish is what a client needs to publish.
+const rightPublish = "registry_publish"
+
+// shelfFlags say which cell's registry a verb works with, and which of its channels.
+type shelfFlags struct {
+	contextFlags
+	Channel string `default:"default" placeholder:"NAME" help:"The channel; nodes follow the channel default where nothing else is said."`
+}
+
+// shelf is a cell's registry, open for one verb. The caller closes it.
+type shelf struct {
+	*publication.Shelf
+	*member
+	folder string
+}
+
+// open connects to the cell and learns which roots it has had.
+func (f contextFlags) open(inv *invocation, need string) (*shelf, error) {
+	folder, err := f.folder()
+	if err != nil {
+		return nil, err
+	}
+	trust, err := overlay.OpenTrust(folder)
+	if err != nil {
+		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
+	}
+	m, err := f.connect(inv, need)
+	if err != nil {
+		return nil, err
+	}
+	s := &shelf{member: m, folder: folder}
+	ctx, cancel := m.patience()
+	defer cancel()
+	if s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust); err == nil {
+		err = s.firstRoot(ctx)
+	}
+	if err != nil {
+		m.close()
+		return nil, s.problem("opening the registry of the cell", err)
+	}
+	return s, nil
+}
+
+// firstRoot publishes the trust root that came with the cell where there is none yet.
+func (s *shelf) firstRoot(ctx context.Context) error {
+	envelope, err := os.ReadFile(filepath.Join(s.folder, overlay.FirstRootFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if there, err := s.Rooted(ctx); err != nil || there {
+		return err
+	}
+	_, err = s.PublishRoot(ctx, bytes.TrimSpace(envelope))
+	return err
+}
+
+// problem gives an error of the registry its exit code and the next step.
+func (s *shelf) problem(doing string, err error) error {
+	var refusal *registry.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return refused(doing, refusal)
+	case errors.Is(err, publication.ErrNoChannel):
+		return fail(exitFailed, "statecraft registry ls lists the channels; statecraft publish fills one", "%s: %w", doing, err)
+	case errors.Is(err, publication.ErrOvertaken):
+		return fail(exitFailed, "run the command again: it starts from what is there now", "%s: %w", doing, err)
+	case errors.Is(err, publication.ErrTooLarge):
+		return fail(exitInvalid, "", "%s: %w", doing, err)
+	default:
+		return s.failed(doing, err)
+	}
+}
+
+// refused says what to do about a refusal.
+func refused(doing string, r *registry.Refusal) error {
+	hints := map[registry.Reason]string{
+		registry.NoRoot:   "the folder of who publishes has root.json and roots, as statecraft overlay init makes them",
+		registry.Unsigned: "statecraft sign adds the signatures of others; statecraft registry show says who may sign",
+		registry.Expired:  "publish again, or renew the trust root with statecraft keys rotate",
+	}
+	return fail(exitRefused, hints[r.Reason], "%s: %w", doing, r)
+}
+
+// current reads what a channel publishes; nil for a channel that is new.
+func (s *shelf) current(channel string) (*publication.Published, error) {
+	ctx, cancel := s.patience()
+	defer cancel()
+	p, err := s.Current(ctx, channel)
+	if errors.Is(err, publication.ErrNoChannel) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.problem("reading the channel "+channel, err)
+	}
+	return p, nil
+}
+
+// published reads what a channel publishes, which must be something.
+func (s *shelf) published(channel string) (*publication.Published, error) {
+	p, err := s.current(channel)
+	if err == nil && p == nil {
+		err = s.problem("reading the channel "+channel, publication.ErrNoChannel)
+	}
+	return p, err
+}
+
+// past reads the history of a channel.
+func (s *shelf) past(channel string) ([]publication.Published, error) {
+	ctx, cancel := s.patience()
+	defer cancel()
+	all, err := s.History(ctx, channel)
+	if err != nil {
+		return nil, s.problem("reading the history of the channel "+channel, err)
+	}
+	return all, nil
+}
+
+// at reads what a channel published under a serial.
+func (s *shelf) at(channel string, serial uint64) (*publication.Published, error) {
+	all, err := s.past(channel)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if p.Spec != nil && p.Spec.Serial == serial {
+			return &p, nil
+		}
+	}
+	return nil, fail(exitFailed, "statecraft registry history lists what is kept", "channel %s has no publication %d that the present trust root vouches for", channel, serial)
+}
+
+// expired says until when, and whether that has passed.
+func expiry(t time.Time) string {
+	if !time.Now().Before(t) {
+		return instant(t) + " (expired)"
+	}
+	return instant(t)
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"os"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/statecraft-io/statecraft/registry"
+)
+
+// signVerb adds signatures to a spec or a trust root that several must sign.
+type signVerb struct {
+	Key    []string `required:"" placeholder:"FILE" help:"A key to sign with, once for each."`
+	Output string   `placeholder:"FILE" help:"Write the result here (default: in place of what is signed)."`
+	File   string   `arg:"" help:"A spec that statecraft publish --prepare wrote, or a root that statecraft keys rotate --prepare wrote."`
+}
+
+// signResult is what sign --json prints.
+type signResult struct {
+	File    string   `json:"file"`
+	Signers []string `json:"signers"` // all who have signed by now
+}
+
+// Run signs what the envelope holds, as it is.
+func (v *signVerb) Run(inv *invocation) error {
+	envelope, err := os.ReadFile(v.File)
+	if err != nil {
+		return usage("statecraft publish --prepare writes what there is to sign", "reading what is to be signed: %w", err)
+	}
+	signers, err := (&signingFlags{Key: v.Key}).signers("")
+	if err != nil {
+		return err
+	}
+	if envelope, err = registry.Cosign(bytes.TrimSpace(envelope), signers...); err != nil {
+		return fail(exitInvalid, "statecraft publish --prepare and statecraft keys rotate --prepare write what can be signed", "%s: %w", v.File, err)
+	}
+	all, err := registry.Signers(envelope)
+	if err != nil {
+		return err
+	}
+	if v.Output == "" {
+		v.Output = v.File
+	}
+	if err := renameio.WriteFile(v.Output, append(envelope, '\n'), 0o644); err != nil {
+		return fail(exitFailed, "", "writing the signatures: %w", err)
+	}
+	r := signResult{File: v.Output, Signers: names(all)}
+	if inv.json {
+		return inv.printJSON(r)
+	}
+	for _, key := range r.Signers {
+		inv.printf("signed by %s\n", key)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
+)
+
+// verifyVerb holds a signed spec against the trust root, or a deployed folder against what is published.
+type verifyVerb struct {
+	shelfFlags
+	Path string `arg:"" help:"A signed spec, or the folder of a deployed machine."`
+}
+
+// verifyResult is what verify --json prints.
+type verifyResult struct {
+	Path    string      `json:"path"`
+	Spec    *specResult `json:"spec,omitempty"`    // of a signed spec
+	Machine string      `json:"machine,omitempty"` // of a folder
+	Version string      `json:"version,omitempty"`
+}
+
+// Run fails with the reason where something is not as it was signed.
+func (v *verifyVerb) Run(inv *invocation) error {
+	info, err := os.Stat(v.Path)
+	if err != nil {
+		return usage("name a signed spec or a machine's folder", "verifying: %w", err)
+	}
+	if info.IsDir() {
+		return v.directory(inv)
+	}
+	return v.envelope(inv)
+}
+
+// envelope verifies a spec by what the folder of --as trusts. It asks nobody.
+func (v *verifyVerb) envelope(inv *invocation) error {
+	data, err := os.ReadFile(v.Path)
+	if err != nil {
+		return usage("", "reading the signed spec: %w", err)
+	}
+	folder, err := v.folder()
+	if err != nil {
+		return err
+	}
+	trust, err := overlay.OpenTrust(folder)
+	if err != nil {
+		return fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
+	}
+	root, err := trust.Root()
+	if err != nil {
+		return fail(exitFailed, "", "reading the trust root: %w", err)
+	}
+	data = bytes.TrimSpace(data)
+	spec, err := registry.ReadSpec(data, root)
+	var refusal *registry.Refusal
+	if errors.As(err, &refusal) {
+		return refused(v.Path, refusal)
+	}
+	if err != nil {
+		return err
+	}
+	signers, err := registry.Signers(data)
+	if err != nil {
+		return err
+	}
+	r := specResult{Spec: spec, Signers: names(signers)}
+	if inv.json {
+		return inv.printJSON(verifyResult{Path: v.Path, Spec: &r})
+	}
+	inv.spec(r)
+	return nil
+}
+
+// directory holds every file of a folder against the channel's entry of its machine.
+func (v *verifyVerb) directory(inv *invocation) error {
+	dir, err := filepath.EvalSymlinks(v.Path)
+	if err != nil {
+		return usage("", "verifying: %w", err)
+	}
+	d, err := inv.oneMachine(dir)
+	if err != nil {
+		return err
+	}
+	s, err := v.open(inv, rightPublish)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p, err := s.published(v.Channel)
+	if err != nil {
+		return err
+	}
+	for _, e := range p.Spec.Machines {
+		if e.Name != d.Manifest.Name {
+			continue
+		}
+		if err := registry.Verify(dir, e.Verify, e.VerifyChecksum); err != nil {
+			return fail(exitRefused, "nodes deploy it again by themselves; elsewhere publish or fetch it anew", "%s is not %s as published: %w", v.Path, labelled(e), err)
+		}
+		if inv.json {
+			return inv.printJSON(verifyResult{Path: v.Path, Machine: e.Name, Version: e.Version})
+		}
+		inv.printf("%s is %s as published\n", v.Path, labelled(e))
+		return nil
+	}
+	return fail(exitFailed, "statecraft registry show lists what it publishes", "channel %s does not publish %s", v.Channel, d.Manifest.Name)
+}

@@ -1,0 +1,142 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// The types of documents.
+const (
+	RootType = "statecraft.root.v1"
+	SpecType = "statecraft.spec.v1"
+)
+
+// The roles of a trust root.
+const (
+	RoleRoot = "root" // signs the next root
+	RoleSpec = "spec" // signs specs
+)
+
+// maxKeys bounds a role.
+const maxKeys = 32
+
+// Root names keys, roles and thresholds. A new root is signed by the old one's root role and by its own.
+type Root struct {
+	Type    string          `json:"type"`
+	Version uint64          `json:"version"` // 1, 2, ...
+	Issued  time.Time       `json:"issued"`
+	Expires time.Time       `json:"expires"`
+	Roles   map[string]Role `json:"roles"`
+	// Serials are what channels go on from where a root newer than the one that a spec was accepted under says so: the way back
+	// from a serial that a thief has driven up.
+	Serials map[string]uint64 `json:"serials,omitempty"`
+}
+
+// Role is who may sign something, and how many of them must.
+type Role struct {
+	Keys      []identity.PublicKey `json:"keys"`
+	Threshold int                  `json:"threshold"`
+}
+
+// Validate says everything that is wrong with a root by itself.
+func (r *Root) Validate() error {
+	var errs []error
+	if r.Type != RootType {
+		errs = append(errs, fmt.Errorf("type is %q, not %q", shorten(r.Type), RootType))
+	}
+	if r.Version == 0 {
+		errs = append(errs, errors.New("version: the first root is 1"))
+	}
+	errs = append(errs, validity(r.Issued, r.Expires))
+	for _, name := range []string{RoleRoot, RoleSpec} {
+		if _, ok := r.Roles[name]; !ok {
+			errs = append(errs, fmt.Errorf("role %s is missing", name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Roles)) {
+		errs = append(errs, r.Roles[name].validate(name))
+	}
+	for channel := range r.Serials {
+		errs = append(errs, checkChannel(channel))
+	}
+	return errors.Join(errs...)
+}
+
+func (r Role) validate(name string) error {
+	if name != RoleRoot && name != RoleSpec {
+		return fmt.Errorf("role %q is unknown", shorten(name))
+	}
+	var errs []error
+	if r.Threshold < 1 || r.Threshold > len(r.Keys) {
+		errs = append(errs, fmt.Errorf("role %s: a threshold of %d with %d keys", name, r.Threshold, len(r.Keys)))
+	}
+	if len(r.Keys) > maxKeys {
+		errs = append(errs, fmt.Errorf("role %s: %d keys; %d are the most", name, len(r.Keys), maxKeys))
+	}
+	for i, key := range r.Keys {
+		if slices.Contains(r.Keys[:i], key) {
+			errs = append(errs, fmt.Errorf("role %s: the key %s is there twice", name, key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// validity checks a span of time. Instants are written in UTC and whole seconds, so that each has one form.
+func validity(issued, expires time.Time) error {
+	var errs []error
+	for _, t := range []time.Time{issued, expires} {
+		if t.Location() != time.UTC || t.Nanosecond() != 0 {
+			errs = append(errs, fmt.Errorf("%s is not in UTC and whole seconds", t.Format(time.RFC3339Nano)))
+		}
+	}
+	if !expires.After(issued) {
+		errs = append(errs, errors.New("it expires before it is issued"))
+	}
+	return errors.Join(errs...)
+}
+
+// RootChange says how the next version of a root differs.
+type RootChange struct {
+	Role        string // RoleRoot or RoleSpec
+	Add, Remove []identity.PublicKey
+	Threshold   int               // 0 leaves it
+	Serials     map[string]uint64 // see Root.Serials; they replace those of the root before
+	Issued      time.Time
+	Expires     time.Time
+}
+
+// Next makes the root that follows r. It is to be signed by r's root role and its own.
+func (r *Root) Next(c RootChange) (*Root, error) {
+	next := &Root{
+		Type: RootType, Version: r.Version + 1, Roles: maps.Clone(r.Roles), Serials: c.Serials,
+		Issued: c.Issued.UTC().Truncate(time.Second), Expires: c.Expires.UTC().Truncate(time.Second),
+	}
+	role, ok := next.Roles[c.Role]
+	if !ok {
+		return nil, fmt.Errorf("the root has no role %q; it has %s and %s", c.Role, RoleRoot, RoleSpec)
+	}
+	role.Keys = slices.Clone(role.Keys)
+	for _, key := range c.Remove {
+		i := slices.Index(role.Keys, key)
+		if i < 0 {
+			return nil, fmt.Errorf("the key %s has no role %s", key, c.Role)
+		}
+		role.Keys = slices.Delete(role.Keys, i, i+1)
+	}
+	for _, key := range c.Add {
+		if slices.Contains(role.Keys, key) {
+			return nil, fmt.Errorf("the key %s has the role %s already", key, c.Role)
+		}
+		role.Keys = append(role.Keys, key)
+	}
+	if c.Threshold > 0 {
+		role.Threshold = c.Threshold
+	}
+	next.Roles[c.Role] = role
+	return next, next.Validate()
+}

@@ -1,0 +1,278 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// Store keeps what one identity has verified: its trust root and the last good spec of each channel. Safe for concurrent use.
+type Store struct {
+	dir     string // "" is in memory
+	anchors func() ([]identity.PublicKey, error)
+
+	mu    sync.Mutex
+	chain [][]byte // the envelopes of all roots, as the next version is verified by the one before
+	root  *Root
+	last  map[string]*accepted // by channel
+}
+
+// accepted is the last good spec of a channel.
+type accepted struct {
+	spec     *Spec // nil where its file was damaged: the serial still counts
+	envelope []byte
+	serial   uint64
+	under    uint64 // version of the root
+}
+
+// storedSpec is a channel's file. Serial and Under stand beside the envelope, so that they survive its damage.
+type storedSpec struct {
+	Serial   uint64 `json:"serial"`
+	Under    uint64 `json:"under"`
+	Envelope []byte `json:"envelope"`
+}
+
+const (
+	rootsName   = "roots.json"
+	specName    = "spec.%s.json"
+	damagedName = ".damaged"
+)
+
+// OpenStore opens a folder (mode 0700, files 0600), or memory for "". anchors are the keys, of which one must have signed the first
+// root: the cell's roots as the node's assignment names them. What the folder holds is verified again; a file that does not hold what
+// was verified once is put aside with the suffix .damaged, and counts as not there.
+func OpenStore(dir string, anchors func() ([]identity.PublicKey, error)) (*Store, error) {
+	s := &Store{dir: dir, anchors: anchors, last: map[string]*accepted{}}
+	if dir == "" {
+		return s, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening what is trusted: %w", err)
+	}
+	if err := s.readRoots(); err != nil {
+		return nil, fmt.Errorf("opening what is trusted: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) readRoots() error {
+	text, err := os.ReadFile(filepath.Join(s.dir, rootsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	anchors, err := s.anchors()
+	if err != nil {
+		return err
+	}
+	var chain [][]byte
+	err = strictJSON(text, &chain)
+	var root *Root
+	for _, envelope := range chain {
+		if err == nil {
+			var next *Root
+			if next, err = readRoot(envelope, root, anchors); err == nil {
+				root = next
+			}
+		}
+	}
+	if err != nil {
+		return s.putAside(rootsName)
+	}
+	s.chain, s.root = chain, root
+	return nil
+}
+
+// putAside keeps a damaged file for who wants to know what happened.
+func (s *Store) putAside(name string) error {
+	return os.Rename(filepath.Join(s.dir, name), filepath.Join(s.dir, name+damagedName))
+}
+
+// write replaces a file as a whole, for good.
+func (s *Store) write(name string, v any) error {
+	if s.dir == "" {
+		return nil
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(filepath.Join(s.dir, name), text, 0o600, renameio.WithTempDir(s.dir)); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
+
+// AcceptRoot takes the next root, or the first. A root that is known already changes nothing. Errors are *Refusal and those of storage.
+func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, known := range s.chain {
+		if slices.Equal(known, envelope) {
+			return s.root, nil
+		}
+	}
+	anchors, err := s.anchors()
+	if err != nil {
+		return nil, fmt.Errorf("accepting a root: %w", err)
+	}
+	root, err := verifyRoot(envelope, s.root, anchors, now)
+	if err != nil {
+		return nil, err
+	}
+	chain := append(slices.Clip(s.chain), slices.Clone(envelope))
+	if err := s.write(rootsName, chain); err != nil {
+		return nil, fmt.Errorf("keeping a root: %w", err)
+	}
+	s.chain, s.root = chain, root
+	return root, nil
+}
+
+// Root is the present root, nil where there is none. It must not be changed.
+func (s *Store) Root() (*Root, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.root, nil
+}
+
+// Roots are all roots that there have been, the newest first. They must not be changed.
+func (s *Store) Roots() ([]*Root, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	anchors, err := s.anchors()
+	if err != nil {
+		return nil, err
+	}
+	var all []*Root
+	var root *Root
+	for _, envelope := range s.chain {
+		if root, err = readRoot(envelope, root, anchors); err != nil {
+			return nil, err
+		}
+		all = append(all, root)
+	}
+	slices.Reverse(all)
+	return all, nil
+}
+
+// Accept verifies a spec and keeps it as the channel's last good one; fresh says whether it is new. Errors are *Refusal and those of
+// storage: the last good one stays.
+func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, err := s.lastOf(w.Channel)
+	if err != nil {
+		return nil, false, err
+	}
+	before := last.spec
+	if before == nil && last.serial > 0 {
+		before = &Spec{Serial: last.serial - 1} // the very spec whose file was damaged is as good as new
+	}
+	spec, err = VerifySpec(envelope, s.root, w, before, last.under)
+	if err != nil {
+		return nil, false, err
+	}
+	if last.spec != nil && last.spec.Serial == spec.Serial && slices.Equal(last.envelope, envelope) {
+		return last.spec, false, nil
+	}
+	next := &accepted{spec: spec, envelope: slices.Clone(envelope), serial: spec.Serial, under: s.root.Version}
+	err = s.write(fmt.Sprintf(specName, w.Channel), storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
+	if err != nil {
+		return nil, false, fmt.Errorf("keeping a spec: %w", err)
+	}
+	s.last[w.Channel] = next
+	return spec, last.spec == nil || last.spec.Serial != spec.Serial, nil
+}
+
+// Last is the channel's last good spec, nil where there is none. It is what was accepted, however old it is by now. It must not be changed.
+func (s *Store) Last(channel string) (*Spec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, err := s.lastOf(channel)
+	if err != nil {
+		return nil, err
+	}
+	return last.spec, nil
+}
+
+// lastOf reads a channel's file, once.
+func (s *Store) lastOf(channel string) (*accepted, error) {
+	if known := s.last[channel]; known != nil {
+		return known, nil
+	}
+	if err := checkChannel(channel); err != nil {
+		return nil, err
+	}
+	a := &accepted{}
+	if s.dir != "" {
+		if err := s.readSpec(channel, a); err != nil {
+			return nil, fmt.Errorf("reading the last spec of the channel %s: %w", channel, err)
+		}
+	}
+	s.last[channel] = a
+	return a, nil
+}
+
+func (s *Store) readSpec(channel string, a *accepted) error {
+	name := fmt.Sprintf(specName, channel)
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var stored storedSpec
+	if err := strictJSON(text, &stored); err != nil {
+		return s.putAside(name)
+	}
+	a.serial, a.under, a.envelope = stored.Serial, stored.Under, stored.Envelope
+	root, err := s.rootAt(stored.Under)
+	if err != nil {
+		return err
+	}
+	spec, err := ReadSpec(stored.Envelope, root)
+	if err != nil || spec.Serial != stored.Serial || spec.Channel != channel {
+		a.envelope = nil
+		return s.putAside(name)
+	}
+	a.spec = spec
+	return nil
+}
+
+// rootAt is the root of a version, nil where it is not known: a spec may have been signed by a key that was rotated out since.
+func (s *Store) rootAt(version uint64) (*Root, error) {
+	anchors, err := s.anchors()
+	if err != nil {
+		return nil, err
+	}
+	var root *Root
+	for _, envelope := range s.chain {
+		if root, err = readRoot(envelope, root, anchors); err != nil || root.Version == version {
+			return root, nil
+		}
+	}
+	return nil, nil
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	return f.Sync()
+}

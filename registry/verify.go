@@ -1,0 +1,110 @@
+package registry
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// clockSkew is how far in the future a document may have been issued.
+const clockSkew = 5 * time.Minute
+
+// Want says which spec is expected.
+type Want struct {
+	Channel string
+	Cell    string
+	Now     time.Time
+}
+
+// ReadSpec verifies who has signed a spec, and reads it. Whether it is the one that is wanted, and is current, is not asked: it is for what
+// was accepted before, and for people who look.
+func ReadSpec(envelope []byte, root *Root) (*Spec, error) {
+	if root == nil {
+		return nil, refuse(NoRoot, "there is no trust root yet by which it could be verified")
+	}
+	payload, err := signedBy(envelope, specPayload, root.Roles[RoleSpec])
+	if err != nil {
+		return nil, err
+	}
+	var s Spec
+	if err := readPayload(payload, &s); err != nil {
+		return nil, err
+	}
+	if err := s.Validate(); err != nil {
+		return nil, refuse(Malformed, "what was signed is no spec: %v", err)
+	}
+	return &s, nil
+}
+
+// VerifySpec is the one verification of a spec, whatever way it came. last is what was accepted before, nil for nothing, and
+// acceptedUnder the version of the root then. The spec that was accepted last passes again. Errors are *Refusal.
+func VerifySpec(envelope []byte, root *Root, w Want, last *Spec, acceptedUnder uint64) (*Spec, error) {
+	s, err := ReadSpec(envelope, root)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Channel != w.Channel:
+		return nil, refuse(WrongPlace, "it is for the channel %s, not %s", s.Channel, w.Channel)
+	case s.Audience != "" && s.Audience != w.Cell:
+		return nil, refuse(WrongPlace, "it is for the cell %s, not %s", shorten(s.Audience), w.Cell)
+	case s.Issued.After(w.Now.Add(clockSkew)):
+		return nil, refuse(NotYet, "it was issued at %s, which is to come", s.Issued.Format(time.RFC3339))
+	case !w.Now.Before(root.Expires):
+		return nil, refuse(Expired, "the trust root expired at %s", root.Expires.Format(time.RFC3339))
+	case !w.Now.Before(s.Expires):
+		return nil, refuse(Expired, "it expired at %s", s.Expires.Format(time.RFC3339))
+	}
+	floor := root.Serials[s.Channel]
+	if _, reset := root.Serials[s.Channel]; last != nil && (!reset || root.Version <= acceptedUnder) {
+		floor = last.Serial
+		if s.Serial == floor && !reflect.DeepEqual(s, last) {
+			return nil, refuse(Mixed, "serial %d was accepted with another content", s.Serial)
+		}
+	}
+	if s.Serial < floor {
+		return nil, refuse(Rollback, "its serial is %d; %d was accepted already", s.Serial, floor)
+	}
+	return s, nil
+}
+
+// verifyRoot verifies a root that follows another, or the first.
+func verifyRoot(envelope []byte, before *Root, anchors []identity.PublicKey, now time.Time) (*Root, error) {
+	r, err := readRoot(envelope, before, anchors)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case r.Issued.After(now.Add(clockSkew)):
+		return nil, refuse(NotYet, "it was issued at %s, which is to come", r.Issued.Format(time.RFC3339))
+	case before == nil && r.Version != 1:
+		return nil, refuse(Rollback, "version %d comes after others; the first is 1", r.Version)
+	case before != nil && r.Version != before.Version+1:
+		return nil, refuse(Rollback, "it is version %d; after %d comes %d", r.Version, before.Version, before.Version+1)
+	}
+	return r, nil
+}
+
+// readRoot verifies who has signed a root: its own root role, and that of the one before or, for the first, one of the anchors.
+func readRoot(envelope []byte, before *Root, anchors []identity.PublicKey) (*Root, error) {
+	above := Role{Keys: anchors, Threshold: 1}
+	if before != nil {
+		above = before.Roles[RoleRoot]
+	}
+	payload, err := signedBy(envelope, rootPayload, above)
+	if err != nil {
+		return nil, err
+	}
+	var r Root
+	if err := readPayload(payload, &r); err != nil {
+		return nil, err
+	}
+	if err := r.Validate(); err != nil {
+		return nil, refuse(Malformed, "what was signed is no root: %v", err)
+	}
+	if _, err := signedBy(envelope, rootPayload, r.Roles[RoleRoot]); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}

@@ -1,0 +1,280 @@
+package publication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/registry"
+)
+
+// The names that manifests/overlay/streams.yaml gives them.
+const (
+	SpecsBucket   = "SPECS"
+	BundlesBucket = "BUNDLES"
+
+	specPrefix = "spec."
+	rootPrefix = "root."
+)
+
+// MaxEnvelope is the longest envelope that is published, in bytes: it must fit into the event by which a node's machine takes it, with
+// what else that event carries.
+const MaxEnvelope = 60 << 10
+
+// The causes of what cannot be published.
+var (
+	ErrTooLarge = errors.New("the signed document is too large; spread its machines over several channels")
+	// ErrOvertaken is returned where somebody else has published to the channel since it was read.
+	ErrOvertaken = errors.New("somebody else has published meanwhile; read the channel again")
+	// ErrNoChannel is returned where nothing was ever published to a channel.
+	ErrNoChannel = errors.New("nothing was published to the channel")
+)
+
+// Shelf is a cell's specs and bundles. Safe for concurrent use.
+type Shelf struct {
+	cell    string
+	trust   *registry.Store
+	specs   jetstream.KeyValue
+	bundles jetstream.ObjectStore
+}
+
+// Published is a spec as it was published.
+type Published struct {
+	Spec     *registry.Spec
+	Under    uint64 // version of the newest root that vouches for it
+	Envelope []byte
+	Revision uint64
+	At       time.Time
+}
+
+// Open finds the shelf of the cell that a connection leads to. trust is the caller's own, which takes the roots that it does not know
+// yet. Errors wrap those of NATS, registry.Refusal for a root that is not to be trusted.
+func Open(ctx context.Context, nc *nats.Conn, cell string, trust *registry.Store) (*Shelf, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("opening the registry: %w", err)
+	}
+	s := &Shelf{cell: cell, trust: trust}
+	if s.specs, err = js.KeyValue(ctx, SpecsBucket); err != nil {
+		return nil, fmt.Errorf("opening the bucket %s: %w", SpecsBucket, err)
+	}
+	if s.bundles, err = js.ObjectStore(ctx, BundlesBucket); err != nil {
+		return nil, fmt.Errorf("opening the object store %s: %w", BundlesBucket, err)
+	}
+	return s, s.learnRoots(ctx)
+}
+
+// learnRoots follows the chain of roots from the one that is trusted.
+func (s *Shelf) learnRoots(ctx context.Context) error {
+	version := uint64(0)
+	root, err := s.trust.Root()
+	if err != nil {
+		return fmt.Errorf("reading the trust root: %w", err)
+	}
+	if root != nil {
+		version = root.Version
+	}
+	for {
+		version++
+		e, err := s.specs.Get(ctx, rootKey(version))
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading the root %d: %w", version, err)
+		}
+		if _, err := s.trust.AcceptRoot(e.Value(), time.Now()); err != nil {
+			return fmt.Errorf("the cell's root %d: %w", version, err)
+		}
+	}
+}
+
+func rootKey(version uint64) string { return rootPrefix + strconv.FormatUint(version, 10) }
+func specKey(channel string) string { return specPrefix + channel }
+
+// Root is the newest trust root of the cell, nil where there is none.
+func (s *Shelf) Root() (*registry.Root, error) { return s.trust.Root() }
+
+// Rooted reports whether the cell has a trust root.
+func (s *Shelf) Rooted(ctx context.Context) (bool, error) {
+	_, err := s.specs.Get(ctx, rootKey(1))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the first root: %w", err)
+	}
+	return true, nil
+}
+
+// PublishRoot puts a root beside those before it. The trust takes it first: what nobody could verify is not published.
+func (s *Shelf) PublishRoot(ctx context.Context, envelope []byte) (*registry.Root, error) {
+	if len(envelope) > MaxEnvelope {
+		return nil, ErrTooLarge
+	}
+	root, err := s.trust.AcceptRoot(envelope, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("publishing a root: %w", err)
+	}
+	_, err = s.specs.Create(ctx, rootKey(root.Version), envelope)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		err = s.sameRoot(ctx, root.Version, envelope)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("publishing the root %d: %w", root.Version, err)
+	}
+	return root, nil
+}
+
+func (s *Shelf) sameRoot(ctx context.Context, version uint64, envelope []byte) error {
+	e, err := s.specs.Get(ctx, rootKey(version))
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(e.Value(), envelope) {
+		return fmt.Errorf("the cell has another root of this version: %w", ErrOvertaken)
+	}
+	return nil
+}
+
+// Channels are the names of the channels that something was published to.
+func (s *Shelf) Channels(ctx context.Context) ([]string, error) {
+	keys, err := s.specs.ListKeysFiltered(ctx, specPrefix+">")
+	if err != nil {
+		return nil, fmt.Errorf("listing the channels: %w", err)
+	}
+	var names []string
+	for key := range keys.Keys() {
+		names = append(names, strings.TrimPrefix(key, specPrefix))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Current is what was last published to a channel. ErrNoChannel where nothing was. Its signatures are good, by the present root or, where
+// keys were rotated since, by an earlier one, which Under says; it may have expired.
+func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error) {
+	e, err := s.specs.Get(ctx, specKey(channel))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the channel %s: %w", channel, err)
+	}
+	roots, err := s.trust.Roots()
+	if err != nil {
+		return nil, fmt.Errorf("reading the trust roots: %w", err)
+	}
+	p, first := read(e, nil)
+	for i, root := range roots {
+		var err error
+		if p, err = read(e, root); err == nil {
+			return p, nil
+		}
+		if i == 0 {
+			first = err
+		}
+	}
+	return nil, fmt.Errorf("the channel %s: %w", channel, first)
+}
+
+// History is all that is kept of a channel, the oldest first. Of what is not good by the present root (its key may have been
+// rotated out since) the spec is nil.
+func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error) {
+	entries, err := s.specs.History(ctx, specKey(channel))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the history of the channel %s: %w", channel, err)
+	}
+	root, err := s.trust.Root()
+	if err != nil {
+		return nil, fmt.Errorf("reading the trust root: %w", err)
+	}
+	var all []Published
+	for _, e := range entries {
+		if e.Operation() != jetstream.KeyValuePut {
+			continue
+		}
+		p, err := read(e, root)
+		if err != nil {
+			p = &Published{Envelope: e.Value(), Revision: e.Revision(), At: e.Created()}
+		}
+		all = append(all, *p)
+	}
+	return all, nil
+}
+
+func read(e jetstream.KeyValueEntry, root *registry.Root) (*Published, error) {
+	spec, err := registry.ReadSpec(e.Value(), root)
+	if err != nil {
+		return nil, err
+	}
+	return &Published{Spec: spec, Under: root.Version, Envelope: e.Value(), Revision: e.Revision(), At: e.Created()}, nil
+}
+
+// NextSerial is the serial that a publication over another one must have at least.
+func (s *Shelf) NextSerial(channel string, over *Published) (uint64, error) {
+	root, err := s.trust.Root()
+	if err != nil || root == nil {
+		return 1, err
+	}
+	floor, reset := root.Serials[channel]
+	if over != nil && (!reset || over.Under >= root.Version) {
+		floor = over.Spec.Serial
+	}
+	return floor + 1, nil
+}
+
+// Publish puts a signed spec in place of the one of a revision (0: none). It refuses what nodes would refuse. Errors are ErrTooLarge,
+// ErrOvertaken, a registry.Refusal and those of NATS.
+func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, over *Published) (*Published, error) {
+	if len(envelope) > MaxEnvelope {
+		return nil, ErrTooLarge
+	}
+	spec, err := s.acceptable(channel, envelope, over)
+	if err != nil {
+		return nil, err
+	}
+	var revision uint64
+	if over != nil {
+		revision = over.Revision
+	}
+	if revision, err = s.specs.Update(ctx, specKey(channel), envelope, revision); err != nil {
+		if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			err = ErrOvertaken
+		}
+		return nil, fmt.Errorf("publishing to the channel %s: %w", channel, err)
+	}
+	root, err := s.trust.Root()
+	if err != nil {
+		return nil, err
+	}
+	return &Published{Spec: spec, Under: root.Version, Envelope: envelope, Revision: revision, At: time.Now()}, nil
+}
+
+// acceptable asks what a node would ask that has the spec before.
+func (s *Shelf) acceptable(channel string, envelope []byte, over *Published) (*registry.Spec, error) {
+	root, err := s.trust.Root()
+	if err != nil {
+		return nil, fmt.Errorf("reading the trust root: %w", err)
+	}
+	var last *registry.Spec
+	var under uint64
+	if over != nil {
+		last, under = over.Spec, over.Under
+	}
+	spec, err := registry.VerifySpec(envelope, root, registry.Want{Channel: channel, Cell: s.cell, Now: time.Now()}, last, under)
+	if err != nil {
+		return nil, fmt.Errorf("what was to be published would be refused: %w", err)
+	}
+	return spec, nil
+}

@@ -1,0 +1,107 @@
+package delivery
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"time"
+)
+
+// objectCache keeps objects in memory, those that were asked for last. Of many who ask for the same at once, one reads it. Safe for concurrent use.
+type objectCache struct {
+	most    int64         // bytes
+	reading chan struct{} // holds one for each read at this moment
+
+	mu      sync.Mutex
+	held    int64
+	order   *list.List // of *cachedObject, the one that was asked for last in front
+	objects map[string]*list.Element
+	waiting map[string][]func(data []byte, err error) // for what is being read
+}
+
+type cachedObject struct {
+	name  string
+	data  []byte
+	until time.Time // zero is for as long as there is room
+}
+
+// maxReading is how many objects are read at once.
+const maxReading = 4
+
+func newObjectCache(most int64) *objectCache {
+	return &objectCache{most: most, reading: make(chan struct{}, maxReading), order: list.New(), objects: map[string]*list.Element{}, waiting: map[string][]func([]byte, error){}}
+}
+
+func (c *objectCache) get(name string) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.objects[name]
+	if e == nil {
+		return nil, false
+	}
+	o := e.Value.(*cachedObject)
+	if !o.until.IsZero() && time.Now().After(o.until) { //nolint:forbidigo // how long memory keeps something is no decision of a machine
+		c.drop(e)
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return o.data, true
+}
+
+// load reads an object beside the caller, unless somebody does already, and tells done of it. lasting is how long it is kept at most; 0 is
+// for as long as there is room.
+func (c *objectCache) load(name string, lasting time.Duration, read func() ([]byte, error), done func(data []byte, err error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked, reading := c.waiting[name]
+	c.waiting[name] = append(asked, done)
+	if reading {
+		return
+	}
+	go func() {
+		c.reading <- struct{}{}
+		data, err := read()
+		<-c.reading
+		c.mu.Lock()
+		if err == nil {
+			c.keep(name, data, lasting)
+		}
+		told := c.waiting[name]
+		delete(c.waiting, name)
+		c.mu.Unlock()
+		for _, tell := range told {
+			tell(data, err)
+		}
+	}()
+}
+
+// keep keeps an object, and drops others until there is room; under the lock.
+func (c *objectCache) keep(name string, data []byte, lasting time.Duration) {
+	if old := c.objects[name]; old != nil {
+		c.drop(old)
+	}
+	o := &cachedObject{name: name, data: data}
+	if lasting > 0 {
+		o.until = time.Now().Add(lasting) //nolint:forbidigo // as above
+	}
+	for c.held+int64(len(data)) > c.most && c.order.Len() > 0 {
+		c.drop(c.order.Back())
+	}
+	if int64(len(data)) > c.most {
+		return
+	}
+	c.objects[name] = c.order.PushFront(o)
+	c.held += int64(len(data))
+}
+
+func (c *objectCache) drop(e *list.Element) {
+	o := c.order.Remove(e).(*cachedObject)
+	delete(c.objects, o.name)
+	c.held -= int64(len(o.data))
+}
+
+func digestOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

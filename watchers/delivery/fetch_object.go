@@ -1,0 +1,190 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+const (
+	objectRange    = 256 << 10 // bytes of one request
+	objectAhead    = 4         // requests in flight
+	objectAttempts = 3         // at one range, where no answer comes
+)
+
+// The headers of an answer.
+const (
+	headerObjectSize   = "Statecraft-Size"   // of the whole object
+	headerObjectOffset = "Statecraft-Offset" // of this part of it
+)
+
+var (
+	errOtherObject = errors.New("the object was replaced while it was downloaded")
+	errOddAnswer   = errors.New("the answer is not what was asked for")
+)
+
+// objectFetch downloads one object by ranges, which any host of the overlay answers.
+type objectFetch struct {
+	conn         *nats.Conn
+	subject      string
+	bucket, name string
+	wait         time.Duration // for one answer
+	into         *spool
+
+	mu   sync.Mutex
+	next int64 // offset that nobody has asked for
+	size int64
+}
+
+// objectQuery asks for a part of an object.
+type objectQuery struct {
+	Name   string `json:"name"`
+	Bucket string `json:"bucket"`
+	Offset int64  `json:"offset"`
+	Length int64  `json:"length"`
+}
+
+func (a *archive) fetchObject(ctx context.Context, look *watchers.Look, into *spool, most int64) error {
+	conn, err := a.services.Pool.Conn(look.Identity, a.spec.Connection)
+	if err != nil {
+		return err
+	}
+	source := a.want.source
+	f := &objectFetch{
+		conn: conn, subject: "node." + identity.Identity(look.Identity).Token() + ".out.bundle",
+		bucket: source.Host, name: strings.TrimPrefix(source.Path, "/"), wait: a.spec.Timeout.Std(), into: into,
+	}
+	if err := f.all(ctx, most); err != nil {
+		return fmt.Errorf("asking the overlay for %s: %w", source, err)
+	}
+	return nil
+}
+
+// all asks for the first range, which says how large the object is, and then for several at once.
+func (f *objectFetch) all(ctx context.Context, most int64) error {
+	first, size, err := f.ask(ctx, 0, objectRange)
+	if err != nil {
+		return err
+	}
+	if size > most {
+		return fmt.Errorf("it has %d bytes, %d are allowed: %w", size, most, registry.ErrLimit)
+	}
+	f.size, f.next = size, int64(len(first))
+	if _, err := f.into.WriteAt(first, 0); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var askers sync.WaitGroup
+	for range objectAhead {
+		askers.Go(func() {
+			if err := f.rest(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	askers.Wait()
+	return context.Cause(ctx)
+}
+
+// rest takes one range after the other.
+func (f *objectFetch) rest(ctx context.Context) error {
+	for {
+		from, to := f.take()
+		for from < to {
+			part, size, err := f.ask(ctx, from, to-from)
+			switch {
+			case err != nil:
+				return err
+			case size != f.size:
+				return errOtherObject
+			}
+			if _, err := f.into.WriteAt(part, from); err != nil {
+				return err
+			}
+			from += int64(len(part))
+		}
+		if to == f.size {
+			return nil
+		}
+	}
+}
+
+// take hands out the next range; an empty one at the end.
+func (f *objectFetch) take() (from, to int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from = f.next
+	f.next = min(f.size, from+objectRange)
+	return from, f.next
+}
+
+// ask gets at most length bytes from an offset, and at least one unless that is the end.
+func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byte, size int64, err error) {
+	body, err := json.Marshal(objectQuery{f.name, f.bucket, offset, length})
+	if err != nil {
+		return nil, 0, err
+	}
+	var answer *nats.Msg
+	for range objectAttempts {
+		answer, err = f.once(ctx, body)
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if code := answer.Header.Get(micro.ErrorCodeHeader); code != "" {
+		return nil, 0, fmt.Errorf("it answers %.20q: %.200q", code, answer.Header.Get(micro.ErrorHeader))
+	}
+	size, err = strconv.ParseInt(answer.Header.Get(headerObjectSize), 10, 64)
+	at, bad := strconv.ParseInt(answer.Header.Get(headerObjectOffset), 10, 64)
+	n := int64(len(answer.Data))
+	if err != nil || bad != nil || at != offset || n > length || offset+n > size || n == 0 && offset < size {
+		return nil, 0, errOddAnswer
+	}
+	return answer.Data, size, nil
+}
+
+// once asks once. It gets away when ctx ends, although nats.go holds a connection's lock while it dials.
+func (f *objectFetch) once(ctx context.Context, body []byte) (*nats.Msg, error) {
+	within, cancel := context.WithTimeout(ctx, f.wait)
+	defer cancel()
+	type result struct {
+		answer *nats.Msg
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		answer, err := f.conn.RequestWithContext(within, f.subject, body)
+		done <- result{answer, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-within.Done():
+		r.err = within.Err()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(r.err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("nobody there answers: %w", r.err)
+	case errors.Is(r.err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("no answer in %s: %w", f.wait, r.err)
+	}
+	return r.answer, r.err
+}

@@ -38,8 +38,6 @@ func collect(root *os.Root, l Limits) ([]packed, error) {
 			return fs.SkipDir
 		case hidden(name) || d.IsDir():
 			return nil
-		case !d.Type().IsRegular():
-			return fmt.Errorf("%s: %w", name, errNotPlain)
 		case len(files) >= l.Entries:
 			return fmt.Errorf("%d files: %w", len(files)+1, ErrLimit)
 		}

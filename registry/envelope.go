@@ -2,12 +2,14 @@ package registry
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
@@ -119,28 +121,101 @@ func openEnvelope(envelope []byte) (*dsse.Envelope, []byte, error) {
 	return &e, payload, nil
 }
 
-// signedBy opens an envelope of a payload type that enough keys of a role have signed, and returns its payload.
-func signedBy(envelope []byte, payloadType string, roles ...Role) ([]byte, error) {
+// opened is what an envelope holds and who has signed it: nothing that depends on who is trusted. It is immutable once read.
+type opened struct {
+	envelope    []byte
+	payloadType string
+	payload     []byte
+	signers     []identity.PublicKey
+
+	once     sync.Once
+	document any   // *Spec or *Root
+	err      error // why the payload is neither
+}
+
+func open(envelope []byte) (*opened, error) {
 	e, payload, err := openEnvelope(envelope)
 	if err != nil {
 		return nil, err
 	}
-	if e.PayloadType != payloadType {
-		return nil, refuse(WrongType, "it is %q where %q is expected", shorten(e.PayloadType), payloadType)
+	return &opened{envelope: slices.Clone(envelope), payloadType: e.PayloadType, payload: payload, signers: signersOf(e, payload)}, nil
+}
+
+// signedBy refuses what is of another payload type, or signed by too few keys of any of the roles.
+func (o *opened) signedBy(payloadType string, roles ...Role) error {
+	if o.payloadType != payloadType {
+		return refuse(WrongType, "it is %q where %q is expected", shorten(o.payloadType), payloadType)
 	}
-	signers := signersOf(e, payload)
 	for _, role := range roles {
 		n := 0
-		for _, key := range signers {
+		for _, key := range o.signers {
 			if slices.Contains(role.Keys, key) {
 				n++
 			}
 		}
 		if n < role.Threshold || role.Threshold < 1 {
-			return nil, refuse(Unsigned, "%d of the %d keys that may sign it have signed it; %d must", n, len(role.Keys), role.Threshold)
+			return refuse(Unsigned, "%d of the %d keys that may sign it have signed it; %d must", n, len(role.Keys), role.Threshold)
 		}
 	}
-	return payload, nil
+	return nil
+}
+
+// read decodes the payload, once. It is asked for after signedBy: what nobody trusted has signed is not parsed.
+func (o *opened) read() (any, error) {
+	o.once.Do(func() {
+		var validate func() error
+		if o.payloadType == rootPayload {
+			root := &Root{}
+			o.document, validate = root, root.Validate
+		} else {
+			spec := &Spec{}
+			o.document, validate = spec, spec.Validate
+		}
+		if o.err = readPayload(o.payload, o.document); o.err != nil {
+			return
+		}
+		if err := validate(); err != nil {
+			o.err = refuse(Malformed, "what was signed is none that there can be: %v", err)
+		}
+	})
+	return o.document, o.err
+}
+
+// Envelopes remembers the last envelopes that were opened, for stores of one process to share: in an emulation thousands of nodes are
+// given the same ones. What it remembers is a function of the bytes alone; whom a store trusts is asked each time. Nil remembers nothing.
+// Safe for concurrent use.
+type Envelopes struct {
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]*opened
+	order [][sha256.Size]byte // the oldest first
+}
+
+// maxRemembered bounds what Envelopes remembers.
+const maxRemembered = 64
+
+func (v *Envelopes) open(envelope []byte) (*opened, error) {
+	if v == nil || len(envelope) > MaxEnvelope {
+		return open(envelope)
+	}
+	sum := sha256.Sum256(envelope)
+	v.mu.Lock()
+	defer v.mu.Unlock() // one of those who come together does the work
+	if o := v.known[sum]; o != nil {
+		return o, nil
+	}
+	o, err := open(envelope)
+	if err != nil {
+		return nil, err
+	}
+	if v.known == nil {
+		v.known = map[[sha256.Size]byte]*opened{}
+	}
+	if len(v.order) == maxRemembered {
+		delete(v.known, v.order[0])
+		v.order = v.order[1:]
+	}
+	v.known[sum], v.order = o, append(v.order, sum)
+	return o, nil
 }
 
 func shorten(text string) string { return text[:min(60, len(text))] }

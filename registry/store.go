@@ -18,8 +18,9 @@ import (
 
 // Store keeps what one identity has verified: its trust root and the last good spec of each channel. Safe for concurrent use.
 type Store struct {
-	dir     string // "" is in memory
-	anchors func() ([]identity.PublicKey, error)
+	dir       string // "" is in memory
+	anchors   func() ([]identity.PublicKey, error)
+	envelopes *Envelopes
 
 	mu    sync.Mutex
 	chain [][]byte // the envelopes of all roots, as the next version is verified by the one before
@@ -52,7 +53,12 @@ const (
 // root: the cell's roots as the node's assignment names them. What the folder holds is verified again; a file that does not hold what
 // was verified once is put aside with the suffix .damaged, and counts as not there.
 func OpenStore(dir string, anchors func() ([]identity.PublicKey, error)) (*Store, error) {
-	s := &Store{dir: dir, anchors: anchors, last: map[string]*accepted{}}
+	return (*Envelopes)(nil).OpenStore(dir, anchors)
+}
+
+// OpenStore opens a store that shares what envelopes hold with others.
+func (v *Envelopes) OpenStore(dir string, anchors func() ([]identity.PublicKey, error)) (*Store, error) {
+	s := &Store{dir: dir, anchors: anchors, envelopes: v, last: map[string]*accepted{}}
 	if dir == "" {
 		return s, nil
 	}
@@ -128,11 +134,15 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accepting a root: %w", err)
 	}
-	root, err := verifyRoot(envelope, s.root, anchors, now)
+	o, err := s.envelopes.open(envelope)
 	if err != nil {
 		return nil, err
 	}
-	chain := append(slices.Clip(s.chain), slices.Clone(envelope))
+	root, err := o.verifyRoot(s.root, anchors, now)
+	if err != nil {
+		return nil, err
+	}
+	chain := append(slices.Clip(s.chain), o.envelope)
 	if err := s.write(rootsName, chain); err != nil {
 		return nil, fmt.Errorf("keeping a root: %w", err)
 	}
@@ -178,16 +188,19 @@ func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err err
 	}
 	before := last.spec
 	if before == nil && last.serial > 0 {
-		before = &Spec{Serial: last.serial - 1} // the very spec whose file was damaged is as good as new
+		before = &Spec{Serial: last.serial} // what it held was damaged
 	}
-	spec, err = VerifySpec(envelope, s.root, w, before, last.under)
+	o, err := s.envelopes.open(envelope)
 	if err != nil {
+		return nil, false, err
+	}
+	if spec, err = o.verify(s.root, w, before, last.under); err != nil {
 		return nil, false, err
 	}
 	if last.spec != nil && last.spec.Serial == spec.Serial && slices.Equal(last.envelope, envelope) {
 		return last.spec, false, nil
 	}
-	next := &accepted{spec: spec, envelope: slices.Clone(envelope), serial: spec.Serial, under: s.root.Version}
+	next := &accepted{spec: spec, envelope: o.envelope, serial: spec.Serial, under: s.root.Version}
 	err = s.write(fmt.Sprintf(specName, w.Channel), storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
 	if err != nil {
 		return nil, false, fmt.Errorf("keeping a spec: %w", err)

@@ -164,6 +164,20 @@ func TestIntactReadsWhatHasChanged(t *testing.T) {
 	}
 }
 
+// TestIntactReadsWhatIsNew holds that files count by their stamps only when they are old enough for that.
+func TestIntactReadsWhatIsNew(t *testing.T) {
+	dir, sums := signed(t, webFiles())
+	i := NewIntact(dir, SumsFile, sums)
+	for range 2 {
+		if err := i.Check(t.Context()); err != nil || i.all != nil {
+			t.Errorf("%v, and knows %d of them already", err, len(i.all))
+		}
+		lie := i.known["lib/a"]
+		lie.digest = digestOf(nil)
+		i.known["lib/a"] = lie
+	}
+}
+
 func TestStampsSettle(t *testing.T) {
 	at := time.Now()
 	for _, tt := range []struct {

@@ -20,27 +20,40 @@ type Want struct {
 // ReadSpec verifies who has signed a spec, and reads it. Whether it is the one that is wanted, and is current, is not asked: it is for what
 // was accepted before, and for people who look.
 func ReadSpec(envelope []byte, root *Root) (*Spec, error) {
-	if root == nil {
-		return nil, refuse(NoRoot, "there is no trust root yet by which it could be verified")
-	}
-	payload, err := signedBy(envelope, specPayload, root.Roles[RoleSpec])
+	o, err := open(envelope)
 	if err != nil {
 		return nil, err
 	}
-	var s Spec
-	if err := readPayload(payload, &s); err != nil {
-		return nil, err
-	}
-	if err := s.Validate(); err != nil {
-		return nil, refuse(Malformed, "what was signed is no spec: %v", err)
-	}
-	return &s, nil
+	return o.spec(root)
 }
 
-// VerifySpec is the one verification of a spec, whatever way it came. last is what was accepted before, nil for nothing, and
-// acceptedUnder the version of the root then. The spec that was accepted last passes again. Errors are *Refusal.
+// spec is the spec that a root vouches for.
+func (o *opened) spec(root *Root) (*Spec, error) {
+	if root == nil {
+		return nil, refuse(NoRoot, "there is no trust root yet by which it could be verified")
+	}
+	if err := o.signedBy(specPayload, root.Roles[RoleSpec]); err != nil {
+		return nil, err
+	}
+	document, err := o.read()
+	if err != nil {
+		return nil, err
+	}
+	return document.(*Spec), nil
+}
+
+// VerifySpec is the one verification of a spec, whatever way it came. last is what was accepted before, nil for nothing, or its serial alone
+// where no more is known, and acceptedUnder the version of the root then. The spec that was accepted last passes again. Errors are *Refusal.
 func VerifySpec(envelope []byte, root *Root, w Want, last *Spec, acceptedUnder uint64) (*Spec, error) {
-	s, err := ReadSpec(envelope, root)
+	o, err := open(envelope)
+	if err != nil {
+		return nil, err
+	}
+	return o.verify(root, w, last, acceptedUnder)
+}
+
+func (o *opened) verify(root *Root, w Want, last *Spec, acceptedUnder uint64) (*Spec, error) {
+	s, err := o.spec(root)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +72,7 @@ func VerifySpec(envelope []byte, root *Root, w Want, last *Spec, acceptedUnder u
 	floor := root.Serials[s.Channel]
 	if _, reset := root.Serials[s.Channel]; last != nil && (!reset || root.Version <= acceptedUnder) {
 		floor = last.Serial
-		if s.Serial == floor && !reflect.DeepEqual(s, last) {
+		if s.Serial == floor && last.Type != "" && !reflect.DeepEqual(s, last) {
 			return nil, refuse(Mixed, "serial %d was accepted with another content", s.Serial)
 		}
 	}
@@ -70,8 +83,8 @@ func VerifySpec(envelope []byte, root *Root, w Want, last *Spec, acceptedUnder u
 }
 
 // verifyRoot verifies a root that follows another, or the first.
-func verifyRoot(envelope []byte, before *Root, anchors []identity.PublicKey, now time.Time) (*Root, error) {
-	r, err := readRoot(envelope, before, anchors)
+func (o *opened) verifyRoot(before *Root, anchors []identity.PublicKey, now time.Time) (*Root, error) {
+	r, err := o.root(before, anchors)
 	if err != nil {
 		return nil, err
 	}
@@ -86,25 +99,27 @@ func verifyRoot(envelope []byte, before *Root, anchors []identity.PublicKey, now
 	return r, nil
 }
 
-// readRoot verifies who has signed a root: its own root role, and that of the one before or, for the first, one of the anchors.
-func readRoot(envelope []byte, before *Root, anchors []identity.PublicKey) (*Root, error) {
+// root is the root, which its own root role must have signed and that of the one before or, for the first, one of the anchors.
+func (o *opened) root(before *Root, anchors []identity.PublicKey) (*Root, error) {
 	above := Role{Keys: anchors, Threshold: 1}
 	if before != nil {
 		above = before.Roles[RoleRoot]
 	}
-	payload, err := signedBy(envelope, rootPayload, above)
+	if err := o.signedBy(rootPayload, above); err != nil {
+		return nil, err
+	}
+	document, err := o.read()
 	if err != nil {
 		return nil, err
 	}
-	var r Root
-	if err := readPayload(payload, &r); err != nil {
+	r := document.(*Root)
+	return r, o.signedBy(rootPayload, r.Roles[RoleRoot])
+}
+
+func readRoot(envelope []byte, before *Root, anchors []identity.PublicKey) (*Root, error) {
+	o, err := open(envelope)
+	if err != nil {
 		return nil, err
 	}
-	if err := r.Validate(); err != nil {
-		return nil, refuse(Malformed, "what was signed is no root: %v", err)
-	}
-	if _, err := signedBy(envelope, rootPayload, r.Roles[RoleRoot]); err != nil {
-		return nil, err
-	}
-	return &r, nil
+	return o.root(before, anchors)
 }

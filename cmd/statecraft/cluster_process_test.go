@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -387,6 +388,10 @@ func TestACellOfOneGrows(t *testing.T) {
 	c.hosts[hostName(0)].end(syscall.SIGTERM)
 	c.init(clusterHosts)
 	c.startAll()
+	eventually(t, clusterWithin, func(ctx context.Context) error {
+		_, err := os.Stat(filepath.Join(c.dir, "hosts", hostName(0), "streams.before-cluster"))
+		return err
+	})
 	after := c.held()
 	for name, was := range before {
 		is := after[name]
@@ -394,13 +399,11 @@ func TestACellOfOneGrows(t *testing.T) {
 			t.Errorf("%s had %+v and has %+v, persists %s", name, was.State, is.State, is.Config.PersistMode)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), clusterWithin)
-	defer cancel()
-	active, err := c.nodes(ctx, "alone")
+	active, err := c.nodes(t.Context(), "alone")
 	if err != nil || len(active) != clusterBurst/4 {
 		t.Errorf("the register has %d nodes: %v", len(active), err)
 	}
-	if counts, err := c.provisioned(ctx, "alone"); err != nil || len(counts) != clusterBurst/4 {
+	if counts, err := c.provisioned(t.Context(), "alone"); err != nil || len(counts) != clusterBurst/4 {
 		t.Errorf("the events of %d nodes are there: %v", len(counts), err)
 	}
 	c.arrived(c.burst("three", clusterBurst/4, 0), "three")

@@ -30,7 +30,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" </dev/null; \
 		done
 
-bench: ## run every benchmark, then measure the whole system (about five minutes)
+bench: ## run every benchmark, then measure the whole system (about fifteen minutes)
 	go test -run '^$$' -bench . -benchmem ./...
 	go run ./testdata/bench
 

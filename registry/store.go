@@ -273,7 +273,10 @@ func (s *Store) rootAt(version uint64) (*Root, error) {
 	}
 	var root *Root
 	for _, envelope := range s.chain {
-		if root, err = readRoot(envelope, root, anchors); err != nil || root.Version == version {
+		if root, err = readRoot(envelope, root, anchors); err != nil {
+			return nil, err
+		}
+		if root.Version == version {
 			return root, nil
 		}
 	}

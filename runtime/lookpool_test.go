@@ -7,8 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -79,12 +77,10 @@ func TestNoEventForWhomTheBusDoesNotReach(t *testing.T) {
 		if len(bus.events) != want {
 			t.Errorf("the bus reaches %s: %d events, want %d", reaches, len(bus.events), want)
 		}
-		if n := counted(t, metrics, "unpublished"); n != float64(1-want) {
+		if n := counted(t, metrics, "statecraft_unpublished_events_total"); n != float64(1-want) {
 			t.Errorf("the bus reaches %s: %v events are counted as lost, want %d", reaches, n, 1-want)
 		}
 	}
 }
 
 var _ runtime.Reacher = (*away)(nil)
-
-var _ event.Event

@@ -100,10 +100,12 @@ func (l *Look) own(name string) any {
 	return nil
 }
 
-// datum finds a gjson path in data. A plain key, which is nearly every path, encodes nothing.
+// datum finds a gjson path in data. Plain keys of mappings, one in the other, which is nearly every path, encode nothing.
 func datum(data map[string]any, path string) any {
-	if !strings.ContainsAny(path, `.|*?#@\!{}[]()<>=%`) {
-		return data[path]
+	if !strings.ContainsAny(path, `|*?#@\!{}[]()<>=%`) {
+		if v, ok := within(data, path); ok {
+			return v
+		}
 	}
 	doc, err := json.Marshal(data)
 	if err != nil {
@@ -111,6 +113,22 @@ func datum(data map[string]any, path string) any {
 	}
 	v, _ := getJSON(doc, path)
 	return v
+}
+
+// within goes down mappings by plain keys. It is false where the way leads through something that is no mapping.
+func within(data map[string]any, path string) (any, bool) {
+	for {
+		key, rest, deeper := strings.Cut(path, ".")
+		v, there := data[key]
+		if !deeper || !there {
+			return v, true
+		}
+		inner, ok := v.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		data, path = inner, rest
+	}
 }
 
 // brief shortens a text for a message.

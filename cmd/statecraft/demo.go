@@ -32,6 +32,10 @@ type demoResult struct {
 	OverlayUp float64          `json:"overlay_seconds"` // from its start until it answered
 	JoinedIn  float64          `json:"joined_seconds"`  // from the first node's start until all were active
 	Members   []demoNodeResult `json:"members"`
+	// PublishedIn is from publishing a machine until all nodes ran it, RepairedIn from changing one of its files until that was undone.
+	PublishedIn float64 `json:"published_seconds"`
+	RepairedIn  float64 `json:"repaired_seconds,omitempty"`
+	Inventories int     `json:"inventories"` // nodes whose inventory has arrived
 }
 
 // demoNodeResult is a node as the overlay's register has it.
@@ -126,9 +130,10 @@ func (d *demo) start(ctx context.Context) (*demoResult, error) {
 	}
 	joined := time.Since(began)
 	d.step("%d nodes made their keys, proved them, and were given a place (%.1f s)", len(members), joined.Seconds())
-	return &demoResult{
+	result := &demoResult{
 		Cell: "demo", Dir: d.dir, Nodes: d.verb.Nodes, Active: len(members), OverlayUp: d.overlay.Seconds(), JoinedIn: joined.Seconds(), Members: members,
-	}, nil
+	}
+	return result, d.deliver(ctx, member, result)
 }
 
 func (d *demo) path(parts ...string) string {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
@@ -23,7 +22,7 @@ type keysRotateVerb struct {
 	Remove    []string          `placeholder:"KEY" help:"A public key that is not to have it any more, once for each. What it has signed counts no more."`
 	Threshold int               `placeholder:"N" help:"How many of them must sign (default: as before)."`
 	Serial    map[string]uint64 `placeholder:"CHANNEL=N" help:"Let a channel go on from this serial, where a thief has driven it up."`
-	Expires   strict.Duration   `default:"365d" placeholder:"DURATION" help:"How long the root counts; the next one is to be published before."`
+	Expires   string            `default:"365d" placeholder:"DURATION" help:"How long the root counts; the next one is to be published before."`
 	Key       []string          `placeholder:"FILE" help:"A key of the role root to sign with, once for each. New keys of that role sign as well."`
 	Prepare   string            `placeholder:"FILE" help:"Write the root to a file for others to sign with statecraft sign, in place of publishing it."`
 	Envelope  string            `placeholder:"FILE" help:"Publish a root that others have signed, as --prepare wrote it."`
@@ -42,7 +41,7 @@ func (v *keysRotateVerb) Run(inv *invocation) error {
 	if (v.Envelope == "") == (len(v.Key) == 0) {
 		return usage("a root is signed with the keys of the role root, such as cell/authority/root.key", "give keys to sign with, or --envelope by itself")
 	}
-	s, err := v.open(inv, rightPublish)
+	s, err := v.open(inv)
 	if err != nil {
 		return err
 	}
@@ -83,8 +82,12 @@ func (v *keysRotateVerb) next(s *shelf) ([]byte, *registry.Root, error) {
 	if present == nil {
 		return nil, nil, refused("making a trust root", &registry.Refusal{Reason: registry.NoRoot, Detail: "the cell has none yet"})
 	}
+	counts, err := lifetime(v.Expires)
+	if err != nil {
+		return nil, nil, err
+	}
 	now := time.Now()
-	change := registry.RootChange{Role: v.Role, Threshold: v.Threshold, Serials: v.Serial, Issued: now, Expires: now.Add(v.Expires.Std())}
+	change := registry.RootChange{Role: v.Role, Threshold: v.Threshold, Serials: v.Serial, Issued: now, Expires: now.Add(counts)}
 	if change.Add, err = publicKeys("--add", v.Add); err != nil {
 		return nil, nil, err
 	}

@@ -25,11 +25,11 @@ type publishVerb struct {
 
 // signingFlags say who signs, for how long, and whether anything is done.
 type signingFlags struct {
-	Key     []string        `placeholder:"FILE" help:"A key to sign with, once for each (default: publisher.key in the folder of --as)."`
-	Expires strict.Duration `default:"90d" placeholder:"DURATION" help:"How long nodes take what is published for current; after that they run on and take no change."`
-	Renew   bool            `help:"Publish again although nothing changes, for another while."`
-	DryRun  bool            `help:"Only say what would change."`
-	Prepare string          `placeholder:"FILE" help:"Write the signed spec to a file, for others to sign with statecraft sign, in place of publishing it."`
+	Key     []string `placeholder:"FILE" help:"A key to sign with, once for each (default: publisher.key in the folder of --as)."`
+	Expires string   `default:"90d" placeholder:"DURATION" help:"How long nodes take what is published for current; after that they run on and take no change."`
+	Renew   bool     `help:"Publish again although nothing changes, for another while."`
+	DryRun  bool     `help:"Only say what would change."`
+	Prepare string   `placeholder:"FILE" help:"Write the signed spec to a file, for others to sign with statecraft sign, in place of publishing it."`
 }
 
 // Run publishes.
@@ -41,7 +41,7 @@ func (v *publishVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	s, err := v.open(inv, rightPublish)
+	s, err := v.open(inv)
 	if err != nil {
 		return err
 	}
@@ -111,5 +111,11 @@ func (f *signingFlags) signers(folder string) ([]registry.Signer, error) {
 
 var _ registry.Signer = (*identity.Key)(nil)
 
-// lifetime is until when what is published counts.
-func (f *signingFlags) lifetime(now time.Time) time.Time { return now.Add(f.Expires.Std()).UTC() }
+// lifetime is how long something that is signed now counts.
+func lifetime(text string) (time.Duration, error) {
+	d, err := strict.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, usage("write it as 12h, 30d or 1y", "--expires %q is no length of time", text)
+	}
+	return d.Std(), nil
+}

@@ -88,10 +88,14 @@ func (p *publishing) spec() (*registry.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	counts, err := lifetime(p.signing.Expires)
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now().UTC().Truncate(time.Second)
 	spec := &registry.Spec{
 		Type: registry.SpecType, Channel: p.channel, Audience: p.shelf.claims.Cell, Serial: serial,
-		Issued: now, Expires: p.signing.lifetime(now), Machines: append([]registry.Entry{}, p.machines...),
+		Issued: now, Expires: now.Add(counts), Machines: append([]registry.Entry{}, p.machines...),
 	}
 	if err := spec.Validate(); err != nil {
 		return nil, fail(exitInvalid, "", "nothing is published: %w", err)
@@ -131,13 +135,12 @@ func (p *publishing) vouched() (*registry.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.over.Under < root.Version {
-		if _, err := registry.ReadSpec(p.over.Envelope, root); err != nil {
-			p.inv.notef("what the channel has was signed by keys that are not trusted any more: look at all of it")
-			return nil, nil
-		}
+	_, refusal := registry.ReadSpec(p.over.Envelope, root)
+	if refusal == nil {
+		return p.over.Spec, nil
 	}
-	return p.over.Spec, nil
+	p.inv.notef("what the channel has is not vouched for any more (%v): look at all of it", refusal)
+	return nil, nil
 }
 
 func (p *publishing) bundles() []bundleResult {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -47,7 +46,7 @@ func (r *registryCell) flags() shelfFlags {
 	return shelfFlags{contextFlags: contextFlags{As: r.as}, Channel: "default"}
 }
 
-func signing() signingFlags { return signingFlags{Expires: strict.Duration(24 * time.Hour)} }
+func signing() signingFlags { return signingFlags{Expires: "1d"} }
 
 // machine writes a folder with a machine of a version.
 func (r *registryCell) machine(name, version, states string) string {
@@ -266,7 +265,7 @@ func TestC22RotateKeys(t *testing.T) {
 	}
 	rotate := &keysRotateVerb{
 		contextFlags: contextFlags{As: r.as}, Role: "spec", Add: keys, Remove: []string{was.PublicKey}, Threshold: 2,
-		Key: []string{filepath.Join(r.dir, "authority", "root.key")}, Expires: strict.Duration(365 * 24 * time.Hour),
+		Key: []string{filepath.Join(r.dir, "authority", "root.key")}, Expires: "1y",
 	}
 	answer(t, rotate, false).wants(t, exitOK, "")
 

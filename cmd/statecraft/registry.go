@@ -40,7 +40,7 @@ type shelf struct {
 }
 
 // open connects to the cell and learns which roots it has had.
-func (f contextFlags) open(inv *invocation, need string) (*shelf, error) {
+func (f contextFlags) open(inv *invocation) (*shelf, error) {
 	folder, err := f.folder()
 	if err != nil {
 		return nil, err
@@ -49,14 +49,14 @@ func (f contextFlags) open(inv *invocation, need string) (*shelf, error) {
 	if err != nil {
 		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
 	}
-	m, err := f.connect(inv, need)
+	m, err := f.connect(inv, rightPublish)
 	if err != nil {
 		return nil, err
 	}
 	s := &shelf{member: m, folder: folder}
 	ctx, cancel := m.patience()
 	defer cancel()
-	if s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust); err == nil {
+	if s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust, time.Now); err == nil {
 		err = s.firstRoot(ctx)
 	}
 	if err != nil {

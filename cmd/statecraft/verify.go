@@ -85,7 +85,7 @@ func (v *verifyVerb) directory(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	s, err := v.open(inv, rightPublish)
+	s, err := v.open(inv)
 	if err != nil {
 		return err
 	}

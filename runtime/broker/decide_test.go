@@ -80,7 +80,7 @@ func nodesLetIn(key identity.PublicKey) []admission {
 	return []admission{
 		{"a node", func(*Evidence) {}, row{
 			AccountFleet, []string{"node.n1=example.out.>"},
-			[]string{"node.n1=example.in.>", "_INBOX.n1=example.>", "fleet.main.>", "fleet.eu.>"},
+			[]string{"node.n1=example.in.>", "_INBOX.n1=example.>", "fleet.specs.>", "fleet.main.>", "fleet.eu.>"},
 			noon.Add(10 * time.Hour), true, false, identity.PurposeNode, holder,
 		}},
 		{"who joins, for an hour at most", func(e *Evidence) { become(e, identity.PurposeJoin) }, row{
@@ -110,7 +110,7 @@ func nodesLetIn(key identity.PublicKey) []admission {
 			e.Claims.CIDR, e.Remote = []string{"192.168.0.0/16", "10.1.0.0/16"}, netip.MustParseAddr("::ffff:10.1.2.3")
 			e.Claims.Collectives, e.Claims.Audience = nil, "c1"
 		}, row{
-			AccountFleet, []string{"node.n1=example.out.>"}, []string{"node.n1=example.in.>", "_INBOX.n1=example.>"},
+			AccountFleet, []string{"node.n1=example.out.>"}, []string{"node.n1=example.in.>", "_INBOX.n1=example.>", "fleet.specs.>"},
 			noon.Add(10 * time.Hour), true, false, identity.PurposeNode, holder,
 		}},
 	}

@@ -56,13 +56,19 @@ func joinPermissions(key identity.PublicKey) *server.Permissions {
 	return permissions([]string{"enroll." + k + ".out.>"}, []string{"enroll." + k + ".in.>", "enroll.all.in.>", inbox(k)})
 }
 
-// nodePermissions is of a node: its own subjects and the broadcasts of its collectives. Nothing of JetStream is among them, not even to
+// specs is what all nodes hear: the specs and trust roots as they are published. No collective has its name.
+const specs = "specs"
+
+// nodePermissions is of a node: its own subjects, the specs, and the broadcasts of its collectives. Nothing of JetStream is among them, not even to
 // read: it answers where the asker says, without asking what the asker may, and an empty answer led to $JS.API.STREAM.DELETE.NAME deletes
 // the stream. Services read for nodes.
 func nodePermissions(c *identity.Claims) *server.Permissions {
 	t := c.Identity.Token()
-	subscribe := []string{"node." + t + ".in.>", inbox(t)}
+	subscribe := []string{"node." + t + ".in.>", inbox(t), "fleet." + specs + ".>"}
 	for _, collective := range c.Collectives {
+		if collective == specs {
+			continue
+		}
 		subscribe = append(subscribe, "fleet."+collective+".>")
 	}
 	return permissions([]string{"node." + t + ".out.>"}, subscribe)

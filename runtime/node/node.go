@@ -52,7 +52,8 @@ type Agent struct {
 	pool *messaging.Pool
 	set  []runtime.Deployment
 
-	trusts trusts
+	shipment *shipment
+	trusts   trusts
 	// issuers are those whose certificates some node here has verified: all nodes of a cell are given tokens by the same few.
 	issuers identity.Certificates
 
@@ -65,7 +66,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{cfg: cfg, wallets: map[string]*identity.Wallet{}}
 	a.pool = messaging.NewPool(a.credentials, cfg.Log)
 	catalogue := all.New(all.Services{
-		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh,
+		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh, Delivery: a.delivery(),
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return a.host.Spawn(ctx, o) }),
 	})
 	var err error
@@ -120,6 +121,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	select {
 	case err := <-ended:
 		a.pool.Close()
+		a.shipment.close()
 		return err
 	case <-ctx.Done():
 	}
@@ -127,6 +129,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	stop()
 	err := <-ended
 	a.pool.Close()
+	a.shipment.close()
 	return err
 }
 

@@ -27,10 +27,19 @@ const (
 // joinCluster copies the streams of the time when the host was alone, where there are such. It waits for the other hosts as long as ctx
 // lasts, and goes on where it was interrupted.
 func (h *Host) joinCluster(ctx context.Context) error {
-	if h.cfg.Config.Replicas == 1 {
+	clustered, err := h.wasClustered()
+	switch {
+	case err != nil:
+		return err
+	case h.cfg.Config.Replicas == 1 && clustered:
+		return fmt.Errorf("the streams of this host are those of a cluster, and its configuration names no other host: set hosts and peers "+
+			"as they were, or see docs/overlay.md where the other hosts are lost; the streams are in %s", h.path(dataDir))
+	case h.cfg.Config.Replicas == 1:
 		return nil
+	case !clustered:
+		err = h.setAside()
 	}
-	if err := h.setAside(); err != nil {
+	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(h.path(aloneDir)); errors.Is(err, fs.ErrNotExist) {
@@ -45,18 +54,33 @@ func (h *Host) joinCluster(ctx context.Context) error {
 	return os.Rename(h.path(aloneDir), h.path(copiedDir))
 }
 
-// setAside takes streams that no cluster knows out of its way. A broker that was ever in one has a folder of the system account.
+// wasClustered reports whether the broker was in a cluster: it then has a folder of the system account.
+func (h *Host) wasClustered() (bool, error) {
+	_, err := os.Stat(filepath.Join(h.path(dataDir), "jetstream", broker.AccountSystem))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// streamsIn are the folders of FLEET's streams.
+func streamsIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "jetstream", broker.AccountFleet, "streams"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("looking for streams of a broker that was alone: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+// setAside takes streams that no cluster knows out of its way.
 func (h *Host) setAside() error {
-	kept := filepath.Join(h.path(dataDir), "jetstream")
-	if _, err := os.Stat(filepath.Join(kept, broker.AccountSystem)); !errors.Is(err, fs.ErrNotExist) {
+	streams, err := streamsIn(h.path(dataDir))
+	if err != nil || len(streams) == 0 {
 		return err
-	}
-	streams, err := os.ReadDir(filepath.Join(kept, broker.AccountFleet, "streams"))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(streams) == 0 {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking for streams of a broker that was alone: %w", err)
 	}
 	for _, dir := range []string{aloneDir, copiedDir} {
 		if _, err := os.Stat(h.path(dir)); !errors.Is(err, fs.ErrNotExist) {
@@ -82,8 +106,12 @@ func (h *Host) copyAlone(ctx context.Context) error {
 	if err := to.broker.Ready(ctx); err != nil {
 		return err
 	}
+	names, err := streamsIn(h.path(aloneDir))
+	if err != nil {
+		return err
+	}
 	m := &move{from: from.js, to: to.js, log: h.cfg.Log}
-	return m.all(ctx)
+	return m.all(ctx, names)
 }
 
 // quietBroker is a broker that only this process can reach, and a connection to it.

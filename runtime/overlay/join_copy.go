@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
@@ -28,34 +29,27 @@ const (
 	codeNoPeers jetstream.ErrorCode = 10005
 )
 
-// all copies every stream.
-func (m *move) all(ctx context.Context) error {
-	list := m.from.ListStreams(ctx)
-	var found []*jetstream.StreamInfo
-	for info := range list.Info() {
-		found = append(found, info)
-	}
-	if err := list.Err(); err != nil {
-		return fmt.Errorf("listing the streams: %w", err)
-	}
-	for _, info := range found {
-		if err := m.stream(ctx, info); err != nil {
-			return fmt.Errorf("stream %s: %w", info.Config.Name, err)
+// all copies the streams of these names, which are all that there are: one that cannot be opened must not be left behind.
+func (m *move) all(ctx context.Context, names []string) error {
+	for _, name := range names {
+		from, err := m.from.Stream(ctx, name)
+		if err == nil {
+			err = m.stream(ctx, from)
+		}
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (m *move) stream(ctx context.Context, have *jetstream.StreamInfo) error {
+func (m *move) stream(ctx context.Context, from jetstream.Stream) error {
+	have := from.CachedInfo()
 	if err := again(ctx, func(ctx context.Context) error { return m.prepare(ctx, have) }); err != nil {
 		return err
 	}
 	if have.Config.Mirror != nil {
 		return nil // it fetches what it holds by itself, and takes nothing else
-	}
-	from, err := m.from.Stream(ctx, have.Config.Name)
-	if err != nil {
-		return err
 	}
 	c := &copying{move: m, stream: have.Config.Name, bucket: strings.HasPrefix(have.Config.Name, "KV_"), last: map[string]uint64{}}
 	for seq := have.State.FirstSeq; seq <= have.State.LastSeq && have.State.Msgs > 0; seq++ {
@@ -85,11 +79,10 @@ func (m *move) stream(ctx context.Context, have *jetstream.StreamInfo) error {
 func (m *move) prepare(ctx context.Context, have *jetstream.StreamInfo) error {
 	cfg := have.Config
 	cfg.FirstSeq, cfg.PersistMode, cfg.Replicas = have.State.LastSeq+1, jetstream.DefaultPersistMode, 1
-	_, err := m.to.CreateStream(ctx, cfg)
-	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return err
+	s, err := m.to.CreateStream(ctx, cfg) // which also succeeds where it is there and the same
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		s, err = m.to.Stream(ctx, cfg.Name)
 	}
-	s, err := m.to.Stream(ctx, cfg.Name)
 	if err != nil {
 		return err
 	}
@@ -117,12 +110,7 @@ type sent struct {
 
 // message copies one. A message that is sent twice is stored once, as it has a name.
 func (c *copying) message(ctx context.Context, raw *jetstream.RawStreamMsg) error {
-	m := &nats.Msg{Subject: raw.Subject, Data: raw.Data, Header: nats.Header{}}
-	for name, values := range raw.Header {
-		if !strings.HasPrefix(name, "Nats-Expected-") {
-			m.Header[name] = values
-		}
-	}
+	m := &nats.Msg{Subject: raw.Subject, Data: raw.Data, Header: lasting(raw.Header)}
 	m.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("alone.%s.%d", c.stream, raw.Sequence))
 	if c.bucket {
 		return c.value(ctx, m)
@@ -135,6 +123,20 @@ func (c *copying) message(ctx context.Context, raw *jetstream.RawStreamMsg) erro
 		return c.flush(ctx)
 	}
 	return nil
+}
+
+// lasting are the headers that are the message's own: not those by which it was written, nor those by which a direct read tells what
+// it has found, which would count as the copy's.
+func lasting(all nats.Header) nats.Header {
+	own := maps.Clone(all)
+	maps.DeleteFunc(own, func(name string, _ []string) bool { return strings.HasPrefix(name, "Nats-Expected-") })
+	for _, name := range []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending", "Nats-Last-Sequence"} {
+		own.Del(name)
+	}
+	if own == nil {
+		own = nats.Header{}
+	}
+	return own
 }
 
 // flush waits until what was sent is stored, and sends again what is not.

@@ -40,6 +40,7 @@ var (
 // Shelf is a cell's specs and bundles. Safe for concurrent use.
 type Shelf struct {
 	cell    string
+	now     func() time.Time
 	trust   *registry.Store
 	specs   jetstream.KeyValue
 	bundles jetstream.ObjectStore
@@ -55,13 +56,13 @@ type Published struct {
 }
 
 // Open finds the shelf of the cell that a connection leads to. trust is the caller's own, which takes the roots that it does not know
-// yet. Errors wrap those of NATS, registry.Refusal for a root that is not to be trusted.
-func Open(ctx context.Context, nc *nats.Conn, cell string, trust *registry.Store) (*Shelf, error) {
+// yet; now is the wall clock. Errors wrap those of NATS, registry.Refusal for a root that is not to be trusted.
+func Open(ctx context.Context, nc *nats.Conn, cell string, trust *registry.Store, now func() time.Time) (*Shelf, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
-	s := &Shelf{cell: cell, trust: trust}
+	s := &Shelf{cell: cell, trust: trust, now: now}
 	if s.specs, err = js.KeyValue(ctx, SpecsBucket); err != nil {
 		return nil, fmt.Errorf("opening the bucket %s: %w", SpecsBucket, err)
 	}
@@ -90,7 +91,7 @@ func (s *Shelf) learnRoots(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("reading the root %d: %w", version, err)
 		}
-		if _, err := s.trust.AcceptRoot(e.Value(), time.Now()); err != nil {
+		if _, err := s.trust.AcceptRoot(e.Value(), s.now()); err != nil {
 			return fmt.Errorf("the cell's root %d: %w", version, err)
 		}
 	}
@@ -119,7 +120,7 @@ func (s *Shelf) PublishRoot(ctx context.Context, envelope []byte) (*registry.Roo
 	if len(envelope) > MaxEnvelope {
 		return nil, ErrTooLarge
 	}
-	root, err := s.trust.AcceptRoot(envelope, time.Now())
+	root, err := s.trust.AcceptRoot(envelope, s.now())
 	if err != nil {
 		return nil, fmt.Errorf("publishing a root: %w", err)
 	}
@@ -172,17 +173,17 @@ func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading the trust roots: %w", err)
 	}
-	p, first := read(e, nil)
+	_, refusal := read(e, nil)
 	for i, root := range roots {
-		var err error
-		if p, err = read(e, root); err == nil {
+		p, err := read(e, root)
+		if err == nil {
 			return p, nil
 		}
 		if i == 0 {
-			first = err
+			refusal = err
 		}
 	}
-	return nil, fmt.Errorf("the channel %s: %w", channel, first)
+	return nil, fmt.Errorf("the channel %s: %w", channel, refusal)
 }
 
 // History is all that is kept of a channel, the oldest first. Of what is not good by the present root (its key may have been
@@ -258,7 +259,7 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 	if err != nil {
 		return nil, err
 	}
-	return &Published{Spec: spec, Under: root.Version, Envelope: envelope, Revision: revision, At: time.Now()}, nil
+	return &Published{Spec: spec, Under: root.Version, Envelope: envelope, Revision: revision, At: s.now()}, nil
 }
 
 // acceptable asks what a node would ask that has the spec before.
@@ -272,7 +273,7 @@ func (s *Shelf) acceptable(channel string, envelope []byte, over *Published) (*r
 	if over != nil {
 		last, under = over.Spec, over.Under
 	}
-	spec, err := registry.VerifySpec(envelope, root, registry.Want{Channel: channel, Cell: s.cell, Now: time.Now()}, last, under)
+	spec, err := registry.VerifySpec(envelope, root, registry.Want{Channel: channel, Cell: s.cell, Now: s.now()}, last, under)
 	if err != nil {
 		return nil, fmt.Errorf("what was to be published would be refused: %w", err)
 	}

@@ -14,11 +14,12 @@ import (
 // endsWithin is how long a process may take to end, which is a hang guard and no measurement.
 const endsWithin = time.Minute
 
-// command is the program with arguments. It is asked to stop when ctx ends, and made to when it does not.
+// command is the program with arguments. It is asked to stop when ctx ends or this process does, and made to when it does not.
 func (b *bench) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, b.binary, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = endsWithin
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	return cmd
 }
 

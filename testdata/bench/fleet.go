@@ -60,7 +60,7 @@ func (c crowd) costs(what string) []row {
 
 // helper measures the same with a compiled helper that decides at once.
 func (b *bench) helper() ([]row, error) {
-	count, helper := b.sizes(helperNodes)[0], ""
+	count := b.sizes(helperNodes)[0]
 	helper, err := b.slowhelper()
 	if err != nil {
 		return nil, err

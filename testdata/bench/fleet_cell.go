@@ -80,12 +80,18 @@ func (c *cell) start(d decider) error {
 
 // freePorts returns ports of loopback that nobody listens on at the moment.
 func freePorts(n int) (ports []string, err error) {
+	var held []net.Listener // until all are found, or one would be found twice
+	defer func() {
+		for _, l := range held {
+			err = errors.Join(err, l.Close())
+		}
+	}()
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // when all are found, or one would be found twice
+		held = append(held, l)
 		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 	}
 	return ports, nil

@@ -48,7 +48,7 @@ func (c *cell) emulate(prefix string, count int, limit time.Duration) (n *nodes,
 	return nil, errors.Join(fmt.Errorf("%d of %d nodes joined", n.Active, count), err, n.end())
 }
 
-// name is that of the i-th node of a prefix, from 0 on.
+// nodeName is that of the i-th node of a prefix, from 0 on.
 func nodeName(prefix string, i int) string { return fmt.Sprintf("%s%d.emulated", prefix, i+1) }
 
 // usage is what a process has used and holds.
@@ -94,7 +94,8 @@ func enoughFiles(nodes int) error {
 	}
 	// A node's two connections follow one another, but may overlap.
 	if need := uint64(2*nodes + 1000); limit.Max < need {
-		return fmt.Errorf("%d nodes need %d open files, and this process may have %d: raise the hard limit (ulimit -Hn), or use -nodes", nodes, need, limit.Max)
+		return fmt.Errorf("%d nodes need %d open files, and this process may have %d: raise the hard limit (ulimit -Hn), or use -nodes",
+			nodes, need, limit.Max)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func parts() []part {
 		{"synced", (*bench).synced}, {"turn", (*bench).turn}, {"rest", (*bench).rest}, {"agent", (*bench).agent},
 		{"exec", (*bench).commands}, {"timeout", (*bench).timeouts}, {"stop", (*bench).stopping},
 		{"enrollment", (*bench).enrollment}, {"helper", (*bench).helper}, {"burst", (*bench).burst},
-		{"joining", (*bench).joining}, {"revocation", (*bench).revocation},
+		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
 	}
 }
 

@@ -71,7 +71,7 @@ func TestPropertyCodes(t *testing.T) {
 	c := New(Services{})
 	tested := 0
 	for _, e := range diag.Entries() {
-		if e.Bad == "" || !(e.Code >= "SC250" && e.Code < "SC300" || e.Code >= "SC340" && e.Code < "SC400") {
+		if e.Bad == "" || !(e.Code >= "SC250" && e.Code < "SC300" || e.Code >= "SC340" && e.Code < "SC400" || e.Code >= "SC430" && e.Code < "SC450") {
 			continue
 		}
 		tested++

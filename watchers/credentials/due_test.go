@@ -3,6 +3,7 @@ package credentials
 import (
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,6 +96,33 @@ func TestDueInANewVisit(t *testing.T) {
 	c.plan(watchers.Entered) // the renewal has failed
 	c.until(40 * time.Hour)
 	c.expect("6h0m0s success", "7h18m0s success", "10h0m0s expired")
+}
+
+// TestDueAfterALateLook has a look of a visit that is over: what it says is lost, and the next visit says it again.
+func TestDueAfterALateLook(t *testing.T) {
+	c := newClock(t, 10*time.Hour, 0)
+	c.plan(watchers.Entered)
+	c.until(20 * time.Hour)
+	c.d.Reset()
+	c.plan(watchers.Entered)
+	c.d.Check(c.Context(), c.seen())
+	first := c.seen()
+	first.Moment = watchers.Entered
+	if got := c.d.Check(c.Context(), first); got.Outcome != OutcomeExpired {
+		t.Errorf("the first look of a visit: %+v", got)
+	}
+}
+
+// TestDueIsResetWhileItLooks fails under the race detector only.
+func TestDueIsResetWhileItLooks(t *testing.T) {
+	c := newClock(t, 10*time.Hour, 0)
+	c.plan(watchers.Entered)
+	look := c.seen()
+	var looking sync.WaitGroup
+	looking.Go(func() { c.d.Check(t.Context(), look) })
+	c.d.Reset()
+	c.plan(watchers.Entered)
+	looking.Wait()
 }
 
 func TestDueWhenPoked(t *testing.T) {

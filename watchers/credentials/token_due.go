@@ -2,6 +2,7 @@ package credentials
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -13,9 +14,11 @@ import (
 const leftOut = time.Minute
 
 // due says when the active assignment's token is to be renewed, and when it has ended: each once for a token and a visit. It reads the token
-// at every look and goes by the wall clock, as the token's times do.
+// at every look and goes by the wall clock, as the token's times do. A look of a visit that is over may still run when the next one is
+// planned: the first look of each begins anew.
 type due struct {
 	holders
+	mu      sync.Mutex
 	token   life      // at the last look; zero where there is none
 	drawn   string    // the id of the token that at was drawn for
 	at      time.Time // when to renew it
@@ -32,9 +35,11 @@ type life struct {
 
 // Plan looks at once where a visit begins or the clock was set, and then when there is something to say.
 func (d *due) Plan(p watchers.Planning) watchers.Due {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	switch p.Moment {
 	case watchers.Started, watchers.Entered:
-		d.Reset()
+		d.begin()
 		return watchers.Due{After: 1}
 	case watchers.Jumped:
 		return watchers.Due{After: 1}
@@ -91,24 +96,37 @@ func earlier(a, b time.Time) time.Time {
 
 // Check implements watchers.Checker.
 func (d *due) Check(_ context.Context, look *watchers.Look) watchers.Report {
-	d.token = life{}
+	token, err := d.read(look)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if look.Moment == watchers.Started || look.Moment == watchers.Entered {
+		d.begin()
+	}
+	if d.token = token; err != nil {
+		return failure(err)
+	}
+	return d.say(look.At)
+}
+
+// read is the life of the active assignment's token.
+func (d *due) read(look *watchers.Look) (life, error) {
 	w, err := d.stored(look)
 	if err != nil {
-		return failure(err)
+		return life{}, err
 	}
 	a, err := w.Store.Active()
 	if err != nil {
-		return failure(err)
+		return life{}, err
 	}
 	c, err := identity.Inspect(a.Token)
 	if err != nil {
-		return failure(err)
+		return life{}, err
 	}
-	d.token = life{id: c.ID, begins: c.NotBefore, ends: c.Expires}
-	if d.token.begins.IsZero() {
-		d.token.begins = c.IssuedAt
+	token := life{id: c.ID, begins: c.NotBefore, ends: c.Expires}
+	if token.begins.IsZero() {
+		token.begins = c.IssuedAt
 	}
-	return d.say(look.At)
+	return token, nil
 }
 
 func (d *due) say(now time.Time) watchers.Report {
@@ -130,4 +148,10 @@ func (d *due) say(now time.Time) watchers.Report {
 }
 
 // Reset begins anew with the next visit.
-func (d *due) Reset() { d.drawn, d.said, d.over, d.planned = "", "", "", time.Time{} }
+func (d *due) Reset() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.begin()
+}
+
+func (d *due) begin() { d.drawn, d.said, d.over, d.planned = "", "", "", time.Time{} }

@@ -5,12 +5,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -125,6 +128,37 @@ func TestC19SlowLoris(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowly gives one byte at a time, each after a while.
+type slowly struct {
+	left int
+	wait time.Duration
+}
+
+func (s *slowly) Read(p []byte) (int, error) {
+	<-time.After(s.wait)
+	if s.left--; s.left < 0 {
+		return 0, io.EOF
+	}
+	return copy(p, "x"), nil
+}
+
+// TestSlowIsNotSilent holds that the time-out is for each read, not for all of them.
+func TestSlowIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for wait, want := range map[time.Duration]bool{4 * time.Second: false, 6 * time.Second: true} {
+			var rang atomic.Bool
+			body := &alive{from: &slowly{left: 100, wait: wait}, limit: 5 * time.Second, left: 1000}
+			body.bell = time.AfterFunc(body.limit, func() { rang.Store(true) })
+			n, err := io.Copy(io.Discard, body)
+			body.bell.Stop()
+			synctest.Wait()
+			if n != 100 || err != nil || rang.Load() != want {
+				t.Errorf("with %s between bytes: %d bytes, %v, silent %t", wait, n, err, rang.Load())
+			}
+		}
+	})
 }
 
 // TestC19Trickle has a server that is never silent for long: the look's own time-out ends that.

@@ -45,7 +45,7 @@ type machineSpec struct {
 	// Content identifies what the folder holds, such as the sha256 of its archive: while a machine of this folder and content runs, nothing is
 	// read again.
 	Content string `yaml:"content" template:"true"`
-	// Verify is the checksum file that the folder is held against before the machine runs, and before each of its looks.
+	// Verify is the checksum file that the manifest is held against before the machine runs, and the whole folder before each of its looks.
 	Verify string `yaml:"verify" template:"true"`
 	// VerifyChecksum is the sha256 of that file in hex. Without it nothing is held against anything.
 	VerifyChecksum string `yaml:"verify_checksum" template:"true"`
@@ -137,7 +137,7 @@ func (r *runner) Check(ctx context.Context, look *watchers.Look) watchers.Report
 	case r.spec.Action == actionRemove:
 		return r.remove(ctx, look, name)
 	}
-	o, err := r.order(ctx, look, name)
+	o, err := r.order(look, name)
 	if err != nil {
 		return machineReport(machine.OutcomeFail, name, watchers.Standing{}, err.Error())
 	}
@@ -177,8 +177,8 @@ func machineReport(outcome, name string, s watchers.Standing, reason string) wat
 	return rep
 }
 
-// order expands the properties, and holds the folder against its checksum file.
-func (r *runner) order(ctx context.Context, look *watchers.Look, name string) (watchers.DeployOrder, error) {
+// order expands the properties.
+func (r *runner) order(look *watchers.Look, name string) (watchers.DeployOrder, error) {
 	o := watchers.DeployOrder{Identity: look.Identity, Name: name}
 	var verify, sum string
 	for _, p := range []struct {
@@ -202,7 +202,7 @@ func (r *runner) order(ctx context.Context, look *watchers.Look, name string) (w
 	if sum == "" {
 		return o, nil
 	}
-	return o, signed(ctx, &o, verify, sum)
+	return o, signed(&o, verify, sum)
 }
 
 func checkDirectory(text string) error {

@@ -15,14 +15,11 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// signed holds a folder against its checksum file, now and before every look of the machine. The order names the manifest's own digest, so
-// that what runs is what was signed even where the folder changes the moment after.
-func signed(ctx context.Context, o *watchers.DeployOrder, verify, sum string) error {
+// signed has a folder held against its checksum file before every look of the machine. For its start the manifest's own digest is enough,
+// whatever happens to the folder the moment after.
+func signed(o *watchers.DeployOrder, verify, sum string) error {
 	sum, verify = strings.ToLower(sum), cmp.Or(verify, registry.SumsFile)
 	intact := registry.NewIntact(o.Directory, verify, sum)
-	if err := intact.Check(ctx); err != nil {
-		return err
-	}
 	o.Intact = func() error { return intact.Check(context.Background()) }
 	var err error
 	o.Manifest, err = manifestSum(filepath.Join(o.Directory, verify), sum)

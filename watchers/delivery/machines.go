@@ -53,6 +53,7 @@ const (
 	CodeMachinesKey      diag.Code = "SC441" // a public key that is none
 	CodeMachinesInterval diag.Code = "SC442" // an interval that is too short
 	CodeMachinesTogether diag.Code = "SC443" // properties that need each other, or do not go together
+	CodeMachinesTarget   diag.Code = "SC445" // a folder that cannot be
 )
 
 // machinesInterval is the shortest there may be.
@@ -64,7 +65,7 @@ var errNotSet = errors.New("a public key is 64 digits of hex")
 func (s *machinesSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := archiveFindings{w: w}
 	f.text("public_key", s.PublicKey, CodeMachinesKey, optional(checkKey))
-	f.text("plugins_directory", s.PluginsDirectory, CodeArchivePath, optional(checkTarget))
+	f.text("plugins_directory", s.PluginsDirectory, CodeMachinesTarget, optional(checkTarget))
 	if w.Interval > 0 && w.Interval < machinesInterval {
 		f.list.Add(diag.Error, CodeMachinesInterval, w.Place("interval"), "write 2s or more", "an interval of %s is too short for machines", w.Interval)
 	}

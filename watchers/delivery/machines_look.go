@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,7 +94,7 @@ func envelopes(v any) ([][]byte, error) {
 		if len(v) == 0 {
 			return nil, nil
 		}
-		text, err := json.Marshal(v)
+		text, err := envelopeText(v)
 		return [][]byte{text}, err
 	case []any:
 		var all [][]byte
@@ -107,6 +108,29 @@ func envelopes(v any) ([][]byte, error) {
 		return all, nil
 	}
 	return nil, fmt.Errorf("it is %T, neither a text nor a mapping", v)
+}
+
+// envelopeText writes a mapping as the envelope that it was read from: with its keys in their usual order, so that one that has come before,
+// perhaps by another way, is the same. What is no envelope is written as it is.
+func envelopeText(v map[string]any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var e struct {
+		PayloadType string `json:"payloadType"`
+		Payload     string `json:"payload"`
+		Signatures  []struct {
+			KeyID string `json:"keyid"`
+			Sig   string `json:"sig"`
+		} `json:"signatures"`
+	}
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if strict.Decode(&e) != nil {
+		return text, nil
+	}
+	return json.Marshal(e)
 }
 
 // choriaVerdict reads Choria's signed item. One that cannot be trusted leaves the last good one.
@@ -147,6 +171,9 @@ func (m *machines) ownVerdict(look *watchers.Look, given [][]byte) (*verdict, er
 	store, err := m.services.Stores(look.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("what is trusted: %w", err)
+	}
+	if store == nil {
+		return &verdict{}, nil
 	}
 	want := registry.Want{Now: look.At}
 	if want.Channel, err = look.Expand(m.spec.Channel); err != nil {

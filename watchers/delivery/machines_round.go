@@ -52,16 +52,12 @@ func (r *round) all(v *verdict) error {
 	return failed
 }
 
-// wanted are the entries that are for this node, by name. Of several of one name the first one counts; where it cannot be said whether that
-// is for this node, nothing of that name changes.
+// wanted are the entries that are for this node, by name, which is there once.
 func (r *round) wanted(entries []registry.Entry) map[string]registry.Entry {
 	wanted := map[string]registry.Entry{}
 	for _, e := range entries {
 		if !machineForm.MatchString(e.Name) {
 			r.impossible = append(r.impossible, fmt.Sprintf("%.70q: %v", e.Name, errName))
-			continue
-		}
-		if _, decided := wanted[e.Name]; decided || slices.Contains(r.unknown, e.Name) {
 			continue
 		}
 		switch matched, err := r.matches(e.Match); matched {

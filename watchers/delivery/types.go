@@ -13,7 +13,7 @@ type Services struct {
 	Pool     *messaging.Pool
 	Deployer watchers.Deployer
 	Spawner  watchers.Spawner
-	// Stores finds what an identity trusts.
+	// Stores finds what an identity trusts; nil is nobody, yet.
 	Stores func(id string) (*registry.Store, error)
 	// Slots is where the machines of an identity are deployed.
 	Slots func(id string) (*registry.Slots, error)

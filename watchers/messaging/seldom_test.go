@@ -12,10 +12,11 @@ import (
 // TestFirstLoginNeedsNoSecondAnswer counts how often the source is asked: once for the first login, and again for each later one.
 func TestFirstLoginNeedsNoSecondAnswer(t *testing.T) {
 	b := startBroker(t)
+	c := b.credentials()
 	var asked atomic.Int32
 	p := newPool(t, func(string, string) (*Credentials, error) {
 		asked.Add(1)
-		return b.credentials(), nil
+		return c, nil
 	})
 	a := listen(t, p, nil, "connection", "name: fleet")
 	a.await(machine.OutcomeSuccess)

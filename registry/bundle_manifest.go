@@ -23,16 +23,7 @@ type manifestHead struct {
 
 var errName = errors.New("start with a letter and use letters, digits, _ and - only, at most 64 of them")
 
-// ManifestOf reads the name and the version that the machine.yaml of a folder has. It does not check the rest of it: machine.Load does.
-func ManifestOf(dir string) (name, version string, err error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return "", "", fmt.Errorf("reading the manifest: %w", err)
-	}
-	defer root.Close()
-	return readManifest(root)
-}
-
+// readManifest reads the name and the version that the machine.yaml of a folder has. It does not check the rest of it: machine.Load does.
 func readManifest(root *os.Root) (name, version string, err error) {
 	file, _, err := openRegular(root, manifestFile)
 	if err != nil {

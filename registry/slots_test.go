@@ -47,7 +47,12 @@ func runs(t testing.TB, s *Slots, b *Bundle) {
 	if !ok || digest != b.Digest || dir != filepath.Join(s.Target, ".slots", "web-"+b.Digest) {
 		t.Fatalf("the present one is %s in %s, %t; want %s", digest, dir, ok, b.Version)
 	}
-	if _, version, err := ManifestOf(filepath.Join(s.Target, "web")); version != b.Version || b.verify(dir) != nil {
+	root, err := os.OpenRoot(filepath.Join(s.Target, "web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if _, version, err := readManifest(root); version != b.Version || b.verify(dir) != nil {
 		t.Errorf("it has version %s: %v, %v; want %s", version, err, b.verify(dir), b.Version)
 	}
 }

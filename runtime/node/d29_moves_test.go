@@ -183,3 +183,13 @@ func TestD29LostLogOnTrial(t *testing.T) {
 		t.Error("the node has another assignment than it was given, or one on trial")
 	}
 }
+
+// TestD29TrialEnds has nobody who confirms an assignment until its token has ended. The node does not wait for longer than that.
+func TestD29TrialEnds(t *testing.T) {
+	overlays := override(t, t.TempDir(), "overlay/registrar", "name: register\n    type: kv\n", "name: register\n    type: kv\n    when: \"false\"\n")
+	overlays = override(t, overlays, "overlay/enrollee", "lifetime: 24h", "lifetime: 3s")
+	c := newCell(t, func(o *overlay.InitOptions) { o.Machines = overlays })
+	m := newMember(t, "n1.example", t.TempDir(), c.join, hurriedNodes(t, "confirming: {after: {2m: join_failed}", "confirming: {after: {1h: join_failed}",
+		"retry: {max: 10, backoff: 100ms..10s, then: join_failed}", "retry: {max: 1000, backoff: 100ms..10s}"))
+	eventually(t, "the node enrolls anew", func() bool { return m.entered("confirming") == 2 })
+}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -129,7 +131,7 @@ func (s *shipment) slotsOf(id string) (*registry.Slots, error) {
 		return have, nil
 	}
 	if s.temp == "" {
-		dir, err := os.MkdirTemp("", "statecraft-machines-")
+		dir, err := os.MkdirTemp(inMemory(), "statecraft-machines-")
 		if err != nil {
 			return nil, fmt.Errorf("making a folder for the machines of emulated nodes: %w", err)
 		}
@@ -137,6 +139,16 @@ func (s *shipment) slotsOf(id string) (*registry.Slots, error) {
 	}
 	s.slots[id] = &registry.Slots{Target: filepath.Join(s.temp, url.PathEscape(id))}
 	return s.slots[id], nil
+}
+
+// inMemory is a folder that is kept in memory where the system has one: thousands of emulated nodes would wait for one disk. "" is the
+// system's folder for temporary files.
+func inMemory() string {
+	const shared = "/dev/shm" // Linux: see shm_overview(7)
+	if os.Getenv("TMPDIR") != "" || unix.Access(shared, unix.W_OK) != nil {
+		return ""
+	}
+	return shared
 }
 
 // close removes what was in memory only.

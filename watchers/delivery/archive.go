@@ -58,7 +58,7 @@ type archiveSpec struct {
 }
 
 func archiveType(s Services) watchers.Type {
-	payload := map[string]machine.ValueType{"directory": machine.String, "digest": machine.String, "version": machine.String}
+	payload := map[string]machine.ValueType{"directory": machine.String, "digest": machine.String}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
 			Name: "archive",

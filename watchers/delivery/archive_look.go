@@ -123,22 +123,11 @@ func (a *archive) verify(ctx context.Context) error {
 }
 
 func (a *archive) report(outcome, message string) watchers.Report {
-	payload := map[string]any{"directory": a.dir, "digest": a.want.checksum, "version": a.version()}
+	payload := map[string]any{"directory": a.dir, "digest": a.want.checksum}
 	return watchers.Report{
 		Outcome: outcome, Message: a.want.name + ": " + message, Payload: payload, Quiet: outcome == watchers.OutcomeUnchanged,
 		State: map[string]any{"name": a.want.name, "digest": a.want.checksum, "previous_outcome": outcome},
 	}
-}
-
-// version is what the payload's manifest says, where it has one.
-func (a *archive) version() string {
-	if !a.right {
-		return "" // nobody vouches for it
-	}
-	if _, version, err := registry.ManifestOf(a.dir); err == nil {
-		return version
-	}
-	return ""
 }
 
 // deploy makes the payload the present one. One that is still there from before needs no source.

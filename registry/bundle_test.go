@@ -165,16 +165,6 @@ func TestPackRefuses(t *testing.T) {
 	}
 }
 
-func TestManifestOf(t *testing.T) {
-	name, version, err := ManifestOf(write(t, webFiles()))
-	if name != "web" || version != "1.2.3" || err != nil {
-		t.Errorf("%q, %q, %v", name, version, err)
-	}
-	if _, _, err := ManifestOf(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("there is a manifest in no folder")
-	}
-}
-
 func TestPathsOfBundles(t *testing.T) {
 	p := &paths{}
 	steps := []struct {

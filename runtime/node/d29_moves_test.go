@@ -191,5 +191,5 @@ func TestD29TrialEnds(t *testing.T) {
 	c := newCell(t, func(o *overlay.InitOptions) { o.Machines = overlays })
 	m := newMember(t, "n1.example", t.TempDir(), c.join, hurriedNodes(t, "confirming: {after: {2m: join_failed}", "confirming: {after: {1h: join_failed}",
 		"retry: {max: 10, backoff: 100ms..10s, then: join_failed}", "retry: {max: 1000, backoff: 100ms..10s}"))
-	eventually(t, "the node enrolls anew", func() bool { return m.entered("confirming") == 2 })
+	eventually(t, "the node enrolls anew", func() bool { return m.entered("confirming") == 1 && m.entered("connecting") == 2 })
 }

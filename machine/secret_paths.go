@@ -56,6 +56,21 @@ func (ps secretPaths) replace(m map[string]any, f func(at []string, v any) any) 
 	return m
 }
 
+// each calls f with the values that replace would replace, and copies nothing.
+func (ps secretPaths) each(m map[string]any, f func(v any)) {
+	for _, p := range ps {
+		var v any = m
+		for depth := 0; !empty(v); depth++ {
+			inner, ok := v.(map[string]any)
+			if depth == len(p) || !ok {
+				f(v)
+				break
+			}
+			v = inner[p[depth]]
+		}
+	}
+}
+
 // replaceAt replaces the value at p, of which depth keys led to v. It copies the mappings on the way.
 func replaceAt(v any, p secretPath, depth int, f func(at []string, v any) any) (any, bool) {
 	if empty(v) {

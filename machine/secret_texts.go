@@ -20,12 +20,14 @@ func (d *Definition) SecretTexts(s *Snapshot, event *Record) []string {
 		return nil
 	}
 	var texts []string
-	collect := func(_ SecretField, v any) any {
-		texts = appendTexts(texts, v, minSecretText)
-		return v
+	collect := func(v any) { texts = appendTexts(texts, v, minSecretText) }
+	d.secrets.payloadOf(d, event).each(event.Payload, collect)
+	for _, data := range []map[string]any{s.Data, event.Input, event.Set} {
+		d.secrets.keys.each(data, collect)
 	}
-	d.rewrite(&Record{Set: s.Data, Arguments: s.Input}, collect)
-	d.rewrite(event, collect)
+	for _, input := range []map[string]any{s.Input, event.Arguments} {
+		d.secrets.input.each(input, collect)
+	}
 	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
 	return slices.Compact(texts)
 }

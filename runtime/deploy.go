@@ -82,10 +82,28 @@ func (h *Host) enter(name string, w who) (u *unit, made bool) {
 	u, known := h.units[name]
 	if !known {
 		u = &unit{host: h, name: name, who: w, left: make(chan struct{})}
-		h.units[name] = u
+		h.include(u)
 		h.metrics.machines.Set(float64(len(h.units)))
 	}
 	return u, !known
+}
+
+// include makes a unit known. It is called under the lock.
+func (h *Host) include(u *unit) {
+	h.units[u.name] = u
+	if h.scopes[u.who.scope] == nil {
+		h.scopes[u.who.scope] = map[string]*unit{}
+	}
+	h.scopes[u.who.scope][u.name] = u
+}
+
+// exclude forgets a unit. It is called under the lock.
+func (h *Host) exclude(u *unit) {
+	delete(h.units, u.name)
+	delete(h.scopes[u.who.scope], u.name)
+	if len(h.scopes[u.who.scope]) == 0 {
+		delete(h.scopes, u.who.scope)
+	}
 }
 
 // Remove stops a machine and waits until its looks have ended, at most a second. Its state stays in the journal, so that
@@ -304,7 +322,7 @@ func (u *unit) quiet() bool {
 func (u *unit) leaveHost() {
 	h := u.host
 	h.mu.Lock()
-	delete(h.units, u.name)
+	h.exclude(u)
 	h.metrics.machines.Set(float64(len(h.units)))
 	h.mu.Unlock()
 	u.box.mu.Lock()

@@ -76,7 +76,7 @@ func (d *Deployer) Machines(identity string) map[string]watchers.Standing {
 	h := d.host()
 	scope := h.unitOf(identity, "")
 	found := map[string]watchers.Standing{}
-	for _, u := range h.those(func(u *unit) bool { return u.who.scope == scope && u.who.template == "" }) {
+	for _, u := range h.those(scope, "") {
 		if s, ok := u.standing(); ok {
 			found[strings.TrimPrefix(u.name, scope)] = s
 		}
@@ -84,13 +84,13 @@ func (d *Deployer) Machines(identity string) map[string]watchers.Standing {
 	return found
 }
 
-// those are the units for which a condition on what never changes of them holds.
-func (h *Host) those(wanted func(u *unit) bool) []*unit {
+// those are the units of an identity that are instances of a template, or of none where it is "".
+func (h *Host) those(scope, template string) []*unit {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var units []*unit
-	for _, u := range h.units {
-		if wanted(u) {
+	for _, u := range h.scopes[scope] {
+		if u.who.template == template {
 			units = append(units, u)
 		}
 	}
@@ -100,9 +100,8 @@ func (h *Host) those(wanted func(u *unit) bool) []*unit {
 // Instances implements watchers.Deployer.
 func (d *Deployer) Instances(identity, template string) map[string]map[string]any {
 	h := d.host()
-	name := h.unitOf(identity, template)
 	found := map[string]map[string]any{}
-	for _, u := range h.those(func(u *unit) bool { return u.who.template == name }) {
+	for _, u := range h.those(h.unitOf(identity, ""), h.unitOf(identity, template)) {
 		found[u.who.instance] = nil
 		if p := u.published.Load(); p != nil {
 			found[u.who.instance] = maps.Clone(p.snap.Input)

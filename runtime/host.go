@@ -62,6 +62,7 @@ type Host struct {
 
 	mu        sync.RWMutex
 	units     map[string]*unit
+	scopes    map[string]map[string]*unit // the same by their identities, of which an emulation has thousands
 	templates map[string]*template // by name, with the scope
 	programs  map[string]*program  // the last one prepared, by the manifest's name
 	gone      map[string][]string  // secrets that could not be opened, by unit
@@ -75,7 +76,7 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, log: cfg.Log, book: newBook(), runq: newRunQueue(), timers: newTimers(cfg.Clock),
 		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors), index: newIndex(),
-		units: map[string]*unit{}, templates: map[string]*template{}, programs: map[string]*program{}, stopped: make(chan struct{}),
+		units: map[string]*unit{}, scopes: map[string]map[string]*unit{}, templates: map[string]*template{}, programs: map[string]*program{}, stopped: make(chan struct{}),
 	}
 	h.metrics = newMetrics(cfg.Metrics)
 	h.publisher = newPublisher(cfg, h.metrics)

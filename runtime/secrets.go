@@ -94,24 +94,44 @@ func (u *unit) shownData(p *published) map[string]any {
 
 // conceal takes the machine's secrets out of what a report says for people and events. What decides, payload and data, stays.
 func (u *unit) conceal(rep *watchers.Report, watcher string) {
-	if rep.Message == "" && rep.State == nil {
+	longest := max(len(rep.Message), longestText(rep.State))
+	if longest == 0 {
 		return
 	}
 	texts := u.prog.def.SecretTexts(u.snap, &machine.Record{
 		Cause: machine.Cause{Kind: machine.CauseWatcher, Name: watcher}, Payload: rep.Payload, Input: rep.Data,
 	})
-	if len(texts) == 0 {
-		return
-	}
 	var pairs []string
 	for _, text := range texts {
-		pairs = append(pairs, text, machine.Concealed)
+		if len(text) <= longest { // tokens are longer than nearly every message
+			pairs = append(pairs, text, machine.Concealed)
+		}
+	}
+	if len(pairs) == 0 {
+		return
 	}
 	mask := strings.NewReplacer(pairs...)
 	rep.Message = mask.Replace(rep.Message)
 	if rep.State != nil {
 		rep.State, _ = masked(rep.State, mask).(map[string]any)
 	}
+}
+
+// longestText is the length of the longest text in a value.
+func longestText(v any) (longest int) {
+	switch v := v.(type) {
+	case string:
+		return len(v)
+	case map[string]any:
+		for _, e := range v {
+			longest = max(longest, longestText(e))
+		}
+	case []any:
+		for _, e := range v {
+			longest = max(longest, longestText(e))
+		}
+	}
+	return longest
 }
 
 // masked returns a value with its texts masked.

@@ -109,7 +109,7 @@ func (h *Host) admit(name string, w who, limit int) (*unit, *program, error) {
 		return nil, nil, fmt.Errorf("%w: %d", ErrTooMany, limit)
 	}
 	u := &unit{host: h, name: name, who: w, left: make(chan struct{})}
-	h.units[name] = u
+	h.include(u)
 	t.running++
 	h.metrics.machines.Set(float64(len(h.units)))
 	return u, t.prog, nil

@@ -38,8 +38,8 @@ func TestTypesAreInOrder(t *testing.T) {
 func TestCatalogueFinds(t *testing.T) {
 	c := New(Services{})
 	if diff := cmp.Diff([]string{
-		"connection", "election", "exec", "expression", "facts", "file", "gossip", "governor", "identity", "kv", "policy", "publish", "request",
-		"schedule", "service", "spawn", "streams", "subscribe", "timer", "token",
+		"archive", "brokers", "connection", "depot", "election", "exec", "expression", "facts", "file", "gossip", "governor", "identity", "kv", "machine",
+		"machines", "plugins", "policy", "publish", "request", "schedule", "service", "spawn", "streams", "subscribe", "timer", "token",
 	}, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}

@@ -1,0 +1,142 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+const (
+	outcomeLagging  = "lagging"
+	outcomeCaughtUp = "caught_up"
+)
+
+var errNoPool = errors.New("this program has no connections; run the machine in an overlay host")
+
+// ingestSpec is the properties of an ingest watcher. Its expressions see message: subject, tokens, headers and the body as a text.
+type ingestSpec struct {
+	// Connection names the connection that messages come by and go to the stream by.
+	Connection string `yaml:"connection" default:"fleet"`
+	// Subject is what is listened to; * is any one word and > at the end any rest.
+	Subject string `yaml:"subject,required" template:"true"`
+	// Queue makes each message go to one of those who name the same queue.
+	Queue string `yaml:"queue" template:"true"`
+	// Where is a condition on the message; one for which it is false or has no answer is refused and counted.
+	Where *watchers.Formula `yaml:"where"`
+	// To is an expression for the subject that the stream keeps the message under.
+	To *watchers.Formula `yaml:"to,required"`
+	// Sender is an expression for who the message is from.
+	Sender *watchers.Formula `yaml:"sender,required"`
+	// Format is the document that is written.
+	Format string `yaml:"format" default:"choria_streams" enum:"choria_streams|jetstream"`
+	// Pending is how many messages may wait to be sent; those beyond are dropped and counted.
+	Pending int `yaml:"pending" default:"16384" min:"1" max:"1048576"`
+	// Window is how many messages may be sent without the stream having acknowledged them.
+	Window int `yaml:"window" default:"4096" min:"1" max:"65536"`
+}
+
+func ingestType(s Services) watchers.Type {
+	counts := map[string]machine.ValueType{
+		"received": machine.Integer, "stored": machine.Integer, "refused": machine.Integer, "dropped": machine.Integer,
+	}
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "ingest",
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "it listens, from now on"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot listen"},
+				{Name: outcomeLagging, Class: machine.Neutral, Payload: counts, Doc: "messages were dropped since the last report"},
+				{Name: outcomeCaughtUp, Class: machine.Neutral, Payload: counts, Doc: "nothing is dropped any more"},
+			},
+		},
+		Summary: "Takes messages into a stream, as Choria's adapters do.",
+	}, func(spec *ingestSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		return &watchers.Prepared{New: func() watchers.Watcher { return &ingest{spec: spec, services: s} }}
+	})
+}
+
+type ingest struct {
+	spec     *ingestSpec
+	services Services
+}
+
+const (
+	reportEvery = 10 * time.Second
+	pause       = 2 * time.Second // before another try to listen
+)
+
+// Listen takes messages in until the context ends, by whatever connection has the name.
+func (i *ingest) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	if i.services.Pool == nil {
+		return watchers.Failure(errNoPool.Error())
+	}
+	subject, err := look.Expand(i.spec.Subject)
+	if err != nil {
+		return watchers.Failure("subject: " + err.Error())
+	}
+	queue, err := look.Expand(i.spec.Queue)
+	if err != nil {
+		return watchers.Failure("queue: " + err.Error())
+	}
+	tally := &tally{emit: emit}
+	for ctx.Err() == nil {
+		conn, err := i.services.Pool.Wait(ctx, look.Identity, i.spec.Connection)
+		if err == nil {
+			err = i.by(ctx, look, conn, subject, queue, tally)
+		}
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		emit(watchers.Failure(fmt.Sprintf("taking in %s: %v", subject, err)))
+		rest(ctx, pause)
+	}
+	return watchers.Report{}
+}
+
+// by takes messages in by one connection until it is closed or the context ends.
+func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, subject, queue string, t *tally) error {
+	out, err := newOutlet(conn, i.spec, t)
+	if err != nil {
+		return err
+	}
+	inbox := make(chan *nats.Msg, i.spec.Pending)
+	sub, err := conn.ChanQueueSubscribe(subject, queue, inbox)
+	if err != nil {
+		return fmt.Errorf("subscribing: %w", err)
+	}
+	closed := conn.StatusChanged(nats.CLOSED)
+	defer func() { _ = sub.Unsubscribe(); conn.RemoveStatusListener(closed); out.settle(ctx) }()
+	t.emit(watchers.Report{Outcome: machine.OutcomeSuccess, Message: "taking in " + subject})
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case m := <-inbox:
+			t.received.Add(1)
+			out.take(look, m)
+		case <-ticker.C:
+			t.overflowed(sub)
+			t.report()
+		case <-closed:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,126 @@
+package inventory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+const (
+	ackTimeout    = 30 * time.Second // for the stream to say that it has a message
+	stallTimeout  = 10 * time.Second // for the window to have room
+	settleTimeout = 2 * time.Second  // for what was sent to be acknowledged at the end
+)
+
+// output is what Choria's adapters write: the message as a text, and who sent it when.
+type output struct {
+	Protocol  string `json:"protocol"`
+	Data      string `json:"data"`
+	Sender    string `json:"sender"`
+	Time      any    `json:"time"`
+	RequestID string `json:"requestid"`
+}
+
+// outlet sends documents to a stream.
+type outlet struct {
+	spec  *ingestSpec
+	js    jetstream.JetStream
+	tally *tally
+}
+
+func newOutlet(conn *nats.Conn, spec *ingestSpec, t *tally) (*outlet, error) {
+	js, err := jetstream.New(conn,
+		jetstream.WithPublishAsyncMaxPending(spec.Window), jetstream.WithPublishAsyncTimeout(ackTimeout),
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
+			t.drop(fmt.Sprintf("%s: %v", m.Subject, err))
+		}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return &outlet{spec: spec, js: js, tally: t}, nil
+}
+
+// take sends one message on, and waits where the window is full.
+func (o *outlet) take(look *watchers.Look, m *nats.Msg) {
+	message := messageOf(m)
+	if holds, err := o.spec.Where.Holds(look, message); err != nil || !holds {
+		o.tally.refused.Add(1)
+		return
+	}
+	onward, err := o.onward(look, m, message)
+	if err != nil {
+		o.tally.refused.Add(1)
+		return
+	}
+	future, err := o.js.PublishMsgAsync(onward, jetstream.WithStallWait(stallTimeout))
+	if err != nil {
+		o.tally.drop(fmt.Sprintf("%s: %v", onward.Subject, err))
+		return
+	}
+	_ = future // its error goes to the handler, what is acknowledged is counted from what is not
+	o.tally.sent.Add(1)
+	o.tally.waiting.Store(int64(o.js.PublishAsyncPending()))
+}
+
+func (o *outlet) onward(look *watchers.Look, m *nats.Msg, message map[string]any) (*nats.Msg, error) {
+	to, err := o.spec.To.Text(look, message)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := o.spec.Sender.Text(look, message)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	doc := output{Data: string(m.Data), Sender: sender, RequestID: nuid.Next()}
+	doc.Protocol, doc.Time = "choria:adapters:choria_streams:output:1", now.UTC().Format(time.RFC3339Nano)
+	if o.spec.Format == "jetstream" {
+		doc.Protocol, doc.Time = "choria:adapters:jetstream:output:1", now.Unix()
+	}
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	onward := &nats.Msg{Subject: to, Data: data}
+	if digest := m.Header.Get(DigestHeader); digest != "" {
+		onward.Header = nats.Header{DigestHeader: {digest}}
+	}
+	return onward, nil
+}
+
+// DigestHeader carries the digest of an inventory's stable part.
+const DigestHeader = "Statecraft-Inventory-Digest"
+
+// messageOf is what expressions see of a message. The body is not decoded: it goes on as it came.
+func messageOf(m *nats.Msg) map[string]any {
+	var tokens []any
+	for word := range strings.SplitSeq(m.Subject, ".") {
+		tokens = append(tokens, word)
+	}
+	headers := make(map[string]any, len(m.Header))
+	for key := range m.Header {
+		headers[key] = m.Header.Get(key)
+	}
+	return map[string]any{"subject": m.Subject, "tokens": tokens, "headers": headers, "body": string(m.Data)}
+}
+
+// settle waits a moment for what was sent to be acknowledged; a context that has ended does not cut that short.
+func (o *outlet) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	select {
+	case <-o.js.PublishAsyncComplete():
+	case <-ctx.Done():
+	}
+	o.tally.waiting.Store(int64(o.js.PublishAsyncPending()))
+	o.tally.report()
+}

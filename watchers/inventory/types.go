@@ -1,0 +1,18 @@
+package inventory
+
+import (
+	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+)
+
+// Services are what the watchers use of their host. The zero Services do for reading manifests.
+type Services struct {
+	Pool     *messaging.Pool
+	Deployer watchers.Deployer // lists what an identity runs; nil lists nothing
+	Build    string            // the program's version
+}
+
+// Types returns the types ingest and inventory.
+func Types(s Services) []watchers.Type {
+	return []watchers.Type{ingestType(s), inventoryType(s)}
+}

@@ -421,3 +421,37 @@ func FuzzOpenSnapshot(f *testing.F) {
 		})
 	})
 }
+
+// TestPathsAreFoundWithoutCopying: what each finds is what replace replaces.
+func TestPathsAreFoundWithoutCopying(t *testing.T) {
+	value := rapid.Custom(func(r *rapid.T) any {
+		return rapid.OneOf(rapid.Just[any](nil), rapid.Just[any](""), rapid.Just[any]("text"), rapid.Just[any](7), rapid.Just[any](map[string]any{})).Draw(r, "value")
+	})
+	key := rapid.SampledFrom([]string{"a", "b", "c"})
+	mapping := rapid.Custom(func(r *rapid.T) map[string]any {
+		m := map[string]any{}
+		for k, inner := range rapid.MapOf(key, rapid.MapOf(key, value)).Draw(r, "mapping") {
+			m[k] = inner
+		}
+		for k, v := range rapid.MapOf(key, value).Draw(r, "values") {
+			m[k] = v
+		}
+		return m
+	})
+	rapid.Check(t, func(r *rapid.T) {
+		m := mapping.Draw(r, "m")
+		var paths secretPaths
+		for _, p := range rapid.SliceOf(rapid.SliceOfN(key, 0, 3)).Draw(r, "paths") {
+			paths = paths.with(p)
+		}
+		var replaced, found []any
+		paths.replace(m, func(_ []string, v any) any {
+			replaced = append(replaced, v)
+			return v
+		})
+		paths.each(m, func(v any) { found = append(found, v) })
+		if diff := cmp.Diff(replaced, found); diff != "" {
+			r.Errorf("(-replaced +found):\n%s", diff)
+		}
+	})
+}

@@ -17,7 +17,8 @@
 //   - One timer goroutine sleeps until the earliest due time of all units.
 //   - One publisher goroutine turns recorded facts into CloudEvents and hands them to the bus.
 //   - One notifier goroutine turns changes of watched paths into looks, if any watcher asks for that.
-//   - Every look that may block has a goroutine from its start to its end; at most Config.MaxLooks run at once.
+//   - Every look that may block has a goroutine from its start to its end; at most Config.MaxLooks run at once. A few
+//     goroutines wait for the next look, as their stacks have grown already.
 //     A listener has one while its activation lasts.
 //
 // A machine at rest has no goroutine and at most one entry in the timer heap. Host.Run starts all of these

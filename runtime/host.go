@@ -63,9 +63,9 @@ type Host struct {
 	mu        sync.RWMutex
 	units     map[string]*unit
 	scopes    map[string]map[string]*unit // the same by their identities, of which an emulation has thousands
-	templates map[string]*template // by name, with the scope
-	programs  map[string]*program  // the last one prepared, by the manifest's name
-	gone      map[string][]string  // secrets that could not be opened, by unit
+	templates map[string]*template        // by name, with the scope
+	programs  map[string]*program         // the last one prepared, by the manifest's name
+	gone      map[string][]string         // secrets that could not be opened, by unit
 }
 
 // New opens the host's state. The caller runs the host with Run, which also closes the state, or calls Close.

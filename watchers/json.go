@@ -31,7 +31,7 @@ const maxExact = 1 << 53
 
 // wholeNumbers makes float64 without a fraction int, in place. It gives up at a number that the decoder may have rounded.
 func wholeNumbers(v any) (any, bool) {
-	ok := true
+	var ok bool
 	switch v := v.(type) {
 	case float64:
 		if v != math.Trunc(v) {

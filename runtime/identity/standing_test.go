@@ -80,13 +80,16 @@ func TestStandingOfDamage(t *testing.T) {
 	whole := s.Mark()
 	files, err := filepath.Glob(filepath.Join(dir, assignmentPrefix+"*"))
 	must(t, err)
-	for what, damage := range map[string]func() error{
-		"cut":  func() error { return os.Truncate(files[0], 80) },
-		"gone": func() error { return os.Remove(files[0]) },
+	for _, damage := range []struct {
+		what string
+		do   func() error
+	}{
+		{"cut", func() error { return os.Truncate(files[0], 80) }},
+		{"gone", func() error { return os.Remove(files[0]) }},
 	} {
-		must(t, damage())
+		must(t, damage.do())
 		if now := s.Standing(); !errors.Is(now.ActiveErr, ErrDamaged) || now.Active != nil || now.Mark == whole || now.Mark != s.Mark() {
-			t.Errorf("%s: %+v", what, now)
+			t.Errorf("%s: %+v", damage.what, now)
 		}
 	}
 }

@@ -81,8 +81,8 @@ func (r *trail) times(event string) []time.Time {
 // TestD27RenewalIsSpread lets nodes that came together renew: over the sessions that they have, between half and seven tenths of their
 // tokens' life, and not together.
 func TestD27RenewalIsSpread(t *testing.T) {
-	const nodes, life = 40, 6 * time.Second
-	c, seen := newCell(t, shortLived(t, "6s")), &trail{}
+	const nodes, life, slow = 40, 20 * time.Second, 5 * time.Second // slow is how far a busy machine may be behind
+	c, seen := newCell(t, shortLived(t, "20s")), &trail{}
 	a := newAgent(t, func(c *node.Config) { c.Observe = seen.observe })
 	e, err := a.Emulate(t.Context(), "n", "example", c.join, nodes, 0)
 	if err != nil {
@@ -97,7 +97,7 @@ func TestD27RenewalIsSpread(t *testing.T) {
 	if early := due[0].Sub(given[0]); early < life/2-time.Second-200*time.Millisecond {
 		t.Errorf("the first renewed after %s of %s", early, life)
 	}
-	if late := due[nodes-1].Sub(given[nodes-1]); late > life*7/10+time.Second {
+	if late := due[nodes-1].Sub(given[nodes-1]); late > life*7/10+slow {
 		t.Errorf("the last renewed after %s of %s", late, life)
 	}
 	if spread := due[nodes*9/10].Sub(due[nodes/10]); spread < life/10 {

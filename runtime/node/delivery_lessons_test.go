@@ -394,3 +394,36 @@ func TestBundleTakesNoBuiltInName(t *testing.T) {
 		t.Errorf("heartbeat has the version %q", v)
 	}
 }
+
+// TestGovernorLimitsFetching has two of three nodes fetch under a governor at once; the third waits for its turn.
+func TestGovernorLimitsFetching(t *testing.T) {
+	machines := override(t, t.TempDir(), "overlay/turn", "capacity: 50", "capacity: 2", "after: {10m: overdue}", "after: {1h: overdue}")
+	c := newCell(t, func(o *overlay.InitOptions) { o.Machines = machines })
+	s := openShop(t, c)
+	var members []*member
+	for i := range 3 {
+		m := newMember(t, fmt.Sprintf("n%d.example", i+1), t.TempDir(), c.join, hasty(t))
+		m.becomes("active")
+		members = append(members, m)
+	}
+	good := s.stock(web("1.0.0"))
+	nowhere := good
+	nowhere.Source, nowhere.Governor = "object://BUNDLES/nowhere", "slow"
+	s.publish(nowhere)
+	turns := func() (granted, queued int) {
+		for _, m := range c.host.Host().Machines() {
+			if strings.HasPrefix(m.Name, "turn:") {
+				granted += map[string]int{"granted": 1}[m.State]
+				queued += map[string]int{"queued": 1}[m.State]
+			}
+		}
+		return granted, queued
+	}
+	eventually(t, "two have their turn and one waits", func() bool { granted, queued := turns(); return granted == 2 && queued == 1 })
+	good.Governor = "slow"
+	s.publish(good)
+	for _, m := range members {
+		m.runs("web", "1.0.0")
+	}
+	eventually(t, "all turns were given back", func() bool { granted, queued := turns(); return granted+queued == 0 })
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/statecraft-io/statecraft/watchers/credentials"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/factgather"
+	"github.com/statecraft-io/statecraft/watchers/inventory"
 	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/policy"
@@ -36,10 +37,11 @@ func Types(s Services) []watchers.Type {
 	types := slices.Concat(
 		[]watchers.Type{
 			watchers.Exec(), watchers.Expression(), factgather.Type(), watchers.File(), schedule.Type(), watchers.Timer(),
-			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"), later("ingest"),
+			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"),
 			later("metric"), later("nagios"), later("replicate"),
 		},
-		credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
+		credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
+		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })
 	return types

@@ -52,6 +52,9 @@ func (y *yard) Signal(_ context.Context, _, _, key, event string, payload map[st
 		return there, y.fails
 	}
 	y.said = append(y.said, strings.TrimSpace(event+" "+key+" "+versionIn(payload)))
+	if event == eventUnwanted {
+		delete(y.instances, key)
+	}
 	return true, nil
 }
 
@@ -307,24 +310,24 @@ func TestMachinesEndedSpec(t *testing.T) {
 		t.Errorf("it says %v", r.Payload)
 	}
 	l.now = l.look.At
-	l.give(l.spec(entry("web", "1.0.0", "")), outcomeChanged, "start web 1.0.0")
+	l.give(l.spec(entry("web", "1.1.0", ""), entry("db", "1.0.0", "")), machine.OutcomeFail, "start db 1.0.0") // web's instance is just gone
+	l.give(nil, outcomeChanged, "start web 1.1.0")
 }
 
 // TestMachinesSameRootByTwoWays gives a root as the text that it was published as, and as the mapping that a message has.
 func TestMachinesSameRootByTwoWays(t *testing.T) {
 	l := newListing(t, ofNode)
 	l.give(l.spec(entry("web", "1.0.0", "")), outcomeChanged, "start web 1.0.0")
-	var mapping map[string]any
-	if err := json.Unmarshal([]byte(l.look.Data["roots"].(string)), &mapping); err != nil {
-		t.Fatal(err)
+	mapping := func(text string) (m map[string]any) {
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m
 	}
-	l.look.Data["roots"] = []any{mapping}
+	l.look.Data["roots"] = []any{mapping(l.look.Data["roots"].(string))}
 	l.give(nil, watchers.OutcomeUnchanged)
 	spec := l.spec(entry("web", "1.1.0", ""))
-	if err := json.Unmarshal([]byte(spec), &mapping); err != nil {
-		t.Fatal(err)
-	}
-	l.give([]any{mapping, spec}, outcomeChanged, "changed web 1.1.0")
+	l.give([]any{mapping(spec), spec}, outcomeChanged, "changed web 1.1.0")
 	l.look.Data["roots"] = "nonsense"
 	l.give(nil, outcomeRefused)
 }

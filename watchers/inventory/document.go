@@ -2,12 +2,15 @@ package inventory
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -87,7 +90,7 @@ func (a *archive) document(s survey) (document, error) {
 	}
 	c := content{
 		Agents: orNone(s.spec.Agents), Classes: orNone(s.spec.Classes), Collectives: orNone(s.spec.Collectives),
-		Status: map[string]any{"machines": len(s.machines)}, Build: map[string]string{"version": a.build}, Machines: s.machines,
+		Status: map[string]any{"machines": len(s.machines)}, Build: map[string]string{"version": a.version(s.facts)}, Machines: s.machines,
 	}
 	c.Facts, err = json.Marshal(sheet.stable)
 	if err != nil {
@@ -103,14 +106,48 @@ func (a *archive) document(s survey) (document, error) {
 	if d, ok := a.made[key]; ok {
 		return d, nil
 	}
-	d := document{digest: digest, dropped: sheet.dropped}
-	c.Facts = sheet.raw
-	if d.text, err = encode(c, s.spec.Inline); err != nil {
+	d, err := fitting(c, sheet, s.spec.Inline)
+	if err != nil {
 		return document{}, err
 	}
+	d.digest = digest
 	a.made[key] = d
 	return d, nil
 }
+
+// version is that of the program.
+func (a *archive) version(facts *watchers.Facts) string {
+	if a.build != "" {
+		return a.build
+	}
+	v, _ := facts.Get("statecraft.version")
+	text, _ := v.(string)
+	return text
+}
+
+// fitting writes a document, without the largest facts where it would be larger than what an event carries.
+func fitting(c content, sheet factSheet, inline bool) (document, error) {
+	facts := map[string]json.RawMessage{}
+	if err := json.Unmarshal(sheet.raw, &facts); err != nil {
+		return document{}, err
+	}
+	d := document{dropped: slices.Clone(sheet.dropped)}
+	for c.Facts = sheet.raw; ; {
+		text, err := encode(c, inline)
+		if err == nil || !errors.Is(err, errTooLarge) || len(facts) == 0 {
+			d.text = text
+			return d, err
+		}
+		largest := slices.MaxFunc(slices.Sorted(maps.Keys(facts)), func(x, y string) int { return cmp.Compare(len(facts[x]), len(facts[y])) })
+		delete(facts, largest)
+		d.dropped = append(d.dropped, largest)
+		if c.Facts, err = json.Marshal(facts); err != nil {
+			return document{}, err
+		}
+	}
+}
+
+var errTooLarge = errors.New("the document is larger than what an event carries")
 
 // sheet cleans the facts; under the lock.
 func (a *archive) sheet(s survey) (factSheet, error) {
@@ -170,7 +207,7 @@ func encode(c content, inline bool) (string, error) {
 		return "", err
 	}
 	if len(quoted) > maxDocument {
-		return "", fmt.Errorf("the document has %d bytes, an event carries %d: lower fact_limit, or deny facts where they are gathered", len(quoted), maxDocument)
+		return "", fmt.Errorf("%w: %d bytes, without any fact; %d is the limit", errTooLarge, len(quoted), maxDocument)
 	}
 	return string(text), nil
 }

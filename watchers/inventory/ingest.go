@@ -121,6 +121,7 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 			t.received.Add(1)
 			out.take(look, m)
 		case <-ticker.C:
+			t.waiting.Store(int64(out.js.PublishAsyncPending()))
 			t.overflowed(sub)
 			t.report()
 		case <-closed:

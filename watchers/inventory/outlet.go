@@ -61,12 +61,11 @@ func (o *outlet) take(look *watchers.Look, m *nats.Msg) {
 		o.tally.refused.Add(1)
 		return
 	}
-	future, err := o.js.PublishMsgAsync(onward, jetstream.WithStallWait(stallTimeout))
-	if err != nil {
-		o.tally.drop(fmt.Sprintf("%s: %v", onward.Subject, err))
+	// What the stream answers is counted by the error handler, and from how many wait.
+	if _, err := o.js.PublishMsgAsync(onward, jetstream.WithStallWait(stallTimeout)); err != nil {
+		o.tally.withheld(fmt.Sprintf("%s: %v", onward.Subject, err))
 		return
 	}
-	_ = future // its error goes to the handler, what is acknowledged is counted from what is not
 	o.tally.sent.Add(1)
 	o.tally.waiting.Store(int64(o.js.PublishAsyncPending()))
 }

@@ -26,7 +26,7 @@ type tally struct {
 	missed  int // of from
 }
 
-// drop counts a message that is lost, after it was sent or before.
+// drop counts a message that was sent, and that the stream does not have.
 func (t *tally) drop(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,5 +48,41 @@ func (t *tally) overflowed(sub *nats.Subscription) {
 	if n > t.missed {
 		t.kept += int64(n - t.missed)
 		t.missed, t.reason = n, "more messages came than could wait"
+	}
+}
+
+// withheld counts a message that was never sent.
+func (t *tally) withheld(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kept++
+	t.reason = reason
+}
+
+// counts are what became of messages so far. A message that the stream has not answered for yet is in none but received.
+func (t *tally) counts() map[string]any {
+	return map[string]any{
+		"received": int(t.received.Load()), "stored": int(t.sent.Load() - t.waiting.Load() - t.lost),
+		"refused": int(t.refused.Load()), "dropped": int(t.lost + t.kept),
+	}
+}
+
+// report says what was dropped, and when that has ended; else it leaves the counts for the next state event.
+func (t *tally) report() {
+	t.mu.Lock()
+	dropped, reason := t.lost+t.kept, t.reason
+	counts := t.counts()
+	more, was := dropped > t.told, t.lagging
+	before := t.told
+	t.told, t.lagging = dropped, more
+	t.mu.Unlock()
+	switch {
+	case more:
+		t.emit(watchers.Report{
+			Outcome: outcomeLagging, Payload: counts, State: counts,
+			Message: fmt.Sprintf("%d messages were dropped; the last: %s", dropped-before, reason),
+		})
+	case was:
+		t.emit(watchers.Report{Outcome: outcomeCaughtUp, Payload: counts, State: counts, Quiet: true})
 	}
 }

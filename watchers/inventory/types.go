@@ -9,7 +9,7 @@ import (
 type Services struct {
 	Pool     *messaging.Pool
 	Deployer watchers.Deployer // lists what an identity runs; nil lists nothing
-	Build    string            // the program's version
+	Build    string            // the program's version; "" is the fact statecraft.version
 }
 
 // Types returns the types ingest and inventory.

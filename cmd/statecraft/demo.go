@@ -25,17 +25,16 @@ type demoVerb struct {
 
 // demoResult is what demo --json prints.
 type demoResult struct {
-	Cell      string           `json:"cell"`
-	Dir       string           `json:"dir"`
-	Nodes     int              `json:"nodes"`
-	Active    int              `json:"active"`
-	OverlayUp float64          `json:"overlay_seconds"` // from its start until it answered
-	JoinedIn  float64          `json:"joined_seconds"`  // from the first node's start until all were active
-	Members   []demoNodeResult `json:"members"`
-	// PublishedIn is from publishing a machine until all nodes ran it, RepairedIn from changing one of its files until that was undone.
-	PublishedIn float64 `json:"published_seconds"`
-	RepairedIn  float64 `json:"repaired_seconds,omitempty"`
-	Inventories int     `json:"inventories"` // nodes whose inventory has arrived
+	Cell        string           `json:"cell"`
+	Dir         string           `json:"dir"`
+	Nodes       int              `json:"nodes"`
+	Active      int              `json:"active"`
+	OverlayUp   float64          `json:"overlay_seconds"` // from its start until it answered
+	JoinedIn    float64          `json:"joined_seconds"`  // from the first node's start until all were active
+	Members     []demoNodeResult `json:"members"`
+	PublishedIn float64          `json:"published_seconds"`          // from publishing a machine until all nodes ran it
+	RepairedIn  float64          `json:"repaired_seconds,omitempty"` // from changing one of its files until that was undone
+	Inventories int              `json:"inventories"`                // nodes whose inventory has arrived
 }
 
 // demoNodeResult is a node as the overlay's register has it.
@@ -241,9 +240,11 @@ func (d *demo) tell(r *demoResult) {
 	inv.printf("  export STATECRAFT_CONTEXT=%s\n", d.path("cell", "operator"))
 	inv.printf("  statecraft fleet ls                    who is in the cell\n")
 	inv.printf("  statecraft fleet watch                 what happens in it\n")
+	inv.printf("  statecraft registry show               what is published, by whom, until when\n")
 	if d.crowd == nil {
 		inv.printf("  statecraft why enrollment --state %s\n", d.path("nodes", "n1.demo", "state"))
 		inv.printf("  statecraft fleet reprovision n1.demo   send a node through all of it again\n")
+		inv.printf("  statecraft states --state %s\n", d.path("nodes", "n1.demo", "state"))
 	}
 	if !d.verb.Once {
 		inv.printf("\nctrl-c ends it and removes what it made.\n")

@@ -24,7 +24,7 @@ const demoMachine = "metadata"
 
 // deliver shows how machines reach nodes, and what nodes say of themselves.
 func (d *demo) deliver(ctx context.Context, conn *overlay.Connection, r *demoResult) error {
-	for _, step := range []func(context.Context, *overlay.Connection, *demoResult) error{d.publish, d.tamper} {
+	for _, step := range []func(context.Context, *overlay.Connection, *demoResult) error{d.publish, d.tamper, d.inventory} {
 		if err := step(ctx, conn, r); err != nil {
 			return err
 		}

@@ -16,6 +16,8 @@ func cases() map[string]conformance.Case {
 		"archive":    {Properties: "source: https://bundles.invalid/web.tgz\nchecksum: " + strings.Repeat("0", 64) + "\ncreates: web\ntarget: /nonexistent\ntimeout: 10ms"},
 		"brokers":    {Properties: "connection: fleet"},
 		"connection": {Properties: "name: fleet"},
+		"ingest":     {Properties: "subject: node.*.out.inventory\nto: '\"discovery.\" + message.tokens[1]'\nsender: message.tokens[1]"},
+		"inventory":  {Properties: "inline: true"},
 		"depot":      {Properties: "name: bundles\nsubject: node.*.out.bundle\ninbox: '\"_INBOX.\"'\nserves: objects\nbucket: BUNDLES"},
 		"election":   {Properties: "name: leader"},
 		"exec":       {Properties: "command: 'true'", Blocking: "command: sleep 60"},

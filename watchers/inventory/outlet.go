@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/statecraft-io/statecraft/watchers"
 )
@@ -80,7 +80,7 @@ func (o *outlet) onward(look *watchers.Look, m *nats.Msg, message map[string]any
 		return nil, err
 	}
 	now := time.Now()
-	doc := output{Data: string(m.Data), Sender: sender, RequestID: nuid.Next()}
+	doc := output{Data: string(m.Data), Sender: sender, RequestID: uuid.NewString()}
 	doc.Protocol, doc.Time = "choria:adapters:choria_streams:output:1", now.UTC().Format(time.RFC3339Nano)
 	if o.spec.Format == "jetstream" {
 		doc.Protocol, doc.Time = "choria:adapters:jetstream:output:1", now.Unix()

@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -420,17 +419,6 @@ func TestGovernorLimitsFetching(t *testing.T) {
 		}
 		return granted, queued
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			for _, m := range c.host.Host().Machines() {
-				t.Log(m.Name, m.State)
-			}
-			for _, m := range members {
-				d, _ := m.agent.Host().Machine(context.Background(), "bundle:web")
-				t.Log(m.id, d.State, d.Data, d.Watchers)
-			}
-		}
-	})
 	eventually(t, "two have their turn and one waits", func() bool { granted, queued := turns(); return granted == 2 && queued == 1 })
 	good.Governor = "slow"
 	s.publish(good)

@@ -139,7 +139,7 @@ func newAgent(t testing.TB, change func(c *node.Config)) *node.Agent {
 // eventually polls a condition until it holds or a minute has passed.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(4 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

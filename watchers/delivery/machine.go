@@ -163,13 +163,13 @@ func machineName(look *watchers.Look, text string) (string, error) {
 	return name, err
 }
 
-// machineReport says how a machine is. Reasons fit into an event.
+// machineReport says how a machine is. Reasons fit into an event. There is no state event beside it: the machine tells the same by its own, and thousands of
+// nodes take one at once.
 func machineReport(outcome, name string, s watchers.Standing, reason string) watchers.Report {
 	const longest = 2000
 	rep := watchers.Report{
-		Outcome: outcome, Message: reason, Quiet: outcome == watchers.OutcomeUnchanged || outcome == outcomeWaiting,
+		Outcome: outcome, Message: reason,
 		Payload: map[string]any{"name": name, "version": s.Version, "state": s.State, "reason": reason[:min(len(reason), longest)]},
-		State:   map[string]any{"name": name, "version": s.Version, "previous_outcome": outcome},
 	}
 	if reason == "" {
 		rep.Message = fmt.Sprintf("%s %s is %s", name, s.Version, s.State)

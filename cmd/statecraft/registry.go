@@ -45,7 +45,7 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := overlay.OpenTrust(folder)
+	trust, err := overlay.OpenTrust(folder, time.Now())
 	if err != nil {
 		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
 	}

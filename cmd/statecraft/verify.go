@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -46,7 +47,7 @@ func (v *verifyVerb) envelope(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	trust, err := overlay.OpenTrust(folder)
+	trust, err := overlay.OpenTrust(folder, time.Now())
 	if err != nil {
 		return fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
 	}

@@ -30,7 +30,7 @@ func (m *member) kept(conn *nats.Conn) {
 	switch now := m.session(); {
 	case now != conn:
 		m.t.Errorf("the node, which is %s, has another session", m.state())
-	case conn.FlushTimeout(patience) != nil || conn.Statistics.Reconnects > 0:
+	case conn.FlushTimeout(patience) != nil || conn.Reconnects > 0:
 		m.t.Errorf("the session of the node, which is %s, was interrupted: %v", m.state(), conn.LastError())
 	}
 }

@@ -63,8 +63,8 @@ func ReadAnchors(path string) ([]identity.PublicKey, error) {
 	return keys, nil
 }
 
-// OpenTrust opens what an operator's folder trusts: the first root, which came with the cell, and those after it that were learnt since.
-func OpenTrust(folder string) (*registry.Store, error) {
+// OpenTrust opens what an operator's folder trusts at a time: the first root, which came with the cell, and those after it that were learnt since.
+func OpenTrust(folder string, now time.Time) (*registry.Store, error) {
 	trust, err := registry.OpenStore(filepath.Join(folder, TrustDir), func() ([]identity.PublicKey, error) {
 		return ReadAnchors(filepath.Join(folder, AnchorsFile))
 	})
@@ -79,7 +79,7 @@ func OpenTrust(folder string) (*registry.Store, error) {
 		return trust, nil
 	}
 	if err == nil {
-		_, err = trust.AcceptRoot(bytes.TrimSpace(envelope), time.Now())
+		_, err = trust.AcceptRoot(bytes.TrimSpace(envelope), now)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the first trust root: %w", err)

@@ -72,7 +72,7 @@ func (m *machines) verdict(look *watchers.Look) (*verdict, error) {
 	}
 	given, err := envelopes(look.Data[m.spec.DataItem])
 	if err != nil {
-		return &verdict{refused: &registry.Refusal{Reason: registry.Malformed, Detail: err.Error()}}, nil
+		return &verdict{refused: &registry.Refusal{Reason: registry.Malformed, Detail: err.Error()}}, nil //nolint:nilerr // the verdict says it
 	}
 	if key != "" {
 		return m.choriaVerdict(key, given)
@@ -128,7 +128,7 @@ func envelopeText(v map[string]any) ([]byte, error) {
 	strict := json.NewDecoder(bytes.NewReader(text))
 	strict.DisallowUnknownFields()
 	if strict.Decode(&e) != nil {
-		return text, nil
+		return text, nil //nolint:nilerr // the registry refuses it, with the reason
 	}
 	return json.Marshal(e)
 }

@@ -79,7 +79,7 @@ func (o *outlet) onward(look *watchers.Look, m *nats.Msg, message map[string]any
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := time.Now() //nolint:forbidigo // when it came: a listener has no other clock, and nothing decides by it
 	doc := output{Data: string(m.Data), Sender: sender, RequestID: uuid.NewString()}
 	doc.Protocol, doc.Time = "choria:adapters:choria_streams:output:1", now.UTC().Format(time.RFC3339Nano)
 	if o.spec.Format == "jetstream" {

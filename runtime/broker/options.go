@@ -30,6 +30,9 @@ func (c *Config) common(g *gate, address string, connections int) *server.Option
 		MaxPayload: int32(l.Payload), MaxControlLine: int32(l.ControlLine), MaxPending: l.Pending,
 		PingInterval: l.PingInterval, MaxPingsOut: l.PingsMissed, WriteDeadline: l.WriteDeadline,
 		AuthTimeout: l.AuthTimeout.Seconds(), TLSTimeout: l.TLSTimeout.Seconds(),
+		// The first ping would come two seconds after the connection: before the login's answer where thousands log in at once, and nats.go
+		// takes it for a failed login.
+		DisableShortFirstPing: true,
 		// How many connections that have ended the monitoring pages show. They are kept whole.
 		MaxClosedClients: 100,
 		Debug:            c.Debug,

@@ -79,7 +79,7 @@ func (k *key) open(f machine.SecretField, text string) ([]byte, error) {
 	if parts[1] != k.id {
 		return nil, ErrOtherKey
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
+	sealed, err := decode(parts[2])
 	if err != nil || len(sealed) < saltSize {
 		return nil, ErrNotOpen
 	}
@@ -136,9 +136,17 @@ func readKey(path string) (*key, error) {
 	return decodeKey(text)
 }
 
+// decode takes the one form that encoding gives: the library passes over line ends.
+func decode(text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, ErrNotOpen
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(text)
+}
+
 func decodeKey(text []byte) (*key, error) {
 	encoded, ok := bytes.CutPrefix(bytes.TrimSpace(text), []byte(keyPrefix))
-	whole, err := base64.RawURLEncoding.Strict().DecodeString(string(encoded))
+	whole, err := decode(string(encoded))
 	if !ok || err != nil || len(whole) != keySize+checkSize {
 		return nil, ErrDamaged
 	}

@@ -1,5 +1,5 @@
 // Command bench measures the whole system on this machine, each thing beside a reference of the same run where there is one. It
-// takes about eight minutes, prints a table and writes the numbers as JSON.
+// takes about nine minutes, prints a table and writes the numbers as JSON.
 //
 // What was done is counted by the hosts, not by what drives them, and anything that cannot be read or does not add up ends
 // the run without figures.

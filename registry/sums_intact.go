@@ -29,6 +29,15 @@ func NewIntact(dir, sumsFile, sumsDigest string) *Intact {
 	return &Intact{dir: dir, sumsFile: sumsFile, sumsDigest: sumsDigest}
 }
 
+// Moved says that the folder, with all that is known of it, has another name now.
+func (i *Intact) Moved(dir string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if dir != i.dir {
+		i.dir, i.all = dir, nil
+	}
+}
+
 // Check returns nil where the folder is as it was signed, a *Tampered where it is not, and otherwise why it could not be found out.
 func (i *Intact) Check(ctx context.Context) error {
 	i.mu.Lock()

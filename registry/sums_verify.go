@@ -173,7 +173,7 @@ func (i *inspection) take(name string, info fs.FileInfo) error {
 		i.found[name] = now
 		return nil
 	}
-	digest, err := i.hash(name)
+	digest, err := i.hash(name, info.Size())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -182,18 +182,22 @@ func (i *inspection) take(name string, info fs.FileInfo) error {
 	return err
 }
 
-func (i *inspection) hash(name string) (string, error) {
+// hash reads a file, of which its size was seen.
+func (i *inspection) hash(name string, size int64) (string, error) {
 	file, _, err := openRegular(i.root, name)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
 	digest := sha256.New()
-	if _, err := io.Copy(digest, &lasting{i.ctx, file}); err != nil {
+	if _, err := io.CopyBuffer(digest, &lasting{i.ctx, file}, copyBuffer(size)); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
+
+// copyBuffer is for a file of about size bytes: most files of bundles are far smaller than the buffers that io.Copy makes.
+func copyBuffer(size int64) []byte { return make([]byte, max(512, min(size+1, 32<<10))) }
 
 // lasting reads as long as its context lasts.
 type lasting struct {

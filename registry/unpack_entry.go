@@ -63,7 +63,7 @@ func (u *unpacker) entry(h *tar.Header) error {
 		}
 		return u.folder(name, h.FileInfo().Mode())
 	case tar.TypeReg:
-		return u.file(name, h.FileInfo().Mode())
+		return u.file(name, h.FileInfo().Mode(), h.Size)
 	default:
 		return errKind
 	}
@@ -90,7 +90,7 @@ func (u *unpacker) mkdir(name string, mode fs.FileMode) error {
 	return u.root.Chmod(name, mode)
 }
 
-func (u *unpacker) file(name string, mode fs.FileMode) error {
+func (u *unpacker) file(name string, mode fs.FileMode, size int64) error {
 	if mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		return errSetuid
 	}
@@ -107,6 +107,9 @@ func (u *unpacker) file(name string, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, u.from)
+	_, err = io.CopyBuffer(onlyWriter{out}, u.from, copyBuffer(size))
 	return errors.Join(err, out.Chmod(mode&0o755|0o400), out.Close())
 }
+
+// onlyWriter hides that a file can read by itself, with a buffer of its own.
+type onlyWriter struct{ io.Writer }

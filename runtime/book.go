@@ -3,6 +3,7 @@ package runtime
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +18,8 @@ import (
 type book struct {
 	mu        sync.Mutex
 	snapshots map[string]*machine.Snapshot
-	pending   map[string][]delivery // by the subscribed machine, in order
+	instances map[string]map[string]bool // the names in snapshots that are instances, by their templates
+	pending   map[string][]delivery      // by the subscribed machine, in order
 }
 
 // delivery is an event of one machine on its way to a subscribed one.
@@ -38,7 +40,7 @@ type bookEntry struct {
 }
 
 func newBook() *book {
-	return &book{snapshots: map[string]*machine.Snapshot{}, pending: map[string][]delivery{}}
+	return &book{snapshots: map[string]*machine.Snapshot{}, instances: map[string]map[string]bool{}, pending: map[string][]delivery{}}
 }
 
 // replay takes one entry of the journal.
@@ -53,7 +55,7 @@ func (b *book) replay(e journal.Entry) error {
 		if err != nil {
 			return fmt.Errorf("reading the checkpoint of machine %q: %w", e.Key, err)
 		}
-		b.snapshots[e.Key] = s
+		b.keep(e.Key, s)
 		b.pending[e.Key] = entry.Pending
 	case journal.KindRecord:
 		r, err := machine.DecodeRecord(e.Data)
@@ -74,13 +76,24 @@ func (b *book) replay(e journal.Entry) error {
 func (b *book) commit(name string, s *machine.Snapshot, r *machine.Record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.snapshots[name] = s
+	b.keep(name, s)
 	for _, target := range r.Notify {
 		b.pending[target] = append(b.pending[target], delivery{Machine: name, Seq: r.Seq, Event: r.Event})
 	}
 	if r.Cause.Kind == machine.CauseSubscription {
 		b.remove(name, r.Cause.Machine, r.Cause.Seq)
 	}
+}
+
+// keep notes a machine's snapshot; under the lock.
+func (b *book) keep(name string, s *machine.Snapshot) {
+	if template, _, ok := strings.Cut(name, ":"); ok && b.snapshots[name] == nil {
+		if b.instances[template] == nil {
+			b.instances[template] = map[string]bool{}
+		}
+		b.instances[template][name] = true
+	}
+	b.snapshots[name] = s
 }
 
 // cancel forgets a delivery that nothing takes any more.
@@ -112,20 +125,17 @@ func (b *book) forget(name string) {
 	defer b.mu.Unlock()
 	delete(b.snapshots, name)
 	delete(b.pending, name)
+	template, _, _ := strings.Cut(name, ":")
+	if delete(b.instances[template], name); len(b.instances[template]) == 0 {
+		delete(b.instances, template)
+	}
 }
 
-// startingWith returns the machines whose names begin with a text, in order.
-func (b *book) startingWith(prefix string) []string {
+// instancesOf returns the instances of a template, in order.
+func (b *book) instancesOf(template string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var names []string
-	for name := range b.snapshots {
-		if strings.HasPrefix(name, prefix) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(b.instances[template]))
 }
 
 // waiting returns the deliveries that a machine has not taken.

@@ -37,7 +37,7 @@ func (h *Host) offer(ctx context.Context, name string, w who, prog *program) err
 	if !prog.def.Manifest.Durable {
 		return nil
 	}
-	for _, unit := range h.book.startingWith(name + ":") {
+	for _, unit := range h.book.instancesOf(name) {
 		snap := h.book.snapshot(unit)
 		if spec, ok := prog.def.State(snap.State); ok && spec.Final != "" {
 			h.book.forget(unit)

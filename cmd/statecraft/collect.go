@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"io/fs"
 	"math"
 	"os"
 	"path"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -18,19 +21,73 @@ const (
 	fewPercent = 200
 )
 
-// forMany lets the garbage of a process that serves thousands of nodes grow, as long as it takes less than half of the memory that there
-// is. What GOGC and GOMEMLIMIT say goes before it. A node's agent keeps Go's default.
-func forMany() {
+// forMany lets the garbage of a process that serves thousands of nodes grow while it is busy, as long as it takes less than half of the
+// memory that there is, and gives memory back when it is calm again; until ctx ends. What GOGC and GOMEMLIMIT say goes before it. A node's
+// agent keeps Go's default.
+func forMany(ctx context.Context) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	total, ok := memoryOf(os.DirFS("/"))
-	if !ok {
-		debug.SetGCPercent(fewPercent)
-		return
+	c := collector{percent: fewPercent}
+	if total, ok := memoryOf(os.DirFS("/")); ok {
+		c.percent = manyPercent
+		debug.SetMemoryLimit(total / 2)
 	}
-	debug.SetGCPercent(manyPercent)
-	debug.SetMemoryLimit(total / 2)
+	debug.SetGCPercent(c.percent)
+	go c.watch(ctx)
+}
+
+const (
+	paceEvery  = 200 * time.Millisecond
+	busyPace   = 12 << 20 // bytes allocated between two looks at the pace; heartbeats of 5,000 nodes take a tenth of it
+	calmLooks  = 50       // in a row, until a process is calm
+	calmGC     = 100      // Go's default
+	allocTotal = "/gc/heap/allocs:bytes"
+)
+
+// collector sets how much garbage there may be by how fast it is made.
+type collector struct {
+	percent   int    // while the process is busy
+	allocated uint64 // in all, at the last look
+	calm      int    // looks in a row that found it calm, up to calmLooks
+}
+
+func (c *collector) watch(ctx context.Context) {
+	ticker := time.NewTicker(paceEvery)
+	defer ticker.Stop()
+	sample := []metrics.Sample{{Name: allocTotal}}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		metrics.Read(sample)
+		switch percent, changed := c.look(sample[0].Value.Uint64()); {
+		case !changed:
+		case percent == calmGC:
+			debug.SetGCPercent(percent)
+			debug.FreeOSMemory()
+		default:
+			debug.SetGCPercent(percent)
+		}
+	}
+}
+
+// look takes what has been allocated in all, and says how much garbage there may be and whether that is news.
+func (c *collector) look(allocated uint64) (percent int, changed bool) {
+	made := allocated - c.allocated
+	c.allocated = allocated
+	was := c.calm == calmLooks
+	if made >= busyPace {
+		c.calm = 0
+		return c.percent, was
+	}
+	c.calm = min(c.calm+1, calmLooks)
+	if c.calm < calmLooks {
+		return c.percent, false
+	}
+	return calmGC, !was
 }
 
 // memoryOf is how many bytes of memory this process may have: the machine's or, where that is less, what a control group that

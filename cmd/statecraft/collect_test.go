@@ -40,3 +40,35 @@ func TestMemoryOf(t *testing.T) {
 		})
 	}
 }
+
+func TestCollectorFollowsThePace(t *testing.T) {
+	c := collector{percent: manyPercent}
+	total := uint64(0)
+	looks := func(n int, made uint64) (percent, changes int) {
+		for range n {
+			total += made
+			p, changed := c.look(total)
+			if percent = p; changed {
+				changes++
+			}
+		}
+		return percent, changes
+	}
+	for _, tt := range []struct {
+		name             string
+		looks            int
+		made             uint64
+		percent, changes int
+	}{
+		{"busy from the start", 5, busyPace, manyPercent, 0},
+		{"not calm yet", calmLooks - 1, 0, manyPercent, 0},
+		{"busy once more", 1, busyPace, manyPercent, 0},
+		{"calm", calmLooks, busyPace - 1, calmGC, 1},
+		{"calm for long", 3 * calmLooks, 0, calmGC, 0},
+		{"busy at once", 1, busyPace, manyPercent, 1},
+	} {
+		if percent, changes := looks(tt.looks, tt.made); percent != tt.percent || changes != tt.changes {
+			t.Errorf("%s: %d %% after %d changes, want %d %% after %d", tt.name, percent, changes, tt.percent, tt.changes)
+		}
+	}
+}

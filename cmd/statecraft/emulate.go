@@ -106,7 +106,7 @@ type crowd struct {
 
 // newCrowd starts an agent without a node.
 func newCrowd(inv *invocation, dir string, nodes int) (*crowd, error) {
-	forMany()
+	forMany(inv.ctx)
 	real, err := clock.NewReal()
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	if cfg.Machines != "" && !v.AllowUnsigned {
 		return fail(exitRefused, "--allow-unsigned runs them all the same", "the machines of %s are not signed", cfg.Machines)
 	}
-	forMany()
+	forMany(inv.ctx)
 	real, err := clock.NewReal()
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ const (
 	burstWorkers  = 50
 	burstTakes    = time.Second
 	helperWorkers = 10 // as a cell has that does not say otherwise
+	// rest is how long nothing happens until what processes hold is looked at: they give back what a burst took after ten seconds of calm.
+	rest = 20 * time.Second
 	// patienceOfNode is how long a node may take in a crowd before the run is given up, beside what a helper takes.
 	patienceOfNode = 60 * time.Millisecond
 )
@@ -25,6 +27,7 @@ type crowd struct {
 	nodes          int
 	seconds        float64 // from the first start to the last arrival
 	host, emulator usage   // beyond what they used and held with one node
+	rested         [2]float64 // KiB that the two hold when they have come to rest, likewise
 	logins         float64
 }
 
@@ -53,8 +56,10 @@ func (c crowd) costs(what string) []row {
 		each("processor for a node, overlay host", c.host.own.Seconds()*1000, "ms"),
 		each("processor for a node, emulator", c.emulator.own.Seconds()*1000, "ms"),
 		each("TLS connections of a node", c.logins, "").atMost(2),
-		each("memory for a node, overlay host", c.host.resident, "KiB").atMost(65),
-		each("memory for a node, emulator", c.emulator.resident, "KiB").atMost(100),
+		each("memory for a node as the last has come, overlay host", c.host.resident, "KiB"),
+		each("memory for a node as the last has come, emulator", c.emulator.resident, "KiB"),
+		each("memory for a node at rest, overlay host", c.rested[0], "KiB").atMost(65),
+		each("memory for a node at rest, emulator", c.rested[1], "KiB").atMost(100),
 	}
 }
 
@@ -157,7 +162,18 @@ func (c *cell) crowd(count int, d decider) (got crowd, err error) {
 		nodes: count, seconds: n.Seconds, host: after.usage.less(before.usage), emulator: emulator.less(alone),
 		logins: after.logins() - before.logins(),
 	}
-	return got, c.complete(got, d, before, after)
+	if err := c.complete(got, d, before, after); err != nil {
+		return got, err
+	}
+	time.Sleep(rest)
+	for i, pid := range []int{c.host.Process.Pid, n.Process.Pid} {
+		u, err := use(pid)
+		if err != nil {
+			return got, err
+		}
+		got.rested[i] = u.less([]usage{before.usage, alone}[i]).resident
+	}
+	return got, nil
 }
 
 // complete holds what was measured against what the host has counted.

@@ -108,7 +108,6 @@ func (a *archive) present(ctx context.Context) error {
 
 // verify remembers a payload that is right.
 func (a *archive) verify(ctx context.Context) error {
-	paths := []string{filepath.Join(a.want.slots.Target, a.want.name)}
 	if a.want.sums != "" {
 		if a.intact == nil {
 			a.intact = registry.NewIntact(a.dir, a.want.sums, a.want.sumsSum)
@@ -116,10 +115,18 @@ func (a *archive) verify(ctx context.Context) error {
 		if err := a.intact.Check(ctx); err != nil {
 			return err
 		}
+	}
+	a.accept()
+	return nil
+}
+
+// accept notes that the payload is right, and which files that is of.
+func (a *archive) accept() {
+	paths := []string{filepath.Join(a.want.slots.Target, a.want.name)}
+	if a.intact != nil {
 		paths = append(paths, a.intact.Paths()...)
 	}
 	a.right, a.was, a.paths = true, true, paths[:min(len(paths), maxPaths)]
-	return nil
 }
 
 func (a *archive) report(outcome, message string) watchers.Report {
@@ -152,14 +159,29 @@ func (a *archive) install(from io.ReaderAt, archive *spool, limits registry.Limi
 		size = archive.size()
 	}
 	var err error
-	a.dir, err = w.slots.Install(w.name, w.checksum, from, size, w.verify(), limits)
+	a.dir, err = w.slots.Install(w.name, w.checksum, from, size, a.verifying(), limits)
 	switch {
 	case errors.Is(err, registry.ErrDigest):
 		return fmt.Errorf("%w; %s", err, archive.looksLike())
 	case err != nil:
 		return err
 	}
-	return a.verify(context.Background())
+	if a.intact != nil {
+		a.intact.Moved(a.dir)
+	}
+	a.accept()
+	return nil
+}
+
+// verifying verifies what is installed, and remembers it.
+func (a *archive) verifying() func(dir string) error {
+	if a.want.sums == "" {
+		return nil
+	}
+	return func(dir string) error {
+		a.intact = registry.NewIntact(dir, a.want.sums, a.want.sumsSum)
+		return a.intact.Check(context.Background())
+	}
 }
 
 // fetch downloads the archive.

@@ -65,6 +65,10 @@ func (p *Pool) join(id, name string) *link {
 	if l == nil {
 		l = &link{name: key, inlets: map[*inlet]bool{}, faults: map[string]int{}, changed: make(chan struct{})}
 		p.links[key] = l
+		if p.of[id] == nil {
+			p.of[id] = map[*link]bool{}
+		}
+		p.of[id][l] = true
 	}
 	l.users++
 	return l
@@ -80,6 +84,9 @@ func (p *Pool) left(l *link) {
 	l.users--
 	if l.users == 0 {
 		delete(p.links, l.name)
+		if delete(p.of[l.name.id], l); len(p.of[l.name.id]) == 0 {
+			delete(p.of, l.name.id)
+		}
 	}
 }
 

@@ -55,11 +55,12 @@ type Pool struct {
 
 	mu    sync.Mutex // of this and of everything in links; no method of nats.Conn is called under it
 	links map[linkName]*link
+	of    map[string]map[*link]bool // links by who uses them
 }
 
 // NewPool makes a pool. A nil source has no credentials for anybody.
 func NewPool(source Source, log *slog.Logger) *Pool {
-	return &Pool{source: source, log: log, backoff: backoff, closing: make(chan struct{}), links: map[linkName]*link{}}
+	return &Pool{source: source, log: log, backoff: backoff, closing: make(chan struct{}), links: map[linkName]*link{}, of: map[string]map[*link]bool{}}
 }
 
 // Conn returns the open connection of a name, or ErrNotConnected.

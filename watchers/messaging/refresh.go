@@ -39,8 +39,8 @@ func (p *Pool) held(id string) []*link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var held []*link
-	for name, l := range p.links {
-		if name.id == id && l.line != nil {
+	for l := range p.of[id] {
+		if l.line != nil {
 			held = append(held, l)
 		}
 	}

@@ -46,6 +46,7 @@ func TestRightsSuffice(t *testing.T) {
 		if !hears(events, true) {
 			t.Error("it sees no events")
 		}
+		asks(t, s.overlay, conn)
 		kv, _ := js.KeyValue(t.Context(), "NODES")
 		if _, err := kv.Put(brief(t), "n1=example", nil); err == nil {
 			t.Error("it writes")
@@ -81,6 +82,27 @@ func TestRightsSuffice(t *testing.T) {
 			t.Error("it reads the nodes")
 		}
 	})
+}
+
+// asks has an overlay's service answer a client's question about inventories, and hold that nobody else hears it.
+func asks(t *testing.T, service, client *nats.Conn) {
+	t.Helper()
+	if _, err := service.QueueSubscribe(inventoryQuery, "inventory", func(m *nats.Msg) { _ = m.Respond([]byte("known")) }); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, service)
+	if m, err := client.Request(inventoryQuery, nil, patience); err != nil || string(m.Data) != "known" {
+		t.Errorf("the inventories are not answered: %v", err)
+	}
+	overheard, err := client.SubscribeSync(inventoryQuery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flush(t, client)
+	say(t, service, inventoryQuery, "")
+	if hears(overheard, false) {
+		t.Error("who asks hears what others ask")
+	}
 }
 
 func brief(t testing.TB) context.Context {

@@ -25,8 +25,8 @@ const (
 // crowd is what it took to let many nodes join at once.
 type crowd struct {
 	nodes          int
-	seconds        float64 // from the first start to the last arrival
-	host, emulator usage   // beyond what they used and held with one node
+	seconds        float64    // from the first start to the last arrival
+	host, emulator usage      // beyond what they used and held with one node
 	rested         [2]float64 // KiB that the two hold when they have come to rest, likewise
 	logins         float64
 }

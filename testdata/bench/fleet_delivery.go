@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
 // published is a machine whose first transition tells that it runs.
@@ -53,11 +50,7 @@ func (c *cell) delivery(count int) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.end()) }()
-	client, err := overlay.OpenClient(c.path("made", "operator"))
-	if err != nil {
-		return nil, err
-	}
-	conn, err := client.Connect(c.ctx, slog.New(slog.DiscardHandler))
+	conn, err := c.operator()
 	if err != nil {
 		return nil, err
 	}

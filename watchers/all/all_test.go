@@ -39,7 +39,7 @@ func TestCatalogueFinds(t *testing.T) {
 	c := New(Services{})
 	if diff := cmp.Diff([]string{
 		"archive", "brokers", "connection", "depot", "election", "exec", "expression", "facts", "file", "gossip", "governor", "identity", "ingest", "inventory", "kv", "machine",
-		"machines", "plugins", "policy", "publish", "request", "schedule", "service", "spawn", "streams", "subscribe", "timer", "token",
+		"machines", "plugins", "policy", "publish", "request", "schedule", "service", "spawn", "streams", "subscribe", "timer", "token", "view",
 	}, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
@@ -71,7 +71,7 @@ func TestPropertyCodes(t *testing.T) {
 	c := New(Services{})
 	tested := 0
 	for _, e := range diag.Entries() {
-		if e.Bad == "" || !(e.Code >= "SC250" && e.Code < "SC300" || e.Code >= "SC340" && e.Code < "SC400" || e.Code >= "SC430" && e.Code < "SC450") {
+		if e.Bad == "" || !(e.Code >= "SC250" && e.Code < "SC300" || e.Code >= "SC340" && e.Code < "SC400" || e.Code >= "SC430" && e.Code < "SC470") {
 			continue
 		}
 		tested++

@@ -39,6 +39,7 @@ func cases() map[string]conformance.Case {
 		"subscribe":  {Properties: "subject: a.b", Spec: onSuccess},
 		"timer":      {Properties: "timer: 1s"},
 		"token":      {Properties: "action: verify\npurpose: node\ntoken: data.token"},
+		"view":       {Properties: "stream: DISCOVERY\nname: inventory"},
 	}
 }
 

@@ -59,6 +59,7 @@ type archiveSpec struct {
 
 func archiveType(s Services) watchers.Type {
 	payload := map[string]machine.ValueType{"directory": machine.String, "digest": machine.String}
+	turns := &sweepTurns{}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
 			Name: "archive",
@@ -74,9 +75,11 @@ func archiveType(s Services) watchers.Type {
 			},
 		},
 		Summary: "Downloads an archive, unpacks it, and sees to it that it stays as it is.",
-	}, func(spec *archiveSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+	}, func(spec *archiveSpec, w *machine.WatcherSpec) *watchers.Prepared {
 		return &watchers.Prepared{
-			New:             func() watchers.Watcher { return &archive{spec: spec, services: s} },
+			New: func() watchers.Watcher {
+				return &archive{spec: spec, services: s, sweep: archiveSweep{turns: sweepable(spec, w, turns)}}
+			},
 			Timeout:         archiveTimeout,
 			Governor:        spec.Governor,
 			GovernorTimeout: spec.GovernorTimeout.Std(),

@@ -25,6 +25,7 @@ type archive struct {
 	told   bool             // the last look reported tampering
 	paths  []string
 	next   time.Duration // elapsed time of the next look; 0 is none
+	sweep  archiveSweep
 }
 
 // errAbsent is a payload that was never there.
@@ -33,7 +34,7 @@ var errAbsent = errors.New("not there")
 // maxPaths bounds how many files of one payload are watched for changes; the interval finds those of the others.
 const maxPaths = 500
 
-// Plan looks on entry and at intervals, and at once after tampering.
+// Plan looks on entry and at intervals, and at once after tampering. Between intervals it sweeps.
 func (a *archive) Plan(p watchers.Planning) watchers.Due {
 	switch p.Moment {
 	case watchers.Started, watchers.Entered:
@@ -43,7 +44,7 @@ func (a *archive) Plan(p watchers.Planning) watchers.Due {
 		if a.told {
 			a.next = p.Elapsed
 		} else if p.Interval > 0 {
-			a.next = p.Elapsed + p.Interval
+			a.next = a.sweep.plan(a, p)
 		}
 	}
 	if a.next == 0 && !a.told {
@@ -58,12 +59,15 @@ func (a *archive) Paths(*watchers.Look) []string { return a.paths }
 // Check looks at what is there, and brings it where it is not. It deploys in place of reporting what was tampered with where the state has just
 // been entered: that is what the state is for.
 func (a *archive) Check(ctx context.Context, look *watchers.Look) watchers.Report {
+	if a.sweep.finds(ctx, a, look) {
+		return watchers.Report{}
+	}
 	want, err := a.spec.want(look, a.services)
 	if err != nil {
 		return watchers.Failure(err.Error())
 	}
 	if !want.same(a.want) {
-		*a = archive{spec: a.spec, services: a.services}
+		*a = archive{spec: a.spec, services: a.services, sweep: a.sweep}
 	}
 	a.want = want
 	mend := a.told || look.Moment == watchers.Started || look.Moment == watchers.Entered

@@ -12,7 +12,7 @@ type Services struct {
 	Build    string            // the program's version; "" is the fact statecraft.version
 }
 
-// Types returns the types ingest and inventory.
+// Types returns the types ingest, inventory and view.
 func Types(s Services) []watchers.Type {
-	return []watchers.Type{ingestType(s), inventoryType(s)}
+	return []watchers.Type{ingestType(s), inventoryType(s), viewType(s)}
 }

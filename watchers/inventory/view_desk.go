@@ -1,0 +1,223 @@
+package inventory
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// desk answers questions about a sheet.
+type desk struct {
+	spec           *viewSpec
+	sheet          *sheet
+	subject, queue string
+	ready          atomic.Bool // all that the stream has was read once
+
+	turns              chan struct{} // of those that are being answered
+	waiting            atomic.Int64
+	questions, refused atomic.Int64
+}
+
+func newDesk(spec *viewSpec, s *sheet, subject, queue string) *desk {
+	return &desk{spec: spec, sheet: s, subject: subject, queue: queue, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+}
+
+// inbox is what reply subjects begin with. A question that wants its answer elsewhere is dropped: it would be published with the rights of
+// the view, which the asker does not have.
+const inbox = "_INBOX."
+
+// maxQuery bounds a question, in bytes.
+const maxQuery = 64 << 10
+
+// open begins to answer, as a service of NATS's own kind.
+func (d *desk) open(ctx context.Context, look *watchers.Look, conn *nats.Conn) (stop func(), err error) {
+	served, err := micro.AddService(conn, micro.Config{
+		Name: d.spec.Name, Version: "0.0.0", Description: "watcher " + look.Watcher + " of machine " + look.Machine,
+		Metadata: map[string]string{"machine": look.Machine, "watcher": look.Watcher, "identity": look.Identity},
+	})
+	if err != nil {
+		return nil, err
+	}
+	o := &opening{payload: int(conn.MaxPayload())}
+	o.ctx, o.end = context.WithCancel(ctx)
+	err = served.AddEndpoint(d.spec.Name, micro.HandlerFunc(func(r micro.Request) { d.take(o, r) }), micro.WithEndpointSubject(d.subject), micro.WithEndpointQueueGroup(d.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
+	if err != nil {
+		o.close()
+		return nil, errors.Join(err, served.Stop())
+	}
+	return func() { leave(served.Stop); o.close() }, nil
+}
+
+// opening is the time in which a desk is asked by one connection.
+type opening struct {
+	ctx     context.Context
+	end     func()
+	payload int // of a message
+
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup
+}
+
+// do runs a task beside, unless it is over.
+func (o *opening) do(task func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		o.work.Go(task)
+	}
+}
+
+// close ends what is being answered.
+func (o *opening) close() {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.end()
+	o.work.Wait()
+}
+
+// take takes a question, which may have to wait for its turn.
+func (d *desk) take(o *opening, r micro.Request) {
+	if !strings.HasPrefix(r.Reply(), inbox) {
+		return
+	}
+	d.questions.Add(1)
+	if d.waiting.Add(1) > int64(d.spec.Pending) {
+		d.waiting.Add(-1)
+		d.deny(r, errCrowd)
+		return
+	}
+	o.do(func() { d.serve(o.ctx, r, o.payload) })
+}
+
+// What has come and is not looked at yet. That takes no time, so that it is more than may wait for a turn: who is dropped here hears nothing.
+const (
+	maxArrived     = 65536
+	maxPendingSize = 64 << 20 // bytes
+)
+
+// leaveTimeout is how long the end of a service is waited for; then that goes on beside: nats.go holds a connection's lock while it dials.
+const leaveTimeout = 50 * time.Millisecond
+
+func leave(stop func() error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = stop() // it fails for a connection that is gone, and the service with it
+	}()
+	timer := time.NewTimer(leaveTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// serve answers a question when its turn comes.
+func (d *desk) serve(ctx context.Context, r micro.Request, payload int) {
+	body, err := d.inTurn(ctx, r.Data(), payload)
+	if err != nil {
+		d.deny(r, err)
+		return
+	}
+	if err := r.Respond(body); errors.Is(err, nats.ErrMaxPayload) {
+		d.deny(r, errTooMuch)
+	} // what else cannot be sent is for a connection that is gone
+}
+
+// inTurn waits for a turn and answers.
+func (d *desk) inTurn(ctx context.Context, data []byte, payload int) ([]byte, error) {
+	waited, cancel := context.WithTimeout(ctx, time.Duration(d.spec.Timeout))
+	defer cancel()
+	select {
+	case d.turns <- struct{}{}:
+		d.waiting.Add(-1)
+	case <-waited.Done():
+		d.waiting.Add(-1)
+		return nil, errCrowd
+	}
+	defer func() { <-d.turns }()
+	q, err := readQuery(data)
+	if err != nil {
+		return nil, err
+	}
+	if !d.ready.Load() {
+		return nil, errNotRead
+	}
+	ctx, stop := context.WithTimeout(ctx, time.Duration(d.spec.Timeout))
+	defer stop()
+	return d.answer(ctx, q, payload)
+}
+
+// readQuery reads a question; none is about all nodes.
+func readQuery(data []byte) (*Query, error) {
+	q := &Query{}
+	if len(data) > maxQuery {
+		return nil, refusal{codeTooLarge, "the question is larger than 64 KiB; ask for fewer fields"}
+	}
+	if len(data) == 0 {
+		return q, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(q); err != nil {
+		return nil, refusal{codeUnreadable, "the question cannot be read: " + err.Error() + `; ask such as {"where": "facts.os.name == 'debian'"}`}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, refusal{codeUnreadable, "something follows the question; ask one at a time"}
+	}
+	if q.Limit < 0 {
+		return nil, refusal{codeUnreadable, "limit is a number of nodes, or 0 for as many as fit"}
+	}
+	return q, nil
+}
+
+// The codes of error replies, as those of HTTP.
+const (
+	codeUnreadable = "400"
+	codeNotFound   = "404"
+	codeTooLarge   = "413"
+	codeFailed     = "500"
+	codeNotReady   = "503"
+)
+
+// refusal is an error that is told to who asks.
+type refusal struct{ code, text string }
+
+// Error implements error.
+func (r refusal) Error() string { return r.text }
+
+var (
+	errNotRead = refusal{codeNotReady, "the inventories have not been read yet; ask again"}
+	errCrowd   = refusal{codeNotReady, "too many questions are asked at once; ask again"}
+	errTooLong = refusal{codeTooLarge, "the question takes too long; ask a simpler one"}
+	errTooMuch = refusal{codeTooLarge, "the answer is larger than a message; ask for less"}
+)
+
+// deny answers with an error. A reply that cannot be sent is for a connection that is gone.
+func (d *desk) deny(r micro.Request, err error) {
+	d.refused.Add(1)
+	known := refusal{codeFailed, err.Error()}
+	_ = errors.As(err, &known)
+	text := known.text
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
+	}
+	_ = r.Error(known.code, text, nil)
+}
+
+// maxReason bounds what an error says, in bytes.
+const maxReason = 1000

@@ -1,8 +1,15 @@
 package main
 
+import (
+	"slices"
+
+	"github.com/statecraft-io/statecraft/watchers/inventory"
+)
+
 // fleetLsVerb lists the nodes of a cell.
 type fleetLsVerb struct {
 	contextFlags
+	whereFlag
 }
 
 // fleetResult is what fleet ls --json prints.
@@ -21,11 +28,21 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
+	known := len(nodes)
+	if v.Where != "" {
+		if nodes, err = v.chosen(inv, m, nodes); err != nil {
+			return err
+		}
+	}
 	if inv.json {
 		return inv.printJSON(fleetResult{Nodes: nodes})
 	}
-	if len(nodes) == 0 {
+	switch {
+	case known == 0:
 		inv.notef("no node has joined yet; statecraft node run --join TOKEN joins one")
+		return nil
+	case len(nodes) == 0:
+		inv.notef("it holds for none of %s", nodesText(known))
 		return nil
 	}
 	rows := [][]string{{"NODE", "STATE", "CELL", "LAST SEEN", "OWNER"}}
@@ -34,6 +51,23 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 	}
 	inv.table(rows)
 	return nil
+}
+
+// chosen are the nodes whose last inventory the condition holds for, and tells of those that have none.
+func (v *fleetLsVerb) chosen(inv *invocation, m *member, nodes []nodeResult) ([]nodeResult, error) {
+	a, err := m.ask(inventory.Query{Where: v.Where})
+	if err != nil {
+		return nil, err
+	}
+	inv.problems(a)
+	if silent := len(nodes) - a.Known; silent > 0 {
+		inv.notef("%s of the register has published no inventory and is left out", nodesText(silent))
+	}
+	matches := make(map[string]bool, len(a.Nodes))
+	for _, n := range a.Nodes {
+		matches[n.Identity] = true
+	}
+	return slices.DeleteFunc(nodes, func(n nodeResult) bool { return !matches[n.Identity] }), nil
 }
 
 // nodeState is the state with what is special about it.

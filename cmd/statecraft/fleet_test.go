@@ -243,15 +243,15 @@ func nodeFields(id, state string) map[string]any {
 func TestFleetLsAndShow(t *testing.T) {
 	c := newFleetCell(t)
 	as := contextFlags{As: c.client("viewer", "fleet_view")}
-	answer(t, &fleetLsVerb{as}, false).wants(t, exitFailed, "the hosts of a cell make it when they start")
+	answer(t, &fleetLsVerb{contextFlags: as}, false).wants(t, exitFailed, "the hosts of a cell make it when they start")
 	c.buckets()
-	answer(t, &fleetLsVerb{as}, false).wants(t, exitOK, "no node has joined yet; statecraft node run --join TOKEN")
+	answer(t, &fleetLsVerb{contextFlags: as}, false).wants(t, exitOK, "no node has joined yet; statecraft node run --join TOKEN")
 	c.record("n2.example", nodeFields("n2.example", "active"))
 	c.record("n1.example", nodeFields("n1.example", "assigned"))
 	if _, err := c.nodes.Put(t.Context(), "n3", []byte("no JSON\x1b[2J")); err != nil {
 		t.Fatal(err)
 	}
-	a := answer(t, &fleetLsVerb{as}, false)
+	a := answer(t, &fleetLsVerb{contextFlags: as}, false)
 	const table = `NODE        STATE         CELL  LAST SEEN             OWNER
 n1.example  assigned      main  2026-01-05 11:00:00Z  overlay1
 n2.example  active        main  2026-01-05 11:00:00Z  overlay1
@@ -261,7 +261,7 @@ n3          (unreadable)  -     -                     -
 		t.Errorf("exit code %d, -want +got\n%s", a.code, diff)
 	}
 	var listed fleetResult
-	answer(t, &fleetLsVerb{as}, true).decode(t, &listed)
+	answer(t, &fleetLsVerb{contextFlags: as}, true).decode(t, &listed)
 	seen := time.Unix(1767610800, 0).UTC()
 	want := nodeResult{
 		Identity: "n1.example", State: "assigned", Cell: "main", PublicKey: otherKey, Owner: "overlay1", FirstSeen: time.Unix(1767607200, 0).UTC(), LastSeen: seen,
@@ -288,23 +288,23 @@ func TestFleetRefusedAndUnreachable(t *testing.T) {
 	answer(t, &fleetRetireVerb{contextFlags{As: viewer}, "n1"}, false).wants(t, exitRefused, "viewer is not allowed to", "--right admin")
 	answer(t, &fleetReprovisionVerb{contextFlags: contextFlags{As: viewer}, Rate: "10/s", Nodes: []string{"n1"}}, false).
 		wants(t, exitRefused, "--right fleet_operate")
-	answer(t, &fleetLsVerb{contextFlags{As: c.client("revoker", "token_revoke")}}, false).wants(t, exitRefused, "--right fleet_view")
+	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: c.client("revoker", "token_revoke")}}, false).wants(t, exitRefused, "--right fleet_view")
 	answer(t, &fleetWatchVerb{contextFlags{As: c.client("revoker", "token_revoke")}}, false).wants(t, exitRefused, "--right fleet_view")
 	if took := time.Since(begun); took > patience {
 		t.Errorf("who is refused waits %s for an answer", took)
 	}
-	answer(t, &fleetLsVerb{contextFlags{As: filepath.Join(c.dir, "nowhere")}}, false).wants(t, exitUsage, "STATECRAFT_CONTEXT")
-	answer(t, &fleetLsVerb{contextFlags{As: foreign(t, viewer, c.client("other", "admin"))}}, false).wants(t, exitRefused, "refuses the token of viewer")
+	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: filepath.Join(c.dir, "nowhere")}}, false).wants(t, exitUsage, "STATECRAFT_CONTEXT")
+	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: foreign(t, viewer, c.client("other", "admin"))}}, false).wants(t, exitRefused, "refuses the token of viewer")
 
 	stranger, err := identity.NewCA("another", time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer(t, &fleetLsVerb{contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.CA = stranger.PEM() })}}, false).
+	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.CA = stranger.PEM() })}}, false).
 		wants(t, exitRefused, "is not a broker of cell main")
-	answer(t, &fleetLsVerb{contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.URLs = []string{"tls://127.0.0.1:1"} })}}, false).
+	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.URLs = []string{"tls://127.0.0.1:1"} })}}, false).
 		wants(t, exitUnreachable, "connecting to cell main at tls://127.0.0.1:1", "hint: ")
-	answer(t, &fleetLsVerb{contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.Token = "a.b.c" })}}, false).wants(t, exitInvalid)
+	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: changed(t, viewer, func(o *overlay.Client) { o.Token = "a.b.c" })}}, false).wants(t, exitInvalid)
 }
 
 // changed copies a client's folder and changes its context.
@@ -413,7 +413,7 @@ func TestTokenRevokeEndsWhoItNames(t *testing.T) {
 	c.buckets()
 	as := contextFlags{As: c.client("revoker", "token_revoke")}
 	victim := contextFlags{As: c.client("victim", "fleet_view")}
-	answer(t, &fleetLsVerb{victim}, false).wants(t, exitOK)
+	answer(t, &fleetLsVerb{contextFlags: victim}, false).wants(t, exitOK)
 	client, err := overlay.OpenClient(victim.As)
 	if err != nil {
 		t.Fatal(err)
@@ -423,8 +423,8 @@ func TestTokenRevokeEndsWhoItNames(t *testing.T) {
 	if r.Kind != broker.RevokedToken || r.Value == "" || r.Reason != "lost" || r.By != "revoker" || r.At.IsZero() {
 		t.Errorf("revoked: %+v", r)
 	}
-	until(t, func() bool { return answer(t, &fleetLsVerb{victim}, false).code == exitRefused })
-	answer(t, &fleetLsVerb{victim}, false).wants(t, exitRefused, "refuses the token of victim")
+	until(t, func() bool { return answer(t, &fleetLsVerb{contextFlags: victim}, false).code == exitRefused })
+	answer(t, &fleetLsVerb{contextFlags: victim}, false).wants(t, exitRefused, "refuses the token of victim")
 	revoked, err := c.streams().KeyValue(t.Context(), "REVOKED")
 	if err != nil {
 		t.Fatal(err)
@@ -454,7 +454,9 @@ func TestTokenRevokeEndsWhoItNames(t *testing.T) {
 			t.Errorf("%s: %+v %v", tt.key, said, err)
 		}
 	}
-	until(t, func() bool { return answer(t, &fleetLsVerb{contextFlags{As: c.admins}}, false).code == exitRefused })
+	until(t, func() bool {
+		return answer(t, &fleetLsVerb{contextFlags: contextFlags{As: c.admins}}, false).code == exitRefused
+	})
 }
 
 func holderOf(t *testing.T, file string) string {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,9 +21,17 @@ type specShelf struct {
 	bucket string
 
 	mu    sync.Mutex
-	ready bool
+	stock *specStock // nil until the bucket has been read
+}
+
+// specStock is what a bucket has.
+type specStock struct {
 	specs map[string]string // envelopes by channel
 	roots map[uint64]string // by version
+}
+
+func newSpecStock() *specStock {
+	return &specStock{specs: map[string]string{}, roots: map[uint64]string{}}
 }
 
 // The keys of the bucket.
@@ -37,55 +46,108 @@ const maxSpecs = 63 << 10
 // maxChannels bounds a question.
 const maxChannels = 16
 
-func newSpecShelf(bucket string) *specShelf {
-	return &specShelf{bucket: bucket, specs: map[string]string{}, roots: map[uint64]string{}}
-}
+// specsChecked is how often the bucket is compared with how it was: a consumer says nothing of what was purged, and hears nothing of a stream that
+// was restored from a copy, whose sequence is lower.
+const specsChecked = 5 * time.Second
+
+func newSpecShelf(bucket string) *specShelf { return &specShelf{bucket: bucket} }
 
 func (s *specShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{}, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return nil, err
 	}
-	kv, err := js.KeyValue(ctx, s.bucket)
-	if err != nil {
-		return nil, fmt.Errorf("the bucket %s: %w", s.bucket, err)
-	}
-	watch, err := kv.WatchAll(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("the bucket %s: %w", s.bucket, err)
+	f := &specFollower{shelf: s, js: js}
+	if err := f.begin(ctx); err != nil {
+		return nil, err
 	}
 	lost := make(chan struct{})
 	go func() {
 		defer close(lost)
-		defer func() { _ = watch.Stop() }() // it fails where the connection is gone, and the consumer with it
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case e, open := <-watch.Updates():
-				if !open {
-					return
-				}
-				s.take(e)
-			}
-		}
+		defer func() { _ = f.watch.Stop() }() // it fails where the connection is gone, and the consumer with it
+		f.run(ctx)
 	}()
 	return lost, nil
 }
 
-// take takes an entry; nil is said once when all that was there has come.
-func (s *specShelf) take(e jetstream.KeyValueEntry) {
+// specFollower keeps a shelf as its bucket is.
+type specFollower struct {
+	shelf *specShelf
+	js    jetstream.JetStream
+	watch jetstream.KeyWatcher
+	stock *specStock // what the watch fills
+	seen  specState
+}
+
+// specState tells a stream from what it was.
+type specState struct {
+	created               time.Time
+	messages, first, last uint64
+}
+
+// begin reads the bucket from its beginning. What is served stays until all of it has come.
+func (f *specFollower) begin(ctx context.Context) error {
+	state, err := f.state(ctx)
+	if err == nil {
+		var kv jetstream.KeyValue
+		if kv, err = f.js.KeyValue(ctx, f.shelf.bucket); err == nil {
+			f.watch, err = kv.WatchAll(ctx)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the bucket %s: %w", f.shelf.bucket, err)
+	}
+	f.seen, f.stock = state, newSpecStock()
+	return nil
+}
+
+func (f *specFollower) state(ctx context.Context) (specState, error) {
+	stream, err := f.js.Stream(ctx, "KV_"+f.shelf.bucket)
+	if err != nil {
+		return specState{}, err
+	}
+	info := stream.CachedInfo()
+	return specState{info.Created, info.State.Msgs, info.State.FirstSeq, info.State.LastSeq}, nil
+}
+
+// run follows until ctx ends or the connection is gone.
+func (f *specFollower) run(ctx context.Context) {
+	check := time.NewTicker(specsChecked)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-f.watch.Updates():
+			if !open {
+				return
+			}
+			f.shelf.take(f.stock, e)
+		case <-check.C:
+			if state, err := f.state(ctx); err != nil || state == f.seen {
+				continue // without its stream the shelf serves what it had
+			}
+			_ = f.watch.Stop() // the server ends it where its stream is gone
+			if f.begin(ctx) != nil {
+				return
+			}
+		}
+	}
+}
+
+// take takes an entry into stock; nil is said once when all that was there has come.
+func (s *specShelf) take(stock *specStock, e jetstream.KeyValueEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e == nil {
-		s.ready = true
+		s.stock = stock
 		return
 	}
 	gone := e.Operation() != jetstream.KeyValuePut
 	if channel, ok := strings.CutPrefix(e.Key(), specKey); ok {
-		s.specs[channel] = string(e.Value())
+		stock.specs[channel] = string(e.Value())
 		if gone {
-			delete(s.specs, channel)
+			delete(stock.specs, channel)
 		}
 	}
 	text, ok := strings.CutPrefix(e.Key(), rootKey)
@@ -93,9 +155,9 @@ func (s *specShelf) take(e jetstream.KeyValueEntry) {
 	if !ok || err != nil {
 		return
 	}
-	s.roots[version] = string(e.Value())
+	stock.roots[version] = string(e.Value())
 	if gone {
-		delete(s.roots, version)
+		delete(stock.roots, version)
 	}
 }
 
@@ -137,7 +199,7 @@ var errNotRead = errors.New("the bucket has not been read yet; ask again")
 func (s *specShelf) find(q specQuery) (*specAnswer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ready {
+	if s.stock == nil {
 		return nil, errNotRead
 	}
 	a := &specAnswer{Specs: map[string]string{}, Roots: []string{}}
@@ -150,20 +212,20 @@ func (s *specShelf) find(q specQuery) (*specAnswer, error) {
 		}
 		return !a.More
 	}
-	for _, version := range s.versionsAbove(q.Root) {
-		if take(s.roots[version]) {
-			a.Roots = append(a.Roots, s.roots[version])
+	for _, version := range s.stock.rootsAbove(q.Root) {
+		if take(s.stock.roots[version]) {
+			a.Roots = append(a.Roots, s.stock.roots[version])
 		}
 	}
 	for _, channel := range q.Channels {
-		if text, ok := s.specs[channel]; ok && take(text) {
+		if text, ok := s.stock.specs[channel]; ok && take(text) {
 			a.Specs[channel] = text
 		}
 	}
 	return a, nil
 }
 
-func (s *specShelf) versionsAbove(known uint64) []uint64 {
+func (s *specStock) rootsAbove(known uint64) []uint64 {
 	var versions []uint64
 	for v := range s.roots {
 		if v > known {

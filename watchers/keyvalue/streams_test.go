@@ -2,6 +2,7 @@ package keyvalue
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -257,6 +258,11 @@ buckets: [{name: ELECTIONS}]`
 		if got := streamOf(t, l, name).Config; got.Replicas != want || got.PersistMode != jetstream.DefaultPersistMode {
 			t.Errorf("%s has %d replicas, persists %s", name, got.Replicas, got.PersistMode)
 		}
+		await(t, "replicas of "+name+" that have everything", func() bool { // else the broker that goes takes the only copy with it
+			c := streamOf(t, l, name).Cluster
+			return c.Leader != "" && len(c.Replicas) == want-1 &&
+				!slices.ContainsFunc(c.Replicas, func(p *jetstream.PeerInfo) bool { return !p.Current || p.Offline })
+		})
 	}
 	t.Run("a broker that is down takes no replica away", func(t *testing.T) {
 		all[2].Shutdown()
@@ -264,7 +270,16 @@ buckets: [{name: ELECTIONS}]`
 			present, err := callRoll(t.Context(), l.nc)
 			return len(present) == 2 && err == nil
 		})
-		await(t, "unchanged", func() bool { return check(t, l, "streams", declared, nil).Outcome == watchers.OutcomeUnchanged })
+		var last watchers.Report
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("the last look says %+v", last)
+			}
+		})
+		await(t, "unchanged", func() bool {
+			last = check(t, l, "streams", declared, nil)
+			return last.Outcome == watchers.OutcomeUnchanged
+		})
 		if got := streamOf(t, l, "GROWS").Config.Replicas; got != 3 {
 			t.Errorf("GROWS has %d replicas", got)
 		}

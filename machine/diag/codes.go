@@ -25,7 +25,7 @@ func Entries() []Entry {
 		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, scheduleEntries,
 		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
 		credentialsEntries, secretsEntries,
-		archiveEntries, deliveryEntries, inventoryEntries,
+		archiveEntries, deliveryEntries, inventoryEntries, ingestEntries,
 	)
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Code, b.Code) })
 	return all

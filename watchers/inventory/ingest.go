@@ -4,15 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
 const (
+	outcomeRefused  = "refused"
 	outcomeLagging  = "lagging"
 	outcomeCaughtUp = "caught_up"
 )
@@ -27,7 +32,7 @@ type ingestSpec struct {
 	Subject string `yaml:"subject,required" template:"true"`
 	// Queue makes each message go to one of those who name the same queue.
 	Queue string `yaml:"queue" template:"true"`
-	// Where is a condition on the message; one for which it is false or has no answer is refused and counted.
+	// Where is a condition on the message; one for which it is false or has no answer is refused, counted and reported.
 	Where *watchers.Formula `yaml:"where"`
 	// To is an expression for the subject that the stream keeps the message under.
 	To *watchers.Formula `yaml:"to,required"`
@@ -41,6 +46,23 @@ type ingestSpec struct {
 	Window int `yaml:"window" default:"4096" min:"1" max:"65536"`
 }
 
+// CodeIngestSubject is a subject or queue of an ingest watcher that cannot be.
+const CodeIngestSubject diag.Code = "SC465"
+
+var heardSubject = regexp.MustCompile(`^[^.\s>]+(\.[^.\s>]+)*(\.>)?$|^>$`)
+
+// Validate checks subjects.
+func (s *ingestSpec) Validate(w *machine.WatcherSpec) diag.List {
+	var list diag.List
+	if !strings.Contains(s.Subject, "{{") && !heardSubject.MatchString(s.Subject) {
+		list.Add(diag.Error, CodeIngestSubject, w.Properties.Get("subject").Pos, "a subject is words that a dot separates, such as node.*.out.inventory", "subject: %q is nothing to listen to", s.Subject)
+	}
+	if !strings.Contains(s.Queue, "{{") && strings.ContainsAny(s.Queue, " \t\r\n") {
+		list.Add(diag.Error, CodeIngestSubject, w.Properties.Get("queue").Pos, "write one word", "queue: %q is not the name of a queue", s.Queue)
+	}
+	return list
+}
+
 func ingestType(s Services) watchers.Type {
 	counts := map[string]machine.ValueType{
 		"received": machine.Integer, "stored": machine.Integer, "refused": machine.Integer, "dropped": machine.Integer,
@@ -51,6 +73,7 @@ func ingestType(s Services) watchers.Type {
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "it listens, from now on"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot listen"},
+				{Name: outcomeRefused, Class: machine.Neutral, Payload: counts, Doc: "messages were refused since the last report, which says why the last was"},
 				{Name: outcomeLagging, Class: machine.Neutral, Payload: counts, Doc: "messages were dropped since the last report"},
 				{Name: outcomeCaughtUp, Class: machine.Neutral, Payload: counts, Doc: "nothing is dropped any more"},
 			},
@@ -111,7 +134,16 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 		return fmt.Errorf("subscribing: %w", err)
 	}
 	closed := conn.StatusChanged(nats.CLOSED)
-	defer func() { _ = sub.Unsubscribe(); conn.RemoveStatusListener(closed); out.settle(ctx) }()
+	defer func() {
+		conn.RemoveStatusListener(closed)
+		t.overflowed(sub)
+		for m := range left(conn, sub, inbox) {
+			t.received.Add(1)
+			out.take(look, m)
+		}
+		_ = sub.Unsubscribe() // it fails where the connection is gone, and the subscription with it
+		out.settle(ctx)
+	}()
 	t.emit(watchers.Report{Outcome: machine.OutcomeSuccess, Message: "taking in " + subject})
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
@@ -128,6 +160,25 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 			return nil
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// left is what has come and was not taken, when no more is to come.
+func left(conn *nats.Conn, sub *nats.Subscription, inbox <-chan *nats.Msg) iter.Seq[*nats.Msg] {
+	return func(yield func(*nats.Msg) bool) {
+		if sub.Drain() == nil {
+			_ = conn.FlushTimeout(settleTimeout) // what comes later than that is lost, as it is with a connection that is gone
+		}
+		for {
+			select {
+			case m := <-inbox:
+				if !yield(m) {
+					return
+				}
+			default:
+				return
+			}
 		}
 	}
 }

@@ -5,14 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
@@ -28,64 +32,139 @@ func formula(t testing.TB, text string) *watchers.Formula {
 	return f
 }
 
-// adapter runs an ingest watcher with a broker of its own; conn is a node's, js reads the stream.
-func adapter(t testing.TB, always bool) (conn *nats.Conn, stream jetstream.Stream) {
+// adapterTest is an ingest watcher with a broker of its own.
+type adapterTest struct {
+	t      testing.TB
+	broker *server.Server
+	opts   server.Options
+	spec   *ingestSpec
+	conn   *nats.Conn // a node's
+	js     jetstream.JetStream
+
+	mu   sync.Mutex
+	said []watchers.Report
+	stop func()
+}
+
+func newAdapterTest(t testing.TB, always bool) *adapterTest {
 	t.Helper()
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: always})
+	a := &adapterTest{
+		t: t, opts: server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: always},
+		spec: &ingestSpec{
+			Connection: "fleet", Subject: "node.*.out.inventory", Queue: "adapter", Pending: 65536, Window: 4096,
+			Where: formula(t, `message.headers["Statecraft-Sender"] == replace(message.tokens[1], "=", ".")`),
+			To:    formula(t, `"discovery." + message.tokens[1]`), Sender: formula(t, `replace(message.tokens[1], "=", ".")`),
+		},
+	}
+	a.start()
+	t.Cleanup(func() { a.shutdown() })
+	var err error
+	if a.conn, err = nats.Connect(a.broker.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.conn.Close)
+	if a.js, err = jetstream.New(a.conn); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// start starts the broker, by the port that it had.
+func (a *adapterTest) start() {
+	a.t.Helper()
+	opts := a.opts
+	var err error
+	if a.broker, err = server.NewServer(&opts); err != nil {
+		a.t.Fatal(err)
+	}
+	a.broker.Start()
+	if !a.broker.ReadyForConnections(patience) {
+		a.t.Fatal("the broker does not start")
+	}
+	a.opts.Port = a.broker.Addr().(*net.TCPAddr).Port
+}
+
+func (a *adapterTest) shutdown() { a.broker.Shutdown(); a.broker.WaitForShutdown() }
+
+// stream makes the stream that messages go to.
+func (a *adapterTest) stream(change ...func(c *jetstream.StreamConfig)) jetstream.Stream {
+	a.t.Helper()
+	c := jetstream.StreamConfig{Name: "DISCOVERY", Subjects: []string{"discovery.>"}, MaxMsgsPerSubject: 5, PersistMode: jetstream.AsyncPersistMode}
+	for _, f := range change {
+		f(&c)
+	}
+	stream, err := a.js.CreateStream(a.t.Context(), c)
 	if err != nil {
-		t.Fatal(err)
+		a.t.Fatal(err)
 	}
-	srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(patience) {
-		t.Fatal("the broker does not start")
-	}
-	if conn, err = nats.Connect(srv.ClientURL()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if stream, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DISCOVERY", Subjects: []string{"discovery.>"}, MaxMsgsPerSubject: 5, PersistMode: jetstream.AsyncPersistMode}); err != nil {
-		t.Fatal(err)
-	}
+	return stream
+}
+
+// listen runs the watcher until the test ends or stop is called.
+func (a *adapterTest) listen() {
+	a.t.Helper()
 	pool := messaging.NewPool(func(string, string) (*messaging.Credentials, error) {
-		return &messaging.Credentials{URLs: []string{srv.ClientURL()}}, nil
+		return &messaging.Credentials{URLs: []string{a.broker.ClientURL()}}, nil
 	}, slog.New(slog.DiscardHandler))
-	t.Cleanup(pool.Close)
-	if err := pool.Keep(t.Context(), "host", "fleet"); err != nil {
-		t.Fatal(err)
+	a.t.Cleanup(pool.Close)
+	if err := pool.Keep(context.Background(), "host", "fleet"); err != nil {
+		a.t.Fatal(err)
 	}
-	spec := &ingestSpec{
-		Connection: "fleet", Subject: "node.*.out.inventory", Queue: "adapter", Pending: 65536, Window: 4096,
-		Where: formula(t, `message.headers["Statecraft-Sender"] == replace(message.tokens[1], "=", ".")`),
-		To:    formula(t, `"discovery." + message.tokens[1]`), Sender: formula(t, `replace(message.tokens[1], "=", ".")`),
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	listening, ended := make(chan string, 16), make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		w := &ingest{spec: spec, services: Services{Pool: pool}}
+		w := &ingest{spec: a.spec, services: Services{Pool: pool}}
 		w.Listen(ctx, &watchers.Look{Identity: "host", Log: slog.New(slog.DiscardHandler)}, func(r watchers.Report) {
-			select {
-			case listening <- r.Outcome:
-			default:
-			}
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.said = append(a.said, r)
 		})
 	}()
-	t.Cleanup(func() { cancel(); <-ended })
-	select {
-	case got := <-listening:
-		if got != "success" {
-			t.Fatalf("the adapter says %s", got)
+	a.stop = sync.OnceFunc(func() { cancel(); <-ended })
+	a.t.Cleanup(a.stop)
+	waitFor(a.t, func() bool {
+		return len(a.reports(machine.OutcomeSuccess)) > 0 && a.broker.NumSubscriptions() > 0 && a.conn.Flush() == nil
+	})
+}
+
+// reports are those of an outcome.
+func (a *adapterTest) reports(outcome string) (of []watchers.Report) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.said {
+		if r.Outcome == outcome {
+			of = append(of, r)
 		}
-	case <-time.After(patience):
-		t.Fatal("the adapter does not listen")
 	}
-	waitFor(t, func() bool { return srv.NumSubscriptions() > 0 && conn.Flush() == nil })
-	return conn, stream
+	return of
+}
+
+// send publishes as a node does.
+func (a *adapterTest) send(messages ...*nats.Msg) {
+	a.t.Helper()
+	for _, m := range messages {
+		if err := a.conn.PublishMsg(m); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	if err := a.conn.Flush(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// says stops the watcher, and holds what it says at last.
+func (a *adapterTest) says(outcome, text string, want map[string]any) {
+	a.t.Helper()
+	a.stop()
+	said := a.reports(outcome)
+	if len(said) == 0 {
+		a.t.Fatalf("it says nothing of %s: %+v", outcome, a.said)
+	}
+	last := said[len(said)-1]
+	if diff := cmp.Diff(want, last.Payload); diff != "" || !strings.Contains(last.Message, text) {
+		a.t.Errorf("it says %q, -want +got\n%s", last.Message, diff)
+	}
 }
 
 func waitFor(t testing.TB, holds func() bool) {
@@ -108,10 +187,10 @@ func inventoryOf(token, sender, body string) *nats.Msg {
 }
 
 func TestAdapterWritesWhatConsumersExpect(t *testing.T) {
-	conn, stream := adapter(t, false)
-	for _, m := range []*nats.Msg{inventoryOf("n1=example", "n2.example", `{"forged":1}`), inventoryOf("n1=example", "n1.example", `{"protocol":"p"}`)} {
-		waitFor(t, func() bool { return conn.PublishMsg(m) == nil })
-	}
+	a := newAdapterTest(t, false)
+	stream := a.stream()
+	a.listen()
+	a.send(inventoryOf("n1=example", "n2.example", `{"forged":1}`), inventoryOf("n1=example", "n1.example", `{"protocol":"p<&>"}`))
 	var got *jetstream.RawStreamMsg
 	waitFor(t, func() bool {
 		m, err := stream.GetLastMsgForSubject(t.Context(), "discovery.n1=example")
@@ -122,7 +201,7 @@ func TestAdapterWritesWhatConsumersExpect(t *testing.T) {
 	if err := json.Unmarshal(got.Data, &doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc["data"] != `{"protocol":"p"}` || doc["sender"] != "n1.example" || doc["protocol"] != "choria:adapters:choria_streams:output:1" || doc["requestid"] == "" {
+	if doc["data"] != `{"protocol":"p<&>"}` || doc["sender"] != "n1.example" || doc["protocol"] != "choria:adapters:choria_streams:output:1" || doc["requestid"] == "" {
 		t.Errorf("the stream has %s", got.Data)
 	}
 	if _, err := time.Parse(time.RFC3339Nano, fmt.Sprint(doc["time"])); err != nil {
@@ -131,18 +210,22 @@ func TestAdapterWritesWhatConsumersExpect(t *testing.T) {
 	if got.Header.Get(DigestHeader) != "aa" || got.Sequence != 1 {
 		t.Errorf("message %d with the headers %v", got.Sequence, got.Header)
 	}
+	a.says(outcomeRefused, "1 messages were refused; the last: node.n1=example.out.inventory: where is false for it",
+		map[string]any{"received": 2, "stored": 1, "refused": 1, "dropped": 0})
 }
 
 func BenchmarkAdapter(b *testing.B) {
 	for name, always := range map[string]bool{"buffered": false, "sync_always": true} {
 		b.Run(name, func(b *testing.B) {
-			conn, stream := adapter(b, always)
+			a := newAdapterTest(b, always)
+			stream := a.stream()
+			a.listen()
 			body := fmt.Sprintf(`{"protocol":%q,"zcontent":%q}`, protocol, strings.Repeat("H4sIAAAA", 250))
 			sent := uint64(0)
 			b.ResetTimer()
 			for range b.N {
 				n := sent % 5000
-				if err := conn.PublishMsg(inventoryOf(fmt.Sprintf("n%d=example", n), fmt.Sprintf("n%d.example", n), body)); err != nil {
+				if err := a.conn.PublishMsg(inventoryOf(fmt.Sprintf("n%d=example", n), fmt.Sprintf("n%d.example", n), body)); err != nil {
 					b.Fatal(err)
 				}
 				if sent++; sent%8192 == 0 {

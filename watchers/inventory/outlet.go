@@ -1,8 +1,10 @@
 package inventory
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,6 +21,9 @@ const (
 	stallTimeout  = 10 * time.Second // for the window to have room
 	settleTimeout = 2 * time.Second  // for what was sent to be acknowledged at the end
 )
+
+// outputRoom is bytes for what an output has beside the message.
+const outputRoom = 512
 
 // output is what Choria's adapters write: the message as a text, and who sent it when.
 type output struct {
@@ -49,16 +54,21 @@ func newOutlet(conn *nats.Conn, spec *ingestSpec, t *tally) (*outlet, error) {
 	return &outlet{spec: spec, js: js, tally: t}, nil
 }
 
+var errWhere = errors.New("where is false for it")
+
 // take sends one message on, and waits where the window is full.
 func (o *outlet) take(look *watchers.Look, m *nats.Msg) {
 	message := messageOf(m)
-	if holds, err := o.spec.Where.Holds(look, message); err != nil || !holds {
-		o.tally.refused.Add(1)
-		return
+	holds, err := o.spec.Where.Holds(look, message)
+	if err == nil && !holds {
+		err = errWhere
 	}
-	onward, err := o.onward(look, m, message)
+	var onward *nats.Msg
+	if err == nil {
+		onward, err = o.onward(look, m.Header.Get(DigestHeader), message)
+	}
 	if err != nil {
-		o.tally.refused.Add(1)
+		o.tally.refuse(fmt.Sprintf("%s: %v", m.Subject, err))
 		return
 	}
 	// What the stream answers is counted by the error handler, and from how many wait.
@@ -70,27 +80,34 @@ func (o *outlet) take(look *watchers.Look, m *nats.Msg) {
 	o.tally.waiting.Store(int64(o.js.PublishAsyncPending()))
 }
 
-func (o *outlet) onward(look *watchers.Look, m *nats.Msg, message map[string]any) (*nats.Msg, error) {
+func (o *outlet) onward(look *watchers.Look, digest string, message map[string]any) (*nats.Msg, error) {
 	to, err := o.spec.To.Text(look, message)
 	if err != nil {
 		return nil, err
+	}
+	if to == "" || strings.ContainsAny(to, "*> \t\r\n") {
+		return nil, fmt.Errorf("%q is no subject for the stream", to)
 	}
 	sender, err := o.spec.Sender.Text(look, message)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now() //nolint:forbidigo // when it came: a listener has no other clock, and nothing decides by it
-	doc := output{Data: string(m.Data), Sender: sender, RequestID: uuid.NewString()}
+	text, _ := message[bodyKey].(string)
+	doc := output{Data: text, Sender: sender, RequestID: uuid.NewString()}
 	doc.Protocol, doc.Time = "choria:adapters:choria_streams:output:1", now.UTC().Format(time.RFC3339Nano)
 	if o.spec.Format == "jetstream" {
 		doc.Protocol, doc.Time = "choria:adapters:jetstream:output:1", now.Unix()
 	}
-	data, err := json.Marshal(doc)
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(len(text) + len(text)/8 + outputRoom) // quotes take a place more
+	write := json.NewEncoder(&data)
+	write.SetEscapeHTML(false)
+	if err := write.Encode(doc); err != nil {
 		return nil, err
 	}
-	onward := &nats.Msg{Subject: to, Data: data}
-	if digest := m.Header.Get(DigestHeader); digest != "" {
+	onward := &nats.Msg{Subject: to, Data: bytes.TrimSuffix(data.Bytes(), []byte("\n"))}
+	if digest != "" {
 		onward.Header = nats.Header{DigestHeader: {digest}}
 	}
 	return onward, nil
@@ -99,9 +116,12 @@ func (o *outlet) onward(look *watchers.Look, m *nats.Msg, message map[string]any
 // DigestHeader carries the digest of an inventory's stable part.
 const DigestHeader = "Statecraft-Inventory-Digest"
 
+// bodyKey is what a message's body is called.
+const bodyKey = "body"
+
 // messageOf is what expressions see of a message. The body is not decoded: it goes on as it came.
 func messageOf(m *nats.Msg) map[string]any {
-	var tokens []any
+	tokens := make([]any, 0, strings.Count(m.Subject, ".")+1)
 	for word := range strings.SplitSeq(m.Subject, ".") {
 		tokens = append(tokens, word)
 	}
@@ -109,7 +129,7 @@ func messageOf(m *nats.Msg) map[string]any {
 	for key := range m.Header {
 		headers[key] = m.Header.Get(key)
 	}
-	return map[string]any{"subject": m.Subject, "tokens": tokens, "headers": headers, "body": string(m.Data)}
+	return map[string]any{"subject": m.Subject, "tokens": tokens, "headers": headers, bodyKey: string(m.Data)}
 }
 
 // settle waits a moment for what was sent to be acknowledged; a context that has ended does not cut that short.

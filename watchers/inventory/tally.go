@@ -14,7 +14,7 @@ import (
 type tally struct {
 	emit func(watchers.Report)
 
-	received, sent, refused, waiting atomic.Int64
+	received, sent, waiting atomic.Int64
 
 	mu      sync.Mutex
 	lost    int64  // sent, and not stored
@@ -22,8 +22,19 @@ type tally struct {
 	reason  string // of the last drop
 	told    int64  // drops that were reported
 	lagging bool
+	refused int64
+	because string // of the last that was refused
+	named   int64  // refusals that were reported
 	from    *nats.Subscription
 	missed  int // of from
+}
+
+// refuse counts a message that is not to be taken in.
+func (t *tally) refuse(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refused++
+	t.because = reason
 }
 
 // drop counts a message that was sent, and that the stream does not have.
@@ -59,30 +70,39 @@ func (t *tally) withheld(reason string) {
 	t.reason = reason
 }
 
-// counts are what became of messages so far. A message that the stream has not answered for yet is in none but received.
+// counts are what became of messages so far; under the lock. A message that the stream has not answered for yet is in none but received.
 func (t *tally) counts() map[string]any {
 	return map[string]any{
 		"received": int(t.received.Load()), "stored": int(t.sent.Load() - t.waiting.Load() - t.lost),
-		"refused": int(t.refused.Load()), "dropped": int(t.lost + t.kept),
+		"refused": int(t.refused), "dropped": int(t.lost + t.kept),
 	}
 }
 
-// report says what was dropped, and when that has ended; else it leaves the counts for the next state event.
+// report says what was refused and dropped since the last report, and when nothing is dropped any more.
 func (t *tally) report() {
-	t.mu.Lock()
-	dropped, reason := t.lost+t.kept, t.reason
-	counts := t.counts()
-	more, was := dropped > t.told, t.lagging
-	before := t.told
-	t.told, t.lagging = dropped, more
-	t.mu.Unlock()
-	switch {
-	case more:
-		t.emit(watchers.Report{
-			Outcome: outcomeLagging, Payload: counts, State: counts,
-			Message: fmt.Sprintf("%d messages were dropped; the last: %s", dropped-before, reason),
-		})
-	case was:
-		t.emit(watchers.Report{Outcome: outcomeCaughtUp, Payload: counts, State: counts, Quiet: true})
+	for _, r := range t.due() {
+		t.emit(r)
 	}
+}
+
+func (t *tally) due() (due []watchers.Report) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	counts := t.counts()
+	add := func(outcome, message string, quiet bool) {
+		due = append(due, watchers.Report{Outcome: outcome, Payload: counts, State: counts, Message: message, Quiet: quiet})
+	}
+	if more := t.refused - t.named; more > 0 {
+		add(outcomeRefused, fmt.Sprintf("%d messages were refused; the last: %s", more, t.because), false)
+	}
+	dropped := t.lost + t.kept
+	more, was := dropped-t.told, t.lagging
+	t.told, t.named, t.lagging = dropped, t.refused, more > 0
+	switch {
+	case more > 0:
+		add(outcomeLagging, fmt.Sprintf("%d messages were dropped; the last: %s", more, t.reason), false)
+	case was:
+		add(outcomeCaughtUp, "", true)
+	}
+	return due
 }

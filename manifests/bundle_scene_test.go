@@ -53,7 +53,7 @@ type node struct {
 }
 
 // impatient are the changes of node/bundle with which it does not wait for long.
-var impatient = strings.NewReplacer("after: {2m: unhealthy}", "after: {1s: unhealthy}", "for: 5s", "for: 100ms", "splay: 1s", "splay: 1ms")
+var impatient = strings.NewReplacer("after: {2m: unhealthy}", "after: {1s: unhealthy}", "for: 5s", "for: 100ms", "splay: 5s", "splay: 1ms")
 
 // start runs a host on the folder. hook is the host's own.
 func (s *site) start(hook func(point string)) (*node, error) {

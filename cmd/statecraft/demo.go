@@ -240,6 +240,8 @@ func (d *demo) tell(r *demoResult) {
 	inv.printf("  export STATECRAFT_CONTEXT=%s\n", d.path("cell", "operator"))
 	inv.printf("  statecraft fleet ls                    who is in the cell\n")
 	inv.printf("  statecraft fleet watch                 what happens in it\n")
+	inv.printf("  statecraft fleet machines              which machine runs where, in which version and state\n")
+	inv.printf("  statecraft fleet inventory n1.demo     what a node is\n")
 	inv.printf("  statecraft registry show               what is published, by whom, until when\n")
 	if d.crowd == nil {
 		inv.printf("  statecraft why enrollment --state %s\n", d.path("nodes", "n1.demo", "state"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -87,27 +87,27 @@ func (d *demo) tamper(ctx context.Context, _ *overlay.Connection, r *demoResult)
 	return nil
 }
 
-// inventory waits until every node's inventory has arrived in the cell.
-func (d *demo) inventory(ctx context.Context, conn *overlay.Connection, r *demoResult) error {
-	js, err := jetstream.New(conn.Conn)
-	if err != nil {
-		return err
-	}
-	err = d.poll(ctx, "the inventory of all nodes has arrived", func() bool {
-		stream, err := js.Stream(ctx, "DISCOVERY")
-		if err != nil {
-			return false
-		}
-		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
-		if err == nil {
-			r.Inventories = len(info.State.Subjects)
-		}
-		return r.Inventories >= d.verb.Nodes
+// inventory waits until the cell can say of every node what it is.
+func (d *demo) inventory(ctx context.Context, _ *overlay.Connection, r *demoResult) error {
+	quiet := *d.inv
+	quiet.ctx, quiet.stderr, quiet.json = ctx, io.Discard, true
+	v := &fleetMachinesVerb{contextFlags: contextFlags{As: d.path("cell", "operator")}}
+	var known machinesResult
+	err := d.poll(ctx, "the inventory of all nodes has arrived", func() bool {
+		var out bytes.Buffer
+		quiet.out = &results{w: &out}
+		known = machinesResult{}
+		return v.Run(&quiet) == nil && json.Unmarshal(out.Bytes(), &known) == nil && known.Known >= d.verb.Nodes
 	})
 	if err != nil {
 		return err
 	}
-	d.step("the inventory of %d nodes arrived in the stream DISCOVERY", r.Inventories)
+	r.Inventories = known.Known
+	names := map[string]bool{}
+	for _, m := range known.Machines {
+		names[m.Name] = true
+	}
+	d.step("the inventories of %d nodes arrived: the cell knows their facts, and where each of %d machines runs in which state", r.Inventories, len(names))
 	return nil
 }
 

@@ -21,7 +21,7 @@ import (
 
 // hasty is a folder of machines of nodes that decide soon, and ask often.
 func hasty(t testing.TB) func(c *node.Config) {
-	dir := override(t, t.TempDir(), "node/bundle", "after: {2m: unhealthy}", "after: {2s: unhealthy}", "for: 5s", "for: 100ms", "splay: 1s", "splay: 10ms")
+	dir := override(t, t.TempDir(), "node/bundle", "after: {2m: unhealthy}", "after: {2s: unhealthy}", "for: 5s", "for: 100ms", "splay: 5s", "splay: 10ms")
 	override(t, dir, "node/deployer", "timer: 5m, splay: true", "timer: 1s")
 	return func(c *node.Config) { c.Machines = dir }
 }

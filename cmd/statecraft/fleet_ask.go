@@ -94,7 +94,7 @@ func denied(code, text string) error {
 	case codeBad:
 		return fail(exitInvalid, "docs/inventory.md says what a condition sees", "%s", text)
 	case codeAbsent:
-		return fail(exitFailed, "a node publishes its inventory once a minute; statecraft fleet inventory lists those that did", "%s", text)
+		return fail(exitFailed, "a node publishes its inventory when it has joined; statecraft fleet inventory lists those that did", "%s", text)
 	default:
 		return fail(exitFailed, "", "%s (code %s)", text, code)
 	}

@@ -109,7 +109,7 @@ func (inv *invocation) inventories(a *inventory.Answer, fields []string, usual b
 	defer inv.problems(a)
 	switch {
 	case a.Known == 0:
-		inv.notef("no node has published its inventory yet; nodes do once a minute")
+		inv.notef("no node has published its inventory yet; a node does when it has joined")
 		return
 	case len(a.Nodes) == 0:
 		inv.notef("it holds for none of %s", nodesText(a.Known))

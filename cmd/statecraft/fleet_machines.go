@@ -105,7 +105,7 @@ func (m *member) running(name, where string) (nodes []machineNode, err error) {
 func (inv *invocation) machines(r machinesResult, v *fleetMachinesVerb) {
 	switch {
 	case r.Known == 0:
-		inv.notef("no node has published its inventory yet; nodes do once a minute")
+		inv.notef("no node has published its inventory yet; a node does when it has joined")
 		return
 	case len(r.Machines) == 0 && v.Machine != "":
 		inv.notef("none of %s runs %s; statecraft fleet machines lists what they run", nodesText(r.Matched), v.Machine)

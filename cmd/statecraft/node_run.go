@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +10,6 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/node"
-	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // nodeRunVerb runs the agent of a node.
@@ -45,7 +42,7 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	defer real.Close()
 	registry := newRegistry()
 	agent, err := node.New(node.Config{
-		Identity: id, Dir: dir, Clock: real, Log: inv.log, Metrics: registry, Machines: v.Machines, Facts: ownFacts(),
+		Identity: id, Dir: dir, Clock: real, Log: inv.log, Metrics: registry, Machines: v.Machines, Facts: firstFacts(inv),
 	})
 	if err != nil {
 		return openError(err, dir)
@@ -110,17 +107,4 @@ func nodeIdentity(given string) (string, error) {
 		return "", usage("name the node with --identity, in lower case, such as n1.example.net", "%w", err)
 	}
 	return string(id), nil
-}
-
-// ownFacts is what a host knows of itself before anything is gathered.
-func ownFacts() *watchers.Facts {
-	raw, err := json.Marshal(map[string]any{"statecraft": map[string]any{"version": buildVersion().Version}})
-	if err != nil {
-		panic(fmt.Sprint("statecraft: the version is no JSON: ", err))
-	}
-	facts, err := watchers.NewFacts(raw)
-	if err != nil {
-		panic(fmt.Sprint("statecraft: the version is no fact: ", err))
-	}
-	return facts
 }

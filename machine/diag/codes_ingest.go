@@ -14,7 +14,7 @@ watchers:
   - name: tools
     type: ingest
     success_transition: done
-    properties: {subject: node..inventory, to: '"discovery." + message.tokens[1]', sender: message.tokens[1]}
+    properties: {subject: node..inventory, to: '"discovery." + message.tokens[1]', sender: 'message.tokens[1]'}
 `,
 	Good: `format: 1
 name: tools
@@ -26,6 +26,6 @@ watchers:
   - name: tools
     type: ingest
     success_transition: done
-    properties: {subject: node.*.inventory, to: '"discovery." + message.tokens[1]', sender: message.tokens[1]}
+    properties: {subject: node.*.inventory, to: '"discovery." + message.tokens[1]', sender: 'message.tokens[1]'}
 `,
 }}

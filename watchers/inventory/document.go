@@ -56,6 +56,7 @@ type document struct {
 type survey struct {
 	spec     *inventorySpec
 	facts    *watchers.Facts
+	classes  []string
 	machines map[string]running
 }
 
@@ -89,7 +90,7 @@ func (a *archive) document(s survey) (document, error) {
 		return document{}, err
 	}
 	c := content{
-		Agents: orNone(s.spec.Agents), Classes: orNone(s.spec.Classes), Collectives: orNone(s.spec.Collectives),
+		Agents: orNone(s.spec.Agents), Classes: orNone(s.classes), Collectives: orNone(s.spec.Collectives),
 		Status: map[string]any{"machines": len(s.machines)}, Build: map[string]string{"version": a.version(s.facts)}, Machines: s.machines,
 	}
 	c.Facts, err = json.Marshal(sheet.stable)

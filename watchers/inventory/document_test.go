@@ -61,7 +61,7 @@ func unpack(t testing.TB, text string) map[string]any {
 func TestDocumentCarriesTheInventoryWithoutSecrets(t *testing.T) {
 	a := &archive{build: "1.2.3"}
 	d, err := a.document(survey{
-		spec:     &inventorySpec{Classes: []string{"web"}, FactLimit: 1000},
+		spec: &inventorySpec{FactLimit: 1000}, classes: []string{"web"},
 		facts:    facts(t, map[string]any{"os": "linux", "db": map[string]any{"password": "x", "port": 1}}),
 		machines: map[string]running{"web": {Version: "1.0.0", State: "running", Digest: "ab"}},
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -19,12 +20,49 @@ type inventorySpec struct {
 	Agents []string `yaml:"agents"`
 	// Classes are the node's classes or tags.
 	Classes []string `yaml:"classes"`
+	// ClassesFiles are files with more of them, relative to the machine's directory or absolute: a list where the name ends in .json, .yaml or
+	// .yml, else one a line, as Puppet writes classes.txt. A file that is not there has none; one that cannot be read counts as it was last.
+	ClassesFiles []string `yaml:"classes_files"`
 	// Collectives are those that the node belongs to.
 	Collectives []string `yaml:"collectives"`
 	// Inline puts the inventory into the document as it is, in place of compressing it.
 	Inline bool `yaml:"inline"`
 	// FactLimit is how many bytes of JSON one top-level fact may have; larger ones are left out and named.
 	FactLimit int `yaml:"fact_limit" default:"32768" min:"64" max:"1048576"`
+	// Known is the digest of the inventory that is known already: a look that comes to the same says nothing, and costs next to nothing.
+	Known string `yaml:"known" template:"true"`
+}
+
+// The codes of what an inventory's properties can have wrong.
+const (
+	CodeInventoryName diag.Code = "SC450" // a name that cannot be
+	CodeInventoryFile diag.Code = "SC451" // a file that is outside of the machine's directory
+)
+
+// Validate checks names and files.
+func (s *inventorySpec) Validate(w *machine.WatcherSpec) (list diag.List) {
+	names := func(key string, all []string) {
+		seen := map[string]bool{}
+		for i, name := range all {
+			switch at := w.Properties.Get(key).Items[i].Pos; {
+			case !className(name):
+				list.Add(diag.Error, CodeInventoryName, at, "write a name of at most 256 bytes on one line", "%s: %q is no name", key, name)
+			case seen[name]:
+				list.Add(diag.Error, CodeInventoryName, at, "remove one of them", "%s: %s is there twice", key, name)
+			}
+			seen[name] = true
+		}
+	}
+	names("agents", s.Agents)
+	names("classes", s.Classes)
+	names("collectives", s.Collectives)
+	for i, path := range s.ClassesFiles {
+		if path == "" || machine.EscapesDirectory(path) {
+			list.Add(diag.Error, CodeInventoryFile, w.Properties.Get("classes_files").Items[i].Pos,
+				"write a path below the machine's directory, or an absolute one", "classes_files: %q leaves the machine's directory", path)
+		}
+	}
+	return list
 }
 
 func inventoryType(s Services) watchers.Type {
@@ -54,14 +92,24 @@ type surveyor struct {
 	spec      *inventorySpec
 	deployer  watchers.Deployer
 	documents *archive
-	last      string // digest of the last look
+	last      string              // digest of the last look
+	classes   map[string][]string // of each file, as it was read last
 }
 
 // Check makes the document of now.
 func (s *surveyor) Check(_ context.Context, look *watchers.Look) watchers.Report {
-	d, err := s.documents.document(survey{spec: s.spec, facts: look.Facts, machines: s.machines(look)})
+	known, err := look.Expand(s.spec.Known)
+	if err != nil {
+		return watchers.Failure("known: " + err.Error())
+	}
+	classes, unread := s.allClasses(look)
+	d, err := s.documents.document(survey{spec: s.spec, facts: look.Facts, classes: classes, machines: s.machines(look)})
 	if err != nil {
 		return watchers.Failure("making the inventory: " + err.Error())
+	}
+	if known != "" && known == d.digest {
+		s.last = d.digest
+		return watchers.Report{}
 	}
 	outcome := outcomeUnchanged
 	if d.digest != s.last {
@@ -70,6 +118,10 @@ func (s *surveyor) Check(_ context.Context, look *watchers.Look) watchers.Report
 	s.last = d.digest
 	payload := map[string]any{"document": d.text, "digest": d.digest, "size": len(d.text)}
 	rep := watchers.Report{Outcome: outcome, Payload: payload, Message: fmt.Sprintf("an inventory of %d bytes", len(d.text))}
+	if unread != nil {
+		rep.Message += "; with classes as they were: " + unread.Error()
+		look.Log.Warn("inventory_classes_not_read", "error", unread)
+	}
 	if len(d.dropped) > 0 {
 		rep.Message += fmt.Sprintf("; without facts that are too large: %v", d.dropped)
 		look.Log.Warn("inventory_facts_dropped", "facts", d.dropped, "limit", s.spec.FactLimit)

@@ -13,8 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"gopkg.in/yaml.v3"
-
+	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -93,7 +92,7 @@ func parseClasses(ending string, text []byte) (names []string, err error) {
 	case ".json":
 		err = json.Unmarshal(text, &names)
 	case ".yaml", ".yml":
-		err = yaml.Unmarshal(text, &names)
+		names, err = listed(text)
 	default:
 		for line := range strings.Lines(string(text)) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
@@ -111,6 +110,19 @@ func parseClasses(ending string, text []byte) (names []string, err error) {
 		if !className(name) {
 			return nil, fmt.Errorf("name %d, %.40q, is no class: write at most %d bytes on one line", i+1, name, maxClassBytes)
 		}
+	}
+	return names, nil
+}
+
+// listed reads a list of texts in YAML.
+func listed(text []byte) ([]string, error) {
+	n, list := strict.Parse("classes", text)
+	if err := list.Err(); err != nil || n == nil {
+		return nil, err
+	}
+	var names []string
+	if err := strict.Decode(n, &names, strict.Options{}).Err(); err != nil {
+		return nil, err
 	}
 	return names, nil
 }

@@ -25,8 +25,8 @@ func TestClassesAreReadFromFiles(t *testing.T) {
 		"YAML":                  {"tags.yaml", "- a\n- b\n", []string{"a", "b"}, ""},
 		"nothing":               {"classes.txt", "", nil, ""},
 		"no list":               {"tags.json", `{"a": 1}`, nil, "cannot unmarshal object"},
-		"no texts":              {"tags.yml", "- {a: 1}\n", nil, "cannot unmarshal"},
-		"aliases without end":   {"tags.yaml", "- &a [x]\n- *a\n", nil, "cannot unmarshal"},
+		"no texts":              {"tags.yml", "- {a: 1}\n", nil, "expected a string"},
+		"aliases without end":   {"tags.yaml", "- &a [x]\n- *a\n", nil, "alias *a is not allowed"},
 		"a control character":   {"classes.txt", "a\x1b[2J\n", nil, "is no class"},
 		"no UTF-8":              {"classes.txt", "a\xff\n", nil, "is no class"},
 		"an empty name":         {"tags.json", `[""]`, nil, "name 1,"},
@@ -98,7 +98,7 @@ func TestInventoryPropertiesThatCannotBe(t *testing.T) {
 			t.Fatal(list)
 		}
 		_, list = inventoryType(Services{}).Prepare(&machine.WatcherSpec{Name: "w", Type: "inventory", Strict: true, Properties: n})
-		if len(list) != 1 || string(list[0].Code)+" "+list[0].Message != want || list[0].Position.Line != 1 || list[0].Hint == "" {
+		if len(list) != 1 || string(list[0].Code)+" "+list[0].Message != want || list[0].Line != 1 || list[0].Hint == "" {
 			t.Errorf("%s: %+v", properties, list)
 		}
 	}

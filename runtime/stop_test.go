@@ -158,7 +158,7 @@ func TestDeliveryToAStartingMachineComesOnce(t *testing.T) {
 	}
 	h = runHost(t, cfg)
 	h.deploy(crashPing)
-	h.deploy(strings.Replace(crashPong, "initial_state", "splay_start: 1\ninitial_state", 1))
+	h.deploy(strings.Replace(crashPong, "initial_state", "splay_start: 10\ninitial_state", 1))
 	armed.Store(true)
 	h.fire("ping", "serve")
 	h.fire("ping", "serve")

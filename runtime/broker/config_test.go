@@ -246,4 +246,32 @@ func TestRemotes(t *testing.T) {
 		say(t, here, "region.news", "")
 		return hears(sub, false)
 	})
+	inside := o.connect(t, b.ClientURL(), o.client(t, "operator", "admin"))
+	for _, subject := range []string{"node.n1.out.inventory", "fleet.specs.spec.default", "$KV.NODES.n1", "$JS.API.INFO", "discovery.n1", "choria.lifecycle.event.alive.server", "overlay.inventory.query"} {
+		here, err := inside.SubscribeSync(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush(t, inside)
+		say(t, there, subject, "")
+		if hears(here, false) {
+			t.Errorf("%s comes in from elsewhere", subject)
+		}
+	}
+	for subject, passes := range map[string]bool{"node.n1.in.operate.x": false, "fleet.specs.x": false, "$KV.NODES.n1": false, "choria.lifecycle.event.alive.server": true} {
+		away, err := there.SubscribeSync(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush(t, there)
+		heard := func() bool {
+			say(t, inside, subject, "")
+			return hears(away, false)
+		}
+		if passes {
+			await(t, subject+" passes", heard)
+		} else if heard() {
+			t.Errorf("%s goes elsewhere", subject)
+		}
+	}
 }

@@ -130,12 +130,21 @@ func (c *Config) cluster(o *server.Options) {
 	}
 }
 
+// insideSubjects are those by which a cell is run: none of them means the same anywhere else. What only its streams take may be heard elsewhere, but comes
+// from inside.
+func insideSubjects() []string {
+	return []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>", "node.>", "fleet.>"}
+}
+
 func (c *Config) remote(r Remote) (*server.RemoteLeafOpts, error) {
 	urls, err := r.parse()
 	if err != nil {
 		return nil, err
 	}
-	o := &server.RemoteLeafOpts{LocalAccount: AccountFleet, URLs: urls, TLSTimeout: c.Limits.TLSTimeout.Seconds()}
+	o := &server.RemoteLeafOpts{
+		LocalAccount: AccountFleet, URLs: urls, TLSTimeout: c.Limits.TLSTimeout.Seconds(), DenyExports: insideSubjects(),
+		DenyImports: append(insideSubjects(), "overlay.>", "choria.>", "discovery.>", "jobs.>", "audit.>", "submit.>"),
+	}
 	if r.CA != "" {
 		o.TLS = true
 		if o.TLSConfig, err = identity.CATLS(r.CA); err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,7 +95,12 @@ func TestC21TamperedMachines(t *testing.T) {
 		m.bundleBecomes("web", "running")
 		before := m.times("bundle:web", "tampered")
 		eventually(t, "the files are watched", func() bool { return m.looked("bundle:web", "verify") })
-		if err := change(); err != nil {
+		var err error
+		eventually(t, "nobody runs the file", func() bool {
+			err = change()
+			return !errors.Is(err, syscall.ETXTBSY)
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "it is found that somebody has changed "+name, func() bool { return m.times("bundle:web", "tampered") > before })

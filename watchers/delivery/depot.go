@@ -177,6 +177,9 @@ func (c *depotCounter) serve(ctx context.Context) error {
 		return c.unlessClosed(err)
 	}
 	defer stop()
+	if err := c.conn.FlushTimeout(leadTimeout); err != nil { // until then nobody can ask
+		return c.unlessClosed(err)
+	}
 	c.emit(watchers.Report{Outcome: machine.OutcomeSuccess, Message: "serving " + c.subject})
 	select {
 	case <-ctx.Done():
@@ -196,6 +199,9 @@ func (c *depotCounter) unlessClosed(err error) error {
 	}
 	return err
 }
+
+// leadTimeout is how long the broker may take to know of a service.
+const leadTimeout = 10 * time.Second
 
 // subscribe serves as a service of NATS's own kind.
 func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), err error) {

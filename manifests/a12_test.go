@@ -254,13 +254,7 @@ func TestA12KilledOnTheWay(t *testing.T) {
 				if kills < 3 {
 					t.Errorf("the host was killed %d times only", kills)
 				}
-				last := restart(t, s)
-				if err := last.rests("web", tt.state); err != nil {
-					t.Fatal(err)
-				}
-				if got := last.version("web"); got != tt.version {
-					t.Errorf("%s runs, want %s; it was %s", got, tt.version, last.entered(t))
-				}
+				restart(t, s).settles(t, tt.state, tt.version)
 			})
 		}
 	}

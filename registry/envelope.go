@@ -57,10 +57,17 @@ func Sign(document any, signers ...Signer) (envelope []byte, err error) {
 	return json.Marshal(e)
 }
 
-// Cosign adds signatures to an envelope. Who has signed it already is left as it is.
+// Cosign adds signatures to an envelope. Who has signed it already is left as it is. Nobody signs what is neither a root nor a spec that there
+// can be. Errors are *Refusal.
 func Cosign(envelope []byte, signers ...Signer) ([]byte, error) {
 	e, payload, err := openEnvelope(envelope)
 	if err != nil {
+		return nil, err
+	}
+	if e.PayloadType != rootPayload && e.PayloadType != specPayload {
+		return nil, refuse(WrongType, "it is %q, which is neither a spec nor a trust root", shorten(e.PayloadType))
+	}
+	if _, err := (&opened{payloadType: e.PayloadType, payload: payload}).read(); err != nil {
 		return nil, err
 	}
 	sign(e, payload, signers)

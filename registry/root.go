@@ -62,7 +62,7 @@ func (r *Root) Validate() error {
 		errs = append(errs, r.Roles[name].validate(name))
 	}
 	for channel := range r.Serials {
-		errs = append(errs, checkChannel(channel))
+		errs = append(errs, CheckChannel(channel))
 	}
 	return errors.Join(errs...)
 }

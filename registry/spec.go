@@ -34,7 +34,7 @@ type Entry struct {
 	Username       string `json:"username,omitempty"`
 	Password       string `json:"password,omitempty"`
 	Size           int64  `json:"size,omitempty"` // of the bundle, bytes
-	// Governor limits how many nodes fetch at once. Rollout is reserved, and passed on as it is.
+	// Governor limits how many nodes fetch at once: one word of letters, digits, - and _. Rollout is reserved, and passed on as it is.
 	Governor string         `json:"governor,omitempty"`
 	Rollout  map[string]any `json:"rollout,omitempty"`
 }
@@ -42,9 +42,13 @@ type Entry struct {
 // MaxMachines bounds a spec.
 const MaxMachines = 1000
 
-var channelName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var (
+	channelName  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	governorName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+)
 
-func checkChannel(name string) error {
+// CheckChannel says what is wrong with the name of a channel.
+func CheckChannel(name string) error {
 	if !channelName.MatchString(name) {
 		return fmt.Errorf("channel %q: a channel is one word of lower-case letters, digits, - and _", shorten(name))
 	}
@@ -63,7 +67,7 @@ func (s *Spec) Validate() error {
 	if s.Machines == nil {
 		errs = append(errs, errors.New("machines: an empty list is written []"))
 	}
-	errs = append(errs, checkChannel(s.Channel), validity(s.Issued, s.Expires), validEntries(s.Machines))
+	errs = append(errs, CheckChannel(s.Channel), validity(s.Issued, s.Expires), validEntries(s.Machines))
 	return errors.Join(errs...)
 }
 
@@ -104,6 +108,9 @@ func (e *Entry) Validate() error {
 	}
 	if e.Size < 0 {
 		errs = append(errs, errors.New("size: less than nothing"))
+	}
+	if e.Governor != "" && !governorName.MatchString(e.Governor) {
+		errs = append(errs, fmt.Errorf("governor: %q is not one word of letters, digits, - and _, 64 at most", shorten(e.Governor)))
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,8 +24,8 @@ type Store struct {
 	envelopes *Envelopes
 
 	mu    sync.Mutex
-	chain [][]byte // the envelopes of all roots, as the next version is verified by the one before
-	root  *Root
+	chain [][]byte             // the envelopes of all roots, as the next version is verified by the one before
+	roots []*Root              // what they hold: version n is the nth
 	last  map[string]*accepted // by channel
 }
 
@@ -85,20 +86,41 @@ func (s *Store) readRoots() error {
 	}
 	var chain [][]byte
 	err = strictJSON(text, &chain)
+	var roots []*Root
 	var root *Root
 	for _, envelope := range chain {
 		if err == nil {
-			var next *Root
-			if next, err = readRoot(envelope, root, anchors); err == nil {
-				root = next
-			}
+			root, err = readRoot(envelope, root, anchors)
+			roots = append(roots, root)
 		}
 	}
 	if err != nil {
 		return s.putAside(rootsName)
 	}
-	s.chain, s.root = chain, root
+	s.chain, s.roots = chain, roots
 	return nil
+}
+
+// root is the present one, nil where there is none.
+func (s *Store) root() *Root {
+	if len(s.roots) == 0 {
+		return nil
+	}
+	return s.roots[len(s.roots)-1]
+}
+
+// since is the present root with the serials of all roots after a version: who hears of several at once misses none of them.
+func (s *Store) since(version uint64) *Root {
+	root := s.root()
+	if root == nil || version >= root.Version-1 {
+		return root
+	}
+	all := *root
+	all.Serials = map[string]uint64{}
+	for _, r := range s.roots[version:] {
+		maps.Copy(all.Serials, r.Serials)
+	}
+	return &all
 }
 
 // putAside keeps a damaged file for who wants to know what happened.
@@ -127,7 +149,7 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 	defer s.mu.Unlock()
 	for _, known := range s.chain {
 		if slices.Equal(known, envelope) {
-			return s.root, nil
+			return s.root(), nil
 		}
 	}
 	anchors, err := s.anchors()
@@ -138,7 +160,7 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := o.verifyRoot(s.root, anchors, now)
+	root, err := o.verifyRoot(s.root(), anchors, now)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +168,7 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 	if err := s.write(rootsName, chain); err != nil {
 		return nil, fmt.Errorf("keeping a root: %w", err)
 	}
-	s.chain, s.root = chain, root
+	s.chain, s.roots = chain, append(slices.Clip(s.roots), root)
 	return root, nil
 }
 
@@ -154,25 +176,22 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 func (s *Store) Root() (*Root, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.root, nil
+	return s.root(), nil
+}
+
+// RootSince is the present root, nil where there is none, with the serials of all roots after a version: by it VerifySpec holds a spec against
+// one that was accepted under that version. It must not be changed.
+func (s *Store) RootSince(version uint64) (*Root, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since(version), nil
 }
 
 // Roots are all roots that there have been, the newest first. They must not be changed.
 func (s *Store) Roots() ([]*Root, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	anchors, err := s.anchors()
-	if err != nil {
-		return nil, err
-	}
-	var all []*Root
-	var root *Root
-	for _, envelope := range s.chain {
-		if root, err = readRoot(envelope, root, anchors); err != nil {
-			return nil, err
-		}
-		all = append(all, root)
-	}
+	all := slices.Clone(s.roots)
 	slices.Reverse(all)
 	return all, nil
 }
@@ -194,13 +213,13 @@ func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err err
 	if err != nil {
 		return nil, false, err
 	}
-	if spec, err = o.verify(s.root, w, before, last.under); err != nil {
+	if spec, err = o.verify(s.since(last.under), w, before, last.under); err != nil {
 		return nil, false, err
 	}
 	if last.spec != nil && last.spec.Serial == spec.Serial && slices.Equal(last.envelope, envelope) {
 		return last.spec, false, nil
 	}
-	next := &accepted{spec: spec, envelope: o.envelope, serial: spec.Serial, under: s.root.Version}
+	next := &accepted{spec: spec, envelope: o.envelope, serial: spec.Serial, under: s.root().Version}
 	err = s.write(fmt.Sprintf(specName, w.Channel), storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
 	if err != nil {
 		return nil, false, fmt.Errorf("keeping a spec: %w", err)
@@ -225,7 +244,7 @@ func (s *Store) lastOf(channel string) (*accepted, error) {
 	if known := s.last[channel]; known != nil {
 		return known, nil
 	}
-	if err := checkChannel(channel); err != nil {
+	if err := CheckChannel(channel); err != nil {
 		return nil, err
 	}
 	a := &accepted{}
@@ -252,11 +271,7 @@ func (s *Store) readSpec(channel string, a *accepted) error {
 		return s.putAside(name)
 	}
 	a.serial, a.under, a.envelope = stored.Serial, stored.Under, stored.Envelope
-	root, err := s.rootAt(stored.Under)
-	if err != nil {
-		return err
-	}
-	spec, err := ReadSpec(stored.Envelope, root)
+	spec, err := ReadSpec(stored.Envelope, s.rootAt(stored.Under))
 	if err != nil || spec.Serial != stored.Serial || spec.Channel != channel {
 		a.envelope = nil
 		return s.putAside(name)
@@ -266,21 +281,11 @@ func (s *Store) readSpec(channel string, a *accepted) error {
 }
 
 // rootAt is the root of a version, nil where it is not known: a spec may have been signed by a key that was rotated out since.
-func (s *Store) rootAt(version uint64) (*Root, error) {
-	anchors, err := s.anchors()
-	if err != nil {
-		return nil, err
+func (s *Store) rootAt(version uint64) *Root {
+	if version == 0 || version > uint64(len(s.roots)) {
+		return nil
 	}
-	var root *Root
-	for _, envelope := range s.chain {
-		if root, err = readRoot(envelope, root, anchors); err != nil {
-			return nil, err
-		}
-		if root.Version == version {
-			return root, nil
-		}
-	}
-	return nil, nil
+	return s.roots[version-1]
 }
 
 // syncDir makes a rename durable.

@@ -41,6 +41,9 @@ func TestC20Spec(t *testing.T) {
 		"a bad source":    {`"source":"object://`, `"source":"file://`, "source"},
 		"plain http":      {`"source":"object://BUNDLES`, `"source":"http://example.net`, "source"},
 		"a short digest":  {`"checksum":"ab`, `"checksum":"`, "checksum"},
+		"a governor":      {`"name":"web"`, `"governor":"Slow_1-","name":"web"`, ""},
+		"a bad governor":  {`"name":"web"`, `"governor":"slow.*","name":"web"`, "governor"},
+		"a long governor": {`"name":"web"`, `"governor":"` + strings.Repeat("g", 65) + `","name":"web"`, "governor"},
 		"something after": {"}]", "}]", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,7 +43,8 @@ func (o *opened) spec(root *Root) (*Spec, error) {
 }
 
 // VerifySpec is the one verification of a spec, whatever way it came. last is what was accepted before, nil for nothing, or its serial alone
-// where no more is known, and acceptedUnder the version of the root then. The spec that was accepted last passes again. Errors are *Refusal.
+// where no more is known, and acceptedUnder the version of the root then; root is that of Store.RootSince. The spec that was accepted last
+// passes again. Errors are *Refusal.
 func VerifySpec(envelope []byte, root *Root, w Want, last *Spec, acceptedUnder uint64) (*Spec, error) {
 	o, err := open(envelope)
 	if err != nil {

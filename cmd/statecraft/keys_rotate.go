@@ -38,15 +38,16 @@ type rotateResult struct {
 
 // Run publishes the root, or writes it for others.
 func (v *keysRotateVerb) Run(inv *invocation) error {
-	if (v.Envelope == "") == (len(v.Key) == 0) {
-		return usage("a root is signed with the keys of the role root, such as cell/authority/root.key", "give keys to sign with, or --envelope by itself")
+	given, err := v.given()
+	if err != nil {
+		return err
 	}
 	s, err := v.open(inv)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	envelope, root, err := v.next(s)
+	envelope, root, err := given.next(s)
 	if err != nil {
 		return err
 	}
@@ -66,14 +67,48 @@ func (v *keysRotateVerb) Run(inv *invocation) error {
 	return v.tell(inv, root, "")
 }
 
-// next is the root to publish.
-func (v *keysRotateVerb) next(s *shelf) ([]byte, *registry.Root, error) {
-	if v.Envelope != "" {
+// rotation is what is to be done.
+type rotation struct {
+	envelope []byte // what others have signed; otherwise nil, and a change that the signers sign
+	change   registry.RootChange
+	signers  []registry.Signer
+}
+
+// given reads what is to be done, and refuses what cannot be meant, before anybody is asked.
+func (v *keysRotateVerb) given() (*rotation, error) {
+	changes := len(v.Add)+len(v.Remove)+len(v.Serial) > 0 || v.Threshold != 0
+	switch {
+	case (v.Envelope == "") == (len(v.Key) == 0):
+		return nil, usage("a root is signed with the keys of the role root, such as cell/authority/root.key", "give keys to sign with, or --envelope by itself")
+	case v.Envelope != "" && (changes || v.Prepare != ""):
+		return nil, usage("statecraft sign adds signatures", "--envelope publishes what others have signed, as it is: it goes with --as only")
+	case v.Envelope != "":
 		envelope, err := os.ReadFile(v.Envelope)
 		if err != nil {
-			return nil, nil, usage("", "reading the signed root: %w", err)
+			return nil, usage("statecraft keys rotate --prepare writes it", "reading the signed root: %w", err)
 		}
-		return bytes.TrimSpace(envelope), nil, nil
+		return &rotation{envelope: bytes.TrimSpace(envelope)}, nil
+	}
+	counts, err := lifetime(v.Expires)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	r := &rotation{change: registry.RootChange{Role: v.Role, Threshold: v.Threshold, Serials: v.Serial, Issued: now, Expires: now.Add(counts)}}
+	if r.change.Add, err = publicKeys("--add", v.Add); err != nil {
+		return nil, err
+	}
+	if r.change.Remove, err = publicKeys("--remove", v.Remove); err != nil {
+		return nil, err
+	}
+	r.signers, err = (&signingFlags{Key: v.Key}).signers("")
+	return r, err
+}
+
+// next is the root to publish; what others have signed is not read before it is verified.
+func (r *rotation) next(s *shelf) ([]byte, *registry.Root, error) {
+	if r.envelope != nil {
+		return r.envelope, nil, nil
 	}
 	present, err := s.Root()
 	if err != nil {
@@ -82,27 +117,11 @@ func (v *keysRotateVerb) next(s *shelf) ([]byte, *registry.Root, error) {
 	if present == nil {
 		return nil, nil, refused("making a trust root", &registry.Refusal{Reason: registry.NoRoot, Detail: "the cell has none yet"})
 	}
-	counts, err := lifetime(v.Expires)
-	if err != nil {
-		return nil, nil, err
-	}
-	now := time.Now()
-	change := registry.RootChange{Role: v.Role, Threshold: v.Threshold, Serials: v.Serial, Issued: now, Expires: now.Add(counts)}
-	if change.Add, err = publicKeys("--add", v.Add); err != nil {
-		return nil, nil, err
-	}
-	if change.Remove, err = publicKeys("--remove", v.Remove); err != nil {
-		return nil, nil, err
-	}
-	root, err := present.Next(change)
+	root, err := present.Next(r.change)
 	if err != nil {
 		return nil, nil, usage("statecraft keys rotate --json prints who has which role", "the next trust root cannot be like this: %w", err)
 	}
-	signers, err := (&signingFlags{Key: v.Key}).signers("")
-	if err != nil {
-		return nil, nil, err
-	}
-	envelope, err := registry.Sign(root, signers...)
+	envelope, err := registry.Sign(root, r.signers...)
 	return envelope, root, err
 }
 

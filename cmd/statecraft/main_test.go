@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -25,9 +26,11 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
-			return nil
+			examples, err := filepath.Abs("../../manifests/examples")
+			env.Setenv("EXAMPLES", examples)
+			return err
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "record": record},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "record": record, "envelope": envelope},
 	})
 }
 

@@ -15,16 +15,22 @@ type packVerb struct {
 
 // Run writes the bundle and prints the entry that a list for publish --spec has of it.
 func (v *packVerb) Run(inv *invocation) error {
-	packed, err := (&publishVerb{Paths: []string{v.Dir}}).pack(inv)
+	checking := *inv
+	if !inv.json {
+		checking.out = &results{w: inv.stderr} // what is printed is the entry, and nothing else
+	}
+	packed, err := (&publishVerb{Paths: []string{v.Dir}}).pack(&checking)
 	if err != nil {
 		return err
 	}
-	b := packed[0].bundle
+	b, e := packed[0].bundle, packed[0].entry()
+	e.Source = v.Source
+	if err := e.Validate(); v.Source != "" && err != nil {
+		return usage("", "--source: %w", err)
+	}
 	if err := renameio.WriteFile(v.Output, b.Data, 0o644); err != nil {
 		return fail(exitFailed, "", "writing the bundle: %w", err)
 	}
-	e := packed[0].entry()
-	e.Source = v.Source
 	if e.Source == "" {
 		inv.notef("put %s on a web server and its URL into source; statecraft publish --spec FILE takes a list of such entries", v.Output)
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/publication"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // publishVerb checks, signs and publishes machines.
@@ -34,8 +38,12 @@ type signingFlags struct {
 
 // Run publishes.
 func (v *publishVerb) Run(inv *invocation) error {
-	if (v.Envelope != "") == (v.Spec != "" || len(v.Paths) > 0 || v.Renew) {
-		return usage("statecraft publish DIR publishes a machine", "say what to publish: folders of machines, --spec, --renew, or --envelope by itself")
+	if err := v.meant(); err != nil {
+		return err
+	}
+	list, envelope, err := v.given()
+	if err != nil {
+		return err
 	}
 	packed, err := v.pack(inv)
 	if err != nil {
@@ -52,32 +60,75 @@ func (v *publishVerb) Run(inv *invocation) error {
 	}
 	job := &publishing{inv: inv, shelf: s, channel: v.Channel, signing: v.signingFlags, over: p, packed: packed, dropped: v.Dropped}
 	if v.Envelope != "" {
-		envelope, err := os.ReadFile(v.Envelope)
-		if err != nil {
-			return usage("", "reading the signed spec: %w", err)
-		}
-		return job.publish(envelope)
+		return job.publish(v.Envelope, envelope)
 	}
-	if job.machines, err = v.machines(p, packed); err != nil {
-		return err
-	}
+	job.machines = v.machines(p, list, packed)
 	return job.run()
 }
 
-// machines is what the channel is to publish, by name.
-func (v *publishVerb) machines(p *publication.Published, packed []packedMachine) ([]registry.Entry, error) {
-	var machines []registry.Entry
-	if p != nil {
-		machines = slices.Clone(p.Spec.Machines)
+// meant refuses what cannot be meant, before anybody is asked.
+func (v *publishVerb) meant() error {
+	switch {
+	case (v.Envelope != "") == (v.Spec != "" || len(v.Paths) > 0 || v.Renew):
+		return usage("statecraft publish DIR publishes a machine", "say what to publish: folders of machines, --spec, --renew, or --envelope by itself")
+	case v.Envelope != "" && (len(v.Key) > 0 || v.DryRun || v.Prepare != "" || v.Match != "" || v.Dropped):
+		return usage("statecraft sign adds signatures; statecraft verify shows what it holds",
+			"--envelope publishes what others have signed, as it is: it goes with --as and --channel only")
+	case v.Match != "" && len(v.Paths) == 0:
+		return usage("entries of a list for --spec have a match of their own", "--match is for the machines of folders, and none is named")
+	case v.Envelope != "":
+		return nil
 	}
-	if v.Spec != "" {
-		list, err := os.ReadFile(v.Spec)
-		if err != nil {
-			return nil, usage("", "reading the list of machines: %w", err)
+	if _, err := watchers.CompileMatch(v.Match); err != nil {
+		return usage(matchHint, "--match: %w", err)
+	}
+	_, err := lifetime(v.Expires)
+	return err
+}
+
+// matchHint says what a match can be.
+const matchHint = "write it of identity(regex), get_fact(path), has_file(path), has_directory(path), has_command(name) and facts, such as identity('^web')"
+
+// given reads the files that are published: a list of machines, or what others have signed.
+func (v *publishVerb) given() (list []registry.Entry, envelope []byte, err error) {
+	if v.Envelope != "" {
+		if envelope, err = os.ReadFile(v.Envelope); err != nil {
+			return nil, nil, usage("statecraft publish --prepare writes it", "reading the signed spec: %w", err)
 		}
-		if machines, err = registry.ChoriaSpec(list); err != nil {
-			return nil, fail(exitInvalid, "it is a list of {name, source, checksum, verify, verify_checksum, match}", "%s: %w", v.Spec, err)
+		return nil, bytes.TrimSpace(envelope), nil
+	}
+	if v.Spec == "" {
+		return nil, nil, nil
+	}
+	text, err := os.ReadFile(v.Spec)
+	if err != nil {
+		return nil, nil, usage("statecraft pack prints the entries of such a list", "reading the list of machines: %w", err)
+	}
+	if list, err = registry.ChoriaSpec(text); err != nil {
+		return nil, nil, fail(exitInvalid, "it is a list of {name, source, checksum, verify, verify_checksum, match, governor}", "%s: %w", v.Spec, err)
+	}
+	return list, nil, checkMatches(v.Spec, list)
+}
+
+// checkMatches refuses expressions that no node could answer: nodes would neither run nor remove such a machine.
+func checkMatches(file string, machines []registry.Entry) error {
+	var errs []error
+	for _, e := range machines {
+		if _, err := watchers.CompileMatch(e.Match); err != nil {
+			errs = append(errs, fmt.Errorf("%s: machine %q: match: %w", file, e.Name, err))
 		}
+	}
+	if len(errs) > 0 {
+		return fail(exitInvalid, matchHint, "%w", errors.Join(errs...))
+	}
+	return nil
+}
+
+// machines is what the channel is to publish, by name.
+func (v *publishVerb) machines(p *publication.Published, list []registry.Entry, packed []packedMachine) []registry.Entry {
+	machines := list
+	if v.Spec == "" && p != nil {
+		machines = slices.Clone(p.Spec.Machines)
 	}
 	for _, m := range packed {
 		e := m.entry()
@@ -89,7 +140,7 @@ func (v *publishVerb) machines(p *publication.Published, packed []packedMachine)
 		machines[i] = e
 	}
 	slices.SortFunc(machines, func(a, b registry.Entry) int { return cmp.Compare(a.Name, b.Name) })
-	return machines, nil
+	return machines
 }
 
 // signers reads the keys to sign with.

@@ -2,7 +2,7 @@ package main
 
 import (
 	"errors"
-	"slices"
+	"math"
 	"strings"
 	"time"
 
@@ -87,6 +87,10 @@ func (p *publishing) spec() (*registry.Spec, error) {
 	serial, err := p.shelf.NextSerial(p.channel, p.over)
 	if err != nil {
 		return nil, err
+	}
+	if serial > math.MaxInt64 {
+		return nil, fail(exitRefused, "take the key away that has driven it up, and say where to go on: statecraft keys rotate --serial "+p.channel+"=N --remove KEY",
+			"channel %s has the highest serial that there is: nothing can follow it", p.channel)
 	}
 	counts, err := lifetime(p.signing.Expires)
 	if err != nil {
@@ -198,11 +202,20 @@ func (p *publishing) store(result *publishResult) error {
 	return nil
 }
 
-// publish publishes what others have signed.
-func (p *publishing) publish(envelope []byte) error {
+// publish publishes what others have signed, which a file holds.
+func (p *publishing) publish(file string, envelope []byte) error {
+	root, err := p.shelf.Root()
+	if err != nil {
+		return err
+	}
+	if spec, err := registry.ReadSpec(envelope, root); err == nil { // else it is refused below
+		if err := checkMatches(file, spec.Machines); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := p.shelf.patience()
 	defer cancel()
-	published, err := p.shelf.Publish(ctx, p.channel, slices.Clip(envelope), p.over)
+	published, err := p.shelf.Publish(ctx, p.channel, envelope, p.over)
 	if err != nil {
 		return p.shelf.problem("publishing to the channel "+p.channel, err)
 	}

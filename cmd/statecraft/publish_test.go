@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -241,6 +243,101 @@ func TestPublishChoriasList(t *testing.T) {
 	e := r.present().Machines[0]
 	if e.Name != "metadata" || e.Source != "https://example.net/metadata-machine-1.0.0.tgz" || e.Match != "has_command('facter')" || e.VerifyChecksum != sum {
 		t.Errorf("published %+v", e)
+	}
+}
+
+// TestPublishRefusesEntries publishes nothing that has an expression which no node can answer, or a governor that cannot be: neither from a
+// list, nor by flag, nor where others have signed it.
+func TestPublishRefusesEntries(t *testing.T) {
+	r := newRegistryCell(t)
+	answer(t, r.publish(r.machine("web", "1.0.0", "busy")), false).wants(t, exitOK, "")
+	flag := r.publish(r.machine("web", "1.1.0", "busy"))
+	flag.Match = "identity('^web'"
+	answer(t, flag, false).wants(t, exitUsage, "of the expression")
+
+	present := *r.present()
+	present.Serial++
+	present.Machines = slices.Clone(present.Machines)
+	present.Machines[0].Match = "has_comand('x')"
+	signer, err := loadKey(filepath.Join(r.as, overlay.PublisherKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := registry.Sign(&present, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal(present.Machines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{
+		"match.spec": envelope, "match.json": list, "governor.json": bytes.Replace(list, []byte(`"match":"has_comand('x')"`), []byte(`"governor":"a b"`), 1),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		v := r.publish()
+		v.Spec = filepath.Join(dir, name)
+		want := []string{name, `machine "web"`, "match: ", "has_comand"}
+		switch name {
+		case "match.spec":
+			v.Spec, v.Envelope = "", v.Spec
+		case "governor.json":
+			want = []string{name, `machine "web"`, `governor: "a b"`}
+		}
+		a := answer(t, v, false)
+		for _, text := range want {
+			a.wants(t, exitInvalid, text)
+		}
+	}
+	if s := r.present().Serial; s != 1 {
+		t.Errorf("serial %d is published", s)
+	}
+}
+
+// TestC18FastForward has a thief publish the highest serial that there is. The key is taken away and the channel goes on from its own serial,
+// although another root follows before anything is published.
+func TestC18FastForward(t *testing.T) {
+	r := newRegistryCell(t)
+	answer(t, r.publish(r.machine("web", "1.0.0", "busy")), false).wants(t, exitOK, "")
+	spec := *r.present()
+	spec.Serial, spec.Machines = math.MaxInt64, []registry.Entry{}
+	stolen := filepath.Join(r.as, overlay.PublisherKeyFile)
+	thief, err := loadKey(stolen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := registry.Sign(&spec, thief)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "evil.spec")
+	if err := os.WriteFile(file, envelope, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	answer(t, &publishVerb{shelfFlags: r.flags(), Envelope: file}, false).wants(t, exitOK, "")
+	answer(t, r.publish(r.machine("web", "1.1.0", "busy")), false).wants(t, exitRefused, "keys rotate --serial default=N")
+
+	fresh := filepath.Join(t.TempDir(), "fresh.key")
+	a := answer(t, &keysNewVerb{File: fresh}, true)
+	var key keyResult
+	if err := json.Unmarshal([]byte(a.out), &key); err != nil {
+		t.Fatal(err)
+	}
+	rotate := &keysRotateVerb{
+		contextFlags: contextFlags{As: r.as}, Role: "spec", Expires: "1y", Key: []string{filepath.Join(r.dir, "authority", "root.key")},
+		Add: []string{key.PublicKey}, Remove: []string{thief.Public().String()}, Serial: map[string]uint64{"default": 1},
+	}
+	answer(t, rotate, false).wants(t, exitOK, "")
+	rotate.Add, rotate.Remove, rotate.Serial = nil, nil, nil
+	answer(t, rotate, false).wants(t, exitOK, "")
+	again := r.publish(r.machine("web", "1.1.0", "busy"))
+	again.Key = []string{fresh}
+	answer(t, again, false).wants(t, exitOK, "not vouched for any more")
+	if spec := r.present(); spec.Serial != 2 || len(spec.Machines) != 1 || spec.Machines[0].Version != "1.1.0" {
+		t.Errorf("published %+v", spec)
 	}
 }
 

@@ -32,6 +32,14 @@ type shelfFlags struct {
 	Channel string `default:"default" placeholder:"NAME" help:"The channel; nodes follow the channel default where nothing else is said."`
 }
 
+// open opens the registry for a channel that there can be.
+func (f shelfFlags) open(inv *invocation) (*shelf, error) {
+	if err := registry.CheckChannel(f.Channel); err != nil {
+		return nil, usage("statecraft registry ls lists the channels", "--channel: %w", err)
+	}
+	return f.contextFlags.open(inv)
+}
+
 // shelf is a cell's registry, open for one verb. The caller closes it.
 type shelf struct {
 	*publication.Shelf
@@ -45,13 +53,14 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := overlay.OpenTrust(folder, time.Now())
-	if err != nil {
-		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
-	}
 	m, err := f.connect(inv, rightPublish)
 	if err != nil {
 		return nil, err
+	}
+	trust, err := overlay.OpenTrust(folder, time.Now()) // after the client's context was found there: it makes folders
+	if err != nil {
+		m.close()
+		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
 	}
 	s := &shelf{member: m, folder: folder}
 	ctx, cancel := m.patience()

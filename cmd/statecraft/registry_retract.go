@@ -19,6 +19,9 @@ func (v *registryRetractVerb) Run(inv *invocation) error {
 	if (v.To == 0) == (len(v.Machines) == 0) {
 		return usage("name machines, or an earlier publication with --to", "it is to be either machines that are taken back or --to")
 	}
+	if _, err := lifetime(v.Expires); err != nil {
+		return err
+	}
 	s, err := v.open(inv)
 	if err != nil {
 		return err

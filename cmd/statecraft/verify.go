@@ -47,6 +47,9 @@ func (v *verifyVerb) envelope(inv *invocation) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(folder); err != nil {
+		return usage("name a client's folder with --as or STATECRAFT_CONTEXT, such as operator/ of a cell", "verifying: %w", err)
+	}
 	trust, err := overlay.OpenTrust(folder, time.Now())
 	if err != nil {
 		return fail(exitFailed, "", "opening what %s trusts: %w", folder, err)

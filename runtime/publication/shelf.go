@@ -224,12 +224,16 @@ func read(e jetstream.KeyValueEntry, root *registry.Root) (*Published, error) {
 
 // NextSerial is the serial that a publication over another one must have at least.
 func (s *Shelf) NextSerial(channel string, over *Published) (uint64, error) {
-	root, err := s.trust.Root()
+	var under uint64
+	if over != nil {
+		under = over.Under
+	}
+	root, err := s.trust.RootSince(under)
 	if err != nil || root == nil {
 		return 1, err
 	}
 	floor, reset := root.Serials[channel]
-	if over != nil && (!reset || over.Under >= root.Version) {
+	if over != nil && (!reset || under >= root.Version) {
 		floor = over.Spec.Serial
 	}
 	return floor + 1, nil
@@ -264,14 +268,14 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 
 // acceptable asks what a node would ask that has the spec before.
 func (s *Shelf) acceptable(channel string, envelope []byte, over *Published) (*registry.Spec, error) {
-	root, err := s.trust.Root()
-	if err != nil {
-		return nil, fmt.Errorf("reading the trust root: %w", err)
-	}
 	var last *registry.Spec
 	var under uint64
 	if over != nil {
 		last, under = over.Spec, over.Under
+	}
+	root, err := s.trust.RootSince(under)
+	if err != nil {
+		return nil, fmt.Errorf("reading the trust root: %w", err)
 	}
 	spec, err := registry.VerifySpec(envelope, root, registry.Want{Channel: channel, Cell: s.cell, Now: s.now()}, last, under)
 	if err != nil {

@@ -179,6 +179,11 @@ func (m *machines) ownVerdict(look *watchers.Look, given [][]byte) (*verdict, er
 	if want.Channel, err = look.Expand(m.spec.Channel); err != nil {
 		return nil, fmt.Errorf("channel: %w", err)
 	}
+	if m.services.Cell != nil {
+		if want.Cell, err = m.services.Cell(look.Identity); err != nil {
+			return nil, err
+		}
+	}
 	v := &verdict{}
 	if err := m.accept(look, store, want, given, v); err != nil {
 		return nil, err
@@ -194,14 +199,6 @@ func (m *machines) accept(look *watchers.Look, store *registry.Store, want regis
 	for _, root := range roots {
 		if _, err := store.AcceptRoot(root, look.At); err != nil && !v.refuse(err) {
 			return fmt.Errorf("keeping a trust root: %w", err)
-		}
-	}
-	if len(given) == 0 {
-		return nil
-	}
-	if m.services.Cell != nil {
-		if want.Cell, err = m.services.Cell(look.Identity); err != nil {
-			return err
 		}
 	}
 	for _, envelope := range given {
@@ -228,6 +225,10 @@ func (v *verdict) last(store *registry.Store, want registry.Want) error {
 		return fmt.Errorf("the last good spec: %w", err)
 	}
 	if spec == nil {
+		return nil
+	}
+	if spec.Audience != "" && spec.Audience != want.Cell { // somebody has put it there
+		v.refused = &registry.Refusal{Reason: registry.WrongPlace, Detail: fmt.Sprintf("what is kept of the last good spec is for the cell %.60s", spec.Audience)}
 		return nil
 	}
 	v.known, v.entries, v.serial = true, spec.Machines, spec.Serial

@@ -77,6 +77,11 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 	if !before.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s: %w", name, errNotPlain)
 	}
+	return openSame(root, name, before)
+}
+
+// openSame opens a file that was seen before, and is no link.
+func openSame(root *os.Root, name string, before fs.FileInfo) (*os.File, fs.FileInfo, error) {
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return nil, nil, err

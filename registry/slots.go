@@ -175,7 +175,7 @@ func (s *Slots) prepare() error {
 
 // locked runs f while no other Slots or process changes the target. A lock ends with its process.
 func (s *Slots) locked(f func() error) error {
-	folder, err := os.OpenFile(filepath.Join(s.Target, slotsFolder), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	folder, err := os.OpenFile(filepath.Join(s.Target, slotsFolder), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("locking payloads: %w", err)
 	}

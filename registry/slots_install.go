@@ -53,9 +53,10 @@ func (s *Slots) install(name, digest string, archive io.ReaderAt, size int64, ve
 	if before == digest {
 		return nil
 	}
-	// Before the pointer is changed: afterwards nobody would know which one is the way back.
-	if err := s.discard(func(n, d string) bool { return before != "" && n == name && d != digest && d != before }); err != nil {
-		return err
+	if before != "" { // before the pointer is changed: afterwards nobody would know which one is the way back
+		if err := s.discard(func(n, d string) bool { return n == name && d != digest && d != before }); err != nil {
+			return err
+		}
 	}
 	return s.point(name, digest)
 }

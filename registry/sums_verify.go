@@ -145,7 +145,7 @@ func (i *inspection) visit(name string, d fs.DirEntry, err error) error {
 	if len(i.found)+len(i.tampered.Extra) > most {
 		return fs.SkipAll
 	}
-	info, err := i.root.Lstat(name)
+	info, err := d.Info() // as of when its folder was listed
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -173,7 +173,7 @@ func (i *inspection) take(name string, info fs.FileInfo) error {
 		i.found[name] = now
 		return nil
 	}
-	digest, err := i.hash(name, info.Size())
+	digest, err := i.hash(name, info)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -182,15 +182,15 @@ func (i *inspection) take(name string, info fs.FileInfo) error {
 	return err
 }
 
-// hash reads a file, of which its size was seen.
-func (i *inspection) hash(name string, size int64) (string, error) {
-	file, _, err := openRegular(i.root, name)
+// hash reads a file that was seen.
+func (i *inspection) hash(name string, info fs.FileInfo) (string, error) {
+	file, _, err := openSame(i.root, name, info)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
 	digest := sha256.New()
-	if _, err := io.CopyBuffer(digest, &lasting{i.ctx, file}, copyBuffer(size)); err != nil {
+	if _, err := io.CopyBuffer(digest, &lasting{i.ctx, file}, copyBuffer(info.Size())); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(digest.Sum(nil)), nil

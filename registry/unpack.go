@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 )
 
 // ErrDigest is the cause where an archive is not the one that was asked for.
@@ -39,6 +40,9 @@ func Unpack(archive io.ReaderAt, size int64, digest, into string, l Limits) erro
 	return nil
 }
 
+// gunzips are used again: each has a window of 32 KiB, more than most bundles unpack to.
+var gunzips sync.Pool
+
 func checkArchive(archive io.ReaderAt, size int64, digest string, l Limits) error {
 	if size > l.Compressed {
 		return fmt.Errorf("an archive of %d bytes, %d are allowed: %w", size, l.Compressed, ErrLimit)
@@ -47,7 +51,7 @@ func checkArchive(archive io.ReaderAt, size int64, digest string, l Limits) erro
 		return nil
 	}
 	sum := sha256.New()
-	n, err := io.Copy(sum, io.NewSectionReader(archive, 0, size))
+	n, err := io.CopyBuffer(sum, io.NewSectionReader(archive, 0, size), copyBuffer(size))
 	if err == nil && n < size {
 		err = io.ErrUnexpectedEOF
 	}
@@ -67,8 +71,12 @@ func unpackInto(archive io.ReaderAt, size int64, into string, l Limits) error {
 	}
 	defer root.Close()
 	compressed := bufio.NewReader(io.NewSectionReader(archive, 0, size))
-	zipped, err := gzip.NewReader(compressed)
-	if err != nil {
+	zipped, _ := gunzips.Get().(*gzip.Reader)
+	if zipped == nil {
+		zipped = &gzip.Reader{}
+	}
+	defer gunzips.Put(zipped)
+	if err := zipped.Reset(compressed); err != nil {
 		return fmt.Errorf("it is no gzip: %w", err)
 	}
 	zipped.Multistream(false)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // unpacker writes the entries of one archive.
@@ -103,7 +104,7 @@ func (u *unpacker) file(name string, mode fs.FileMode, size int64) error {
 			return err
 		}
 	}
-	out, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NONBLOCK, 0o600) // else the runtime asks whether it could wait
 	if err != nil {
 		return err
 	}

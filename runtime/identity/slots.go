@@ -80,7 +80,7 @@ func (s *Store) Pending() bool {
 	return err == nil && at.Pending
 }
 
-// Active returns the active assignment. Errors are ErrNothing, ErrDamaged and those of reading.
+// Active returns the active assignment, whose lists must not be changed. Errors are ErrNothing, ErrDamaged and those of reading.
 func (s *Store) Active() (*Assignment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,11 +191,19 @@ func (s *Store) kept(name string) (content []byte, sum digest, err error) {
 }
 
 func (s *Store) read(name string) (*Assignment, error) {
-	content, _, err := s.kept(name)
+	content, sum, err := s.kept(name)
 	if err != nil {
 		return nil, err
 	}
-	return readAssignment(name, content)
+	if sum != s.parsedOf {
+		a, err := readAssignment(name, content)
+		if err != nil {
+			return nil, err
+		}
+		s.parsed, s.parsedOf = *a, sum
+	}
+	a := s.parsed
+	return &a, nil
 }
 
 func readAssignment(name string, content []byte) (*Assignment, error) {

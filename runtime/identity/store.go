@@ -26,6 +26,9 @@ type Store struct {
 	// The key of the key file whose content has the digest madeOf: making it of its seed takes as long as a signature. Zero where none was made.
 	made   *Key
 	madeOf digest
+	// The same for the assignment that was read last.
+	parsed   Assignment
+	parsedOf digest
 }
 
 // digest is a file's SHA-256, without the line that holds it.

@@ -41,7 +41,7 @@ func (b *bench) agent() (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.end()) }()
-	if err := b.wait(agentSettles); err != nil {
+	if err := waitFor(b.ctx, agentSettles); err != nil {
 		return nil, err
 	}
 	if all, err := p.states(); err != nil || len(all.Machines) != len(agentMachines) {
@@ -65,7 +65,7 @@ func (p *process) idle() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := p.wait(agentSpan); err != nil {
+	if err := waitFor(p.ctx, agentSpan); err != nil {
 		return 0, err
 	}
 	after, err := processorTime(p.Process.Pid)

@@ -86,13 +86,13 @@ func (c *child) lastWords() string {
 	return "it said last:\n" + strings.TrimSpace(string(text[max(0, len(text)-most):]))
 }
 
-// wait lets time pass, unless the run is interrupted.
-func (b *bench) wait(span time.Duration) error {
+// waitFor lets time pass, unless the context ends.
+func waitFor(ctx context.Context, span time.Duration) error {
 	select {
 	case <-time.After(span):
 		return nil
-	case <-b.ctx.Done():
-		return b.ctx.Err()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

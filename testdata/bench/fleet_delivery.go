@@ -22,7 +22,8 @@ watchers: [{name: at_once, type: expression, state_match: [starting], success_tr
 `
 
 const (
-	deliveries  = 3 // machines that are published one after the other
+	deliveries  = 3                // machines that are published one after the other
+	cellAtRest  = 15 * time.Second // before each: inventories tell of the one before within 10 s, and its files are verified after 5 s at most
 	deliveredIn = 2 * time.Minute
 )
 
@@ -66,6 +67,9 @@ func (c *cell) delivery(count int) (rows []row, err error) {
 	}
 	var sinceCommand, sinceStored []time.Duration
 	for i := range deliveries {
+		if err := waitFor(c.ctx, cellAtRest); err != nil {
+			return nil, err
+		}
 		began, stored, ran, err := c.deliver(fmt.Sprintf("bench%d", i), count, heard)
 		if err != nil {
 			return nil, err

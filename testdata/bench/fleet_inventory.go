@@ -110,16 +110,6 @@ func (c *cell) published(count int) (rows []row, err error) {
 	}, nil
 }
 
-// waitFor waits, or until the run ends.
-func waitFor(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // known waits until the view has the inventories of as many nodes.
 func (c *cell) known(conn *nats.Conn, count int) error {
 	return until(c.ctx, fmt.Sprintf("the inventories of %d nodes", count), func() (bool, error) {

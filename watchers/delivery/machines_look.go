@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,27 +109,43 @@ func envelopes(v any) ([][]byte, error) {
 	return nil, fmt.Errorf("it is %T, neither a text nor a mapping", v)
 }
 
+// envelope is one with its keys in their usual order.
+type envelope struct {
+	PayloadType string      `json:"payloadType"`
+	Payload     string      `json:"payload"`
+	Signatures  []signature `json:"signatures"`
+}
+
+type signature struct {
+	KeyID string `json:"keyid"`
+	Sig   string `json:"sig"`
+}
+
 // envelopeText writes a mapping as the envelope that it was read from: with its keys in their usual order, so that one that has come before,
-// perhaps by another way, is the same. What is no envelope is written as it is.
+// perhaps by another way, is the same. What is no envelope is written as it is: the registry refuses it, with the reason.
 func envelopeText(v map[string]any) ([]byte, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
+	signatures, ok := v["signatures"].([]any)
+	e := envelope{Signatures: make([]signature, len(signatures))}
+	ok = ok && textsOf(v, map[string]*string{"payloadType": &e.PayloadType, "payload": &e.Payload}, "signatures")
+	for i, one := range signatures {
+		fields, _ := one.(map[string]any)
+		ok = ok && textsOf(fields, map[string]*string{"keyid": &e.Signatures[i].KeyID, "sig": &e.Signatures[i].Sig})
 	}
-	var e struct {
-		PayloadType string `json:"payloadType"`
-		Payload     string `json:"payload"`
-		Signatures  []struct {
-			KeyID string `json:"keyid"`
-			Sig   string `json:"sig"`
-		} `json:"signatures"`
-	}
-	strict := json.NewDecoder(bytes.NewReader(text))
-	strict.DisallowUnknownFields()
-	if strict.Decode(&e) != nil {
-		return text, nil //nolint:nilerr // the registry refuses it, with the reason
+	if !ok {
+		return json.Marshal(v)
 	}
 	return json.Marshal(e)
+}
+
+// textsOf reads the texts of a mapping that has no other keys but one.
+func textsOf(v map[string]any, into map[string]*string, but ...string) bool {
+	for key, field := range into {
+		var ok bool
+		if *field, ok = v[key].(string); !ok {
+			return false
+		}
+	}
+	return len(v) == len(into)+len(but)
 }
 
 // choriaVerdict reads Choria's signed item. One that cannot be trusted leaves the last good one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -237,29 +238,29 @@ type confirmer struct {
 	spec     *machineSpec
 	deployer watchers.Deployer
 
-	pause time.Duration // before the next look; 0 while nothing is undecided
-	home  time.Time     // since when looks have seen it in home states
+	pause atomic.Int64 // ns before the next look; 0 while nothing is undecided
+	home  time.Time    // since when the looks of this activation have seen it in home states
 }
 
 // Plan implements watchers.Planner.
 func (c *confirmer) Plan(p watchers.Planning) watchers.Due {
+	pause := time.Duration(c.pause.Load())
 	switch {
 	case p.Moment == watchers.Started || p.Moment == watchers.Entered:
 		return watchers.Due{After: 1}
-	case c.pause > 0:
-		return watchers.Due{After: c.pause}
+	case pause > 0:
+		return watchers.Due{After: pause}
 	default:
 		return watchers.Due{After: p.Interval}
 	}
 }
 
-// Reset forgets what was seen in the activation that has ended.
-func (c *confirmer) Reset() { c.pause, c.home = 0, time.Time{} }
-
 // Check looks once.
 func (c *confirmer) Check(_ context.Context, look *watchers.Look) watchers.Report {
-	pause := c.pause
-	c.pause = 0
+	pause := time.Duration(c.pause.Swap(0))
+	if look.Moment == watchers.Started || look.Moment == watchers.Entered {
+		pause, c.home = 0, time.Time{}
+	}
 	name, err := machineName(look, c.spec.Name)
 	if err != nil {
 		return watchers.Failure(err.Error())
@@ -283,6 +284,6 @@ func (c *confirmer) Check(_ context.Context, look *watchers.Look) watchers.Repor
 	if s.Home && look.At.Sub(c.home) >= c.spec.For.Std() {
 		return machineReport(machine.OutcomeSuccess, name, s, "")
 	}
-	c.pause = min(max(firstConfirm, 2*pause), lastConfirm)
+	c.pause.Store(int64(min(max(firstConfirm, 2*pause), lastConfirm)))
 	return machineReport(outcomeWaiting, name, s, "")
 }

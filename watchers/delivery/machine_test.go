@@ -23,6 +23,7 @@ type forge struct {
 	deployed watchers.Deployed
 	err      error
 	removed  string
+	moment   watchers.Moment // of looks
 }
 
 func (f *forge) Deploy(_ context.Context, o watchers.DeployOrder) (watchers.Deployed, error) {
@@ -40,7 +41,7 @@ func (f *forge) look(t testing.TB, w watchers.Watcher, at time.Time) watchers.Re
 	t.Helper()
 	return w.(watchers.Checker).Check(t.Context(), &watchers.Look{
 		Identity: archiveNode, Log: slog.New(slog.DiscardHandler), At: at, Facts: new(watchers.Facts),
-		Data: map[string]any{"name": "web"},
+		Moment: f.moment, Data: map[string]any{"name": "web"},
 	})
 }
 
@@ -179,9 +180,14 @@ func TestMachineIsConfirmed(t *testing.T) {
 	if due := w.(watchers.Planner).Plan(watchers.Planning{Moment: watchers.Looked}); due.After != lastConfirm {
 		t.Errorf("after many looks it looks again after %s", due.After)
 	}
-	w.(watchers.Resetter).Reset()
-	if due := w.(watchers.Planner).Plan(watchers.Planning{Moment: watchers.Looked}); due.After != 0 {
-		t.Errorf("when its state is left it looks again after %s", due.After)
+	f.standing["web"] = home
+	f.look(t, w, began)
+	f.moment = watchers.Entered
+	if r := f.look(t, w, began.Add(time.Hour)); r.Outcome != outcomeWaiting {
+		t.Errorf("when its state is entered again, what was seen before counts: %+v", r)
+	}
+	if due := w.(watchers.Planner).Plan(watchers.Planning{Moment: watchers.Looked}); due.After != firstConfirm {
+		t.Errorf("when its state is entered again it looks again after %s", due.After)
 	}
 }
 

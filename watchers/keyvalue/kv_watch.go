@@ -33,16 +33,7 @@ func (w *kvListener) Listen(ctx context.Context, look *watchers.Look, emit func(
 	if err := w.follower.begin(look); err != nil {
 		return failed(err)
 	}
-	for ctx.Err() == nil {
-		nc, err := w.connections.Wait(ctx, look.Identity, w.spec.Connection)
-		if err != nil {
-			return ended(ctx, fmt.Errorf("waiting for the connection %s: %w", w.spec.Connection, err))
-		}
-		if err := w.follow(ctx, nc, look, emit); err != nil {
-			return ended(ctx, err)
-		}
-	}
-	return watchers.Report{}
+	return onConnections(ctx, w.connections, look, w.spec.Connection, func(nc *nats.Conn) error { return w.follow(ctx, nc, look, emit) })
 }
 
 // ended is the report of a listener that returns: none where it was told to.

@@ -14,6 +14,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // What a depot serves.
@@ -220,24 +221,7 @@ func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), 
 	if err != nil {
 		return nil, errors.Join(err, served.Stop())
 	}
-	return func() { leave(served.Stop) }, nil
-}
-
-// leaveTimeout is how long the end of a service is waited for; then that goes on beside: nats.go holds a connection's lock while it dials.
-const leaveTimeout = 50 * time.Millisecond
-
-func leave(stop func() error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = stop() // it fails for a connection that is gone, and the service with it
-	}()
-	timer := time.NewTimer(leaveTimeout)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	}
+	return func() { messaging.Leave(served.Stop) }, nil
 }
 
 // maxPendingSize bounds the requests that wait, in bytes.
@@ -245,11 +229,7 @@ const maxPendingSize = 64 << 20
 
 // answerable leaves out requests whose answer would be led where its asker could not publish.
 func (c *depotCounter) answerable(r micro.Request) bool {
-	tokens := []any{}
-	for token := range strings.SplitSeq(r.Subject(), ".") {
-		tokens = append(tokens, token)
-	}
-	prefix, err := c.spec.Inbox.Text(c.look, map[string]any{"subject": r.Subject(), "tokens": tokens})
+	prefix, err := c.spec.Inbox.Text(c.look, map[string]any{"subject": r.Subject(), "tokens": messaging.Tokens(r.Subject())})
 	return err == nil && prefix != "" && strings.HasPrefix(r.Reply(), prefix)
 }
 

@@ -3,6 +3,7 @@ package inventory
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -81,14 +82,16 @@ func TestIngestGoesOnWithABrokerThatIsBack(t *testing.T) {
 	waitFor(t, a.holds(1))
 	a.shutdown()
 	a.start()
-	waitFor(t, func() bool { return a.conn.IsConnected() })
+	waitFor(t, reconnected(a.conn))
 	waitFor(t, func() bool { // until the watcher is back, nobody hears it
 		a.send(inventoryOf("n2=example", "n2.example", "{}"))
 		return a.holds(2)()
 	})
 	a.stop()
-	if said := a.reports(outcomeLagging); len(said) > 0 {
-		t.Errorf("it says %+v", said)
+	for _, said := range a.reports(outcomeLagging) {
+		if !strings.Contains(said.Message, "n1=example") { // the broker may go before it has said that it has that one
+			t.Errorf("it says %+v", said)
+		}
 	}
 }
 

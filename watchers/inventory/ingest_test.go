@@ -182,6 +182,11 @@ func waitFor(t testing.TB, holds func() bool) {
 	}
 }
 
+// reconnected says whether a connection was lost and is there again: just after the broker's end it may not have noticed yet.
+func reconnected(conn *nats.Conn) func() bool {
+	return func() bool { return conn.Stats().Reconnects > 0 && conn.IsConnected() }
+}
+
 func inventoryOf(token, sender, body string) *nats.Msg {
 	return &nats.Msg{Subject: "node." + token + ".out.inventory", Data: []byte(body), Header: nats.Header{"Statecraft-Sender": {sender}, DigestHeader: {"aa"}}}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 const (
@@ -121,15 +122,9 @@ const bodyKey = "body"
 
 // messageOf is what expressions see of a message. The body is not decoded: it goes on as it came.
 func messageOf(m *nats.Msg) map[string]any {
-	tokens := make([]any, 0, strings.Count(m.Subject, ".")+1)
-	for word := range strings.SplitSeq(m.Subject, ".") {
-		tokens = append(tokens, word)
+	return map[string]any{
+		"subject": m.Subject, "tokens": messaging.Tokens(m.Subject), "headers": messaging.Headers(m.Header), bodyKey: string(m.Data),
 	}
-	headers := make(map[string]any, len(m.Header))
-	for key := range m.Header {
-		headers[key] = m.Header.Get(key)
-	}
-	return map[string]any{"subject": m.Subject, "tokens": tokens, "headers": headers, bodyKey: string(m.Data)}
 }
 
 // settle waits a moment for what was sent to be acknowledged; a context that has ended does not cut that short.

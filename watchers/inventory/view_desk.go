@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // desk answers questions about a sheet.
@@ -57,7 +58,7 @@ func (d *desk) open(ctx context.Context, look *watchers.Look, conn *nats.Conn) (
 		o.close()
 		return nil, errors.Join(err, served.Stop())
 	}
-	return func() { leave(served.Stop); o.close() }, nil
+	return func() { messaging.Leave(served.Stop); o.close() }, nil
 }
 
 // opening is the time in which a desk is asked by one connection.
@@ -108,23 +109,6 @@ const (
 	maxArrived     = 65536
 	maxPendingSize = 64 << 20 // bytes
 )
-
-// leaveTimeout is how long the end of a service is waited for; then that goes on beside: nats.go holds a connection's lock while it dials.
-const leaveTimeout = 50 * time.Millisecond
-
-func leave(stop func() error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = stop() // it fails for a connection that is gone, and the service with it
-	}()
-	timer := time.NewTimer(leaveTimeout)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	}
-}
 
 // serve answers a question when its turn comes.
 func (d *desk) serve(ctx context.Context, r micro.Request, payload int) {

@@ -188,7 +188,7 @@ func (v *viewTest) askText(body string) (a Answer, code, text string) {
 	var m *nats.Msg
 	waitFor(v.t, func() bool {
 		var err error
-		m, err = v.conn.Request(QuerySubject, []byte(body), patience)
+		m, err = v.conn.Request(QuerySubject, []byte(body), 10*time.Second)
 		return err == nil
 	})
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {

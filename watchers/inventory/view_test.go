@@ -145,7 +145,7 @@ func TestViewSurvivesRestart(t *testing.T) {
 	v.srv.Shutdown()
 	v.srv.WaitForShutdown()
 	v.start()
-	waitFor(t, func() bool { return v.conn.IsConnected() })
+	waitFor(t, reconnected(v.conn))
 	if a, code, _ := v.ask(Query{}); code != "" || a.Known != 2 {
 		t.Errorf("after the restart: %+v, %s", a, code)
 	}

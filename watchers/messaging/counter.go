@@ -76,7 +76,7 @@ func (c *counter) answerable(d delivery) error {
 	}
 	prefix := anyInbox
 	if inbox := c.service.spec.Inbox; inbox != nil {
-		text, err := inbox.Text(c.inlet.look, map[string]any{"subject": d.subject, "tokens": tokens(d.subject)})
+		text, err := inbox.Text(c.inlet.look, map[string]any{"subject": d.subject, "tokens": Tokens(d.subject)})
 		if err != nil || text == "" {
 			return errors.Join(errAstray, err)
 		}

@@ -26,9 +26,8 @@ const (
 )
 
 const (
-	confirmTimeout = 10 * time.Second      // for the broker to say that it has the subscription
-	leaveTimeout   = 50 * time.Millisecond // for the broker to be told that it ends; then that goes on beside
-	maxPendingSize = 64 << 20              // bytes of messages that wait for a listener
+	confirmTimeout = 10 * time.Second // for the broker to say that it has the subscription
+	maxPendingSize = 64 << 20         // bytes of messages that wait for a listener
 )
 
 var (
@@ -111,7 +110,7 @@ func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
 		}
 		return err
 	}
-	defer in.leave(stop)
+	defer Leave(stop)
 	for login := 0; ; {
 		s, changed := in.pool.standing(l)
 		switch {
@@ -131,13 +130,6 @@ func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
 			return in.ctx.Err()
 		}
 	}
-}
-
-// leave ends a subscription. Who listens is not kept by a broker that is gone.
-func (in *inlet) leave(stop func() error) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	_, _ = within(ctx, func() (struct{}, error) { return struct{}{}, stop() })
 }
 
 // confirm waits until the broker has taken the subscription, and says so once.

@@ -44,7 +44,7 @@ func (d delivery) read(limit int) (map[string]any, error) {
 	if !utf8.Valid(d.data) {
 		return nil, errBinary
 	}
-	m := map[string]any{"subject": d.subject, "tokens": tokens(d.subject), "reply": d.reply, "headers": headers(d.header), "body": readBody(d.data)}
+	m := map[string]any{"subject": d.subject, "tokens": Tokens(d.subject), "reply": d.reply, "headers": Headers(d.header), "body": readBody(d.data)}
 	if d.bound() <= limit {
 		return m, nil
 	}
@@ -70,16 +70,17 @@ func (d delivery) bound() int {
 	return 6 * n
 }
 
-func tokens(subject string) []any {
-	var list []any
+// Tokens are the words of a subject, as formulas see them.
+func Tokens(subject string) []any {
+	list := make([]any, 0, strings.Count(subject, ".")+1)
 	for token := range strings.SplitSeq(subject, ".") {
 		list = append(list, token)
 	}
 	return list
 }
 
-// headers keeps the first value of each.
-func headers(h nats.Header) map[string]any {
+// Headers are the headers of a message as formulas see them: the first value of each.
+func Headers(h nats.Header) map[string]any {
 	m := make(map[string]any, len(h))
 	for key, values := range h {
 		if len(values) > 0 {

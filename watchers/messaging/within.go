@@ -1,6 +1,19 @@
 package messaging
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// leaveTimeout is how long the broker's being told is waited for; then that goes on beside.
+const leaveTimeout = 50 * time.Millisecond
+
+// Leave ends a subscription or a service. Who listens is not kept by a broker that is gone: whatever comes of it is no matter.
+func Leave(stop func() error) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	_, _ = within(ctx, func() (struct{}, error) { return struct{}{}, stop() })
+}
 
 // within calls f beside the caller, who gets away when ctx ends: nats.go holds a connection's lock while it dials, and whoever wants
 // something of the connection waits for that lock.

@@ -35,6 +35,10 @@ func (f *forwarding) take(in *inlet, m *nats.Msg) {
 		in.tell(outcomeRefused, rep)
 		return
 	}
+	if f.spec.Where != nil && f.spec.Forward.Body == nil && ambiguous(d.data, message["body"]) {
+		in.unreadable(d.subject, errAmbiguous)
+		return
+	}
 	onward, err := f.onward(d, message)
 	if err != nil {
 		in.unreadable(d.subject, err)

@@ -20,7 +20,8 @@ type subscribeSpec struct {
 	Queue string `yaml:"queue" template:"true"`
 	// Pending is how many messages may wait; those beyond are dropped, counted and reported.
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
-	// Where is a condition on the message; one for which it is false or has no answer is left out.
+	// Where is a condition on the message; one for which it is false or has no answer is left out. So is one that would be passed on as it
+	// came, and of which others may read something else: an object of its JSON body has a key twice, or keys that differ in case alone.
 	Where *watchers.Formula `yaml:"where"`
 	// Forward passes messages on in place of firing an event for each.
 	Forward *forwardSpec `yaml:"forward"`

@@ -148,7 +148,7 @@ func (s *simulation) wantState(name, want string) {
 	}
 }
 
-// host is a running host in real time, stopped at the end of the test.
+// host is a running host, in real time where the configuration has no clock, stopped at the end of the test.
 type host struct {
 	*runtime.Host
 	t         testing.TB
@@ -158,11 +158,14 @@ type host struct {
 
 func runHost(t testing.TB, cfg runtime.Config) *host {
 	t.Helper()
-	real, err := clock.NewReal()
-	if err != nil {
-		t.Fatal(err)
+	closeClock := func() error { return nil }
+	if cfg.Clock == nil {
+		real, err := clock.NewReal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Clock, closeClock = real, real.Close
 	}
-	cfg.Clock = real
 	if cfg.Identity == "" {
 		cfg.Identity = "n1.example.net"
 	}
@@ -179,7 +182,7 @@ func runHost(t testing.TB, cfg runtime.Config) *host {
 	stop := sync.OnceValue(func() error {
 		cancel()
 		err := <-ended
-		return joined(err, real.Close())
+		return joined(err, closeClock())
 	})
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
@@ -211,6 +214,13 @@ func (h *host) deploy(manifests ...string) {
 // eventually polls a condition until it holds or 10 s have passed.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
+	if !comes(cond) {
+		t.Fatalf("timed out waiting until %s", what)
+	}
+}
+
+// comes waits for a condition for a while, also on a goroutine that is none of the test's.
+func comes(cond func() bool) bool {
 	deadline := time.NewTimer(10 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -218,8 +228,9 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	for !cond() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("timed out waiting until %s", what)
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
 }

@@ -20,9 +20,7 @@ const governor1s = "name: upgrades\ncapacity: %d\nlease: 1s"
 
 func contender(t testing.TB, c Connections, id string, capacity int) *hearing {
 	t.Helper()
-	look := newLook(nil)
-	look.Identity = id
-	return listen(t, newWatcher(t, c, "governor", fmt.Sprintf(governor1s, capacity)), look)
+	return stands(t, c, "governor", fmt.Sprintf(governor1s, capacity), id)
 }
 
 func tokenOf(r told) int { return r.Payload["token"].(int) }
@@ -50,7 +48,7 @@ func TestE35OrderOfArrival(t *testing.T) {
 	const many = 6
 	var all []*hearing
 	for i := range many {
-		h := contender(t, l, fmt.Sprintf("h%d", i), 2)
+		h := stands(t, l, "governor", lasting(fmt.Sprintf(governor1s, 2)), fmt.Sprintf("h%d", i))
 		if i < 2 {
 			h.next(machine.OutcomeSuccess, 1)
 		} else if queued := h.next(outcomeQueued, 1); queued.Payload["ahead"] != i {
@@ -73,7 +71,7 @@ func TestE35OrderOfArrival(t *testing.T) {
 		stop := elapsed()
 		h.stop()
 		if i+2 < many {
-			if took := all[i+2].next(machine.OutcomeSuccess, 1).at - stop; took > 500*time.Millisecond {
+			if took := all[i+2].next(machine.OutcomeSuccess, 1).at - stop; took > longLease/2 {
 				t.Errorf("h%d is let in %s after h%d has left", i+2, took, i)
 			}
 		}

@@ -165,6 +165,9 @@ func TestDeliveryToAStartingMachineComesOnce(t *testing.T) {
 	h = runHost(t, cfg)
 	h.deploy(crashPing)
 	h.deploy(strings.Replace(crashPong, "initial_state", "splay_start: 10\ninitial_state", 1))
+	eventually(t, "what is committed next is the event", func() bool {
+		return slices.ContainsFunc(h.Machines(), func(m runtime.MachineStatus) bool { return m.Name == "ping" && m.Seq == 1 })
+	})
 	armed.Store(true)
 	h.fire("ping", "serve")
 	h.fire("ping", "serve")

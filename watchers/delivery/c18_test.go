@@ -170,7 +170,7 @@ func (k keyed) Operation() jetstream.KeyValueOp { return jetstream.KeyValuePut }
 // byDepot puts documents into the bucket, and gives the node what the depot answers: texts.
 func (l *liar) byDepot(spec []byte, roots ...[]byte) {
 	l.t.Helper()
-	shelf, stock := newSpecShelf("SPECS"), newSpecStock()
+	shelf, stock := newSpecShelf("SPECS", l.look.Log), newSpecStock()
 	for i, root := range roots {
 		shelf.take(stock, keyed{key: rootKey + string(rune('3'+i)), value: root})
 	}

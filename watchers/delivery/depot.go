@@ -165,7 +165,7 @@ func (c *depotCounter) serve(ctx context.Context) error {
 	defer cancel()
 	closed := c.conn.StatusChanged(nats.CLOSED)
 	defer c.conn.RemoveStatusListener(closed)
-	var from shelf = newSpecShelf(c.spec.Bucket)
+	var from shelf = newSpecShelf(c.spec.Bucket, c.look.Log)
 	if c.spec.Serves == servesObjects {
 		from = newObjectShelf(c.spec.Bucket, int64(c.spec.Memory)<<20, c.look.Log)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 // specShelf serves specs and trust roots from memory, which one consumer keeps fresh.
 type specShelf struct {
 	bucket string
+	log    *slog.Logger
 
 	mu    sync.Mutex
 	stock *specStock // nil until the bucket has been read
@@ -50,13 +52,20 @@ const maxChannels = 16
 // was restored from a copy, whose sequence is lower.
 const specsChecked = 5 * time.Second
 
-func newSpecShelf(bucket string) *specShelf { return &specShelf{bucket: bucket} }
+func newSpecShelf(bucket string, log *slog.Logger) *specShelf {
+	return &specShelf{bucket: bucket, log: log}
+}
 
 func (s *specShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{}, error) {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return nil, err
 	}
+	return s.follow(ctx, js)
+}
+
+// follow begins to keep the shelf as its bucket is.
+func (s *specShelf) follow(ctx context.Context, js jetstream.JetStream) (<-chan struct{}, error) {
 	f := &specFollower{shelf: s, js: js}
 	if err := f.begin(ctx); err != nil {
 		return nil, err
@@ -64,7 +73,7 @@ func (s *specShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{},
 	lost := make(chan struct{})
 	go func() {
 		defer close(lost)
-		defer func() { _ = f.watch.Stop() }() // it fails where the connection is gone, and the consumer with it
+		defer f.end()
 		f.run(ctx)
 	}()
 	return lost, nil
@@ -74,8 +83,8 @@ func (s *specShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{},
 type specFollower struct {
 	shelf *specShelf
 	js    jetstream.JetStream
-	watch jetstream.KeyWatcher
-	stock *specStock // what the watch fills
+	watch jetstream.KeyWatcher // nil while the bucket cannot be watched
+	stock *specStock           // what the watch fills
 	seen  specState
 }
 
@@ -87,18 +96,41 @@ type specState struct {
 
 // begin reads the bucket from its beginning. What is served stays until all of it has come.
 func (f *specFollower) begin(ctx context.Context) error {
-	state, err := f.state(ctx)
-	if err == nil {
-		var kv jetstream.KeyValue
-		if kv, err = f.js.KeyValue(ctx, f.shelf.bucket); err == nil {
-			f.watch, err = kv.WatchAll(ctx)
-		}
-	}
+	state, watch, err := f.open(ctx)
 	if err != nil {
 		return fmt.Errorf("the bucket %s: %w", f.shelf.bucket, err)
 	}
-	f.seen, f.stock = state, newSpecStock()
+	f.watch, f.seen, f.stock = watch, state, newSpecStock()
 	return nil
+}
+
+func (f *specFollower) open(ctx context.Context) (specState, jetstream.KeyWatcher, error) {
+	state, err := f.state(ctx)
+	if err != nil {
+		return specState{}, nil, err
+	}
+	kv, err := f.js.KeyValue(ctx, f.shelf.bucket)
+	if err != nil {
+		return specState{}, nil, err
+	}
+	watch, err := kv.WatchAll(ctx)
+	return state, watch, err
+}
+
+// end ends the watch, if there is one. The server does that itself where the stream or the connection is gone.
+func (f *specFollower) end() {
+	if f.watch != nil {
+		_ = f.watch.Stop()
+		f.watch = nil
+	}
+}
+
+// updates is what the watch hears; nothing while there is no watch.
+func (f *specFollower) updates() <-chan jetstream.KeyValueEntry {
+	if f.watch == nil {
+		return nil
+	}
+	return f.watch.Updates()
 }
 
 func (f *specFollower) state(ctx context.Context) (specState, error) {
@@ -110,7 +142,7 @@ func (f *specFollower) state(ctx context.Context) (specState, error) {
 	return specState{info.Created, info.State.Msgs, info.State.FirstSeq, info.State.LastSeq}, nil
 }
 
-// run follows until ctx ends or the connection is gone.
+// run follows until ctx ends or the connection is gone. While the bucket has no leader the shelf serves what it had.
 func (f *specFollower) run(ctx context.Context) {
 	check := time.NewTicker(specsChecked)
 	defer check.Stop()
@@ -118,20 +150,27 @@ func (f *specFollower) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case e, open := <-f.watch.Updates():
+		case e, open := <-f.updates():
 			if !open {
 				return
 			}
 			f.shelf.take(f.stock, e)
 		case <-check.C:
-			if state, err := f.state(ctx); err != nil || state == f.seen {
-				continue // without its stream the shelf serves what it had
-			}
-			_ = f.watch.Stop() // the server ends it where its stream is gone
-			if f.begin(ctx) != nil {
-				return
-			}
+			f.check(ctx)
 		}
+	}
+}
+
+// check reads the bucket anew where it is not as it was, and logs the first of the tries that fail.
+func (f *specFollower) check(ctx context.Context) {
+	state, err := f.state(ctx)
+	if err != nil || f.watch != nil && state == f.seen {
+		return
+	}
+	watched := f.watch != nil
+	f.end()
+	if err := f.begin(ctx); err != nil && watched && ctx.Err() == nil {
+		f.shelf.log.Warn("specs_not_followed", "bucket", f.shelf.bucket, "error", err)
 	}
 }
 

@@ -201,9 +201,36 @@ func (s *Store) Roots() ([]*Root, error) {
 func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last, err := s.lastOf(w.Channel)
+	next, last, err := s.check(envelope, w)
 	if err != nil {
 		return nil, false, err
+	}
+	if last.spec != nil && last.spec.Serial == next.serial && slices.Equal(last.envelope, envelope) {
+		return last.spec, false, nil
+	}
+	err = s.write(fmt.Sprintf(specName, w.Channel), storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
+	if err != nil {
+		return nil, false, fmt.Errorf("keeping a spec: %w", err)
+	}
+	s.last[w.Channel] = next
+	return next.spec, last.spec == nil || last.spec.Serial != next.serial, nil
+}
+
+// Check verifies a spec as Accept does, and keeps nothing.
+func (s *Store) Check(envelope []byte, w Want) (*Spec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next, _, err := s.check(envelope, w)
+	if err != nil {
+		return nil, err
+	}
+	return next.spec, nil
+}
+
+// check verifies a spec against the last good one of its channel.
+func (s *Store) check(envelope []byte, w Want) (next, last *accepted, err error) {
+	if last, err = s.lastOf(w.Channel); err != nil {
+		return nil, nil, err
 	}
 	before := last.spec
 	if before == nil && last.serial > 0 {
@@ -211,21 +238,33 @@ func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err err
 	}
 	o, err := s.envelopes.open(envelope)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	if spec, err = o.verify(s.since(last.under), w, before, last.under); err != nil {
-		return nil, false, err
-	}
-	if last.spec != nil && last.spec.Serial == spec.Serial && slices.Equal(last.envelope, envelope) {
-		return last.spec, false, nil
-	}
-	next := &accepted{spec: spec, envelope: o.envelope, serial: spec.Serial, under: s.root().Version}
-	err = s.write(fmt.Sprintf(specName, w.Channel), storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
+	spec, err := o.verify(s.since(last.under), w, before, last.under)
 	if err != nil {
-		return nil, false, fmt.Errorf("keeping a spec: %w", err)
+		return nil, nil, err
 	}
-	s.last[w.Channel] = next
-	return spec, last.spec == nil || last.spec.Serial != spec.Serial, nil
+	return &accepted{spec: spec, envelope: o.envelope, serial: spec.Serial, under: s.root().Version}, last, nil
+}
+
+// Floor is the serial that the next publication to a channel has to exceed, as far as is known here: that of the last good spec or,
+// where a root since then lets the channel go on from another one, the root's. 0 where nothing is known.
+func (s *Store) Floor(channel string) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, err := s.lastOf(channel)
+	if err != nil {
+		return 0, err
+	}
+	root := s.since(last.under)
+	if root == nil {
+		return last.serial, nil
+	}
+	floor, reset := root.Serials[channel]
+	if last.serial > 0 && (!reset || last.under >= root.Version) {
+		floor = last.serial
+	}
+	return floor, nil
 }
 
 // Last is the channel's last good spec, nil where there is none. It is what was accepted, however old it is by now. It must not be changed.

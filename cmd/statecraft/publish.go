@@ -31,6 +31,7 @@ type publishVerb struct {
 type signingFlags struct {
 	Key     []string `placeholder:"FILE" help:"A key to sign with, once for each (default: publisher.key in the folder of --as)."`
 	Expires string   `default:"90d" placeholder:"DURATION" help:"How long nodes take what is published for current; after that they run on and take no change."`
+	Serial  uint64   `placeholder:"N" help:"The serial to publish under, where nodes have accepted more than the cell knows of: after it was restored from an older copy."`
 	Renew   bool     `help:"Publish again although nothing changes, for another while."`
 	DryRun  bool     `help:"Only say what would change."`
 	Prepare string   `placeholder:"FILE" help:"Write the signed spec to a file, for others to sign with statecraft sign, in place of publishing it."`
@@ -54,7 +55,7 @@ func (v *publishVerb) Run(inv *invocation) error {
 		return err
 	}
 	defer s.close()
-	p, err := s.current(v.Channel)
+	p, err := s.base(inv, v.Channel)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (v *publishVerb) meant() error {
 	switch {
 	case (v.Envelope != "") == (v.Spec != "" || len(v.Paths) > 0 || v.Renew):
 		return usage("statecraft publish DIR publishes a machine", "say what to publish: folders of machines, --spec, --renew, or --envelope by itself")
-	case v.Envelope != "" && (len(v.Key) > 0 || v.DryRun || v.Prepare != "" || v.Match != "" || v.Dropped):
+	case v.Envelope != "" && (len(v.Key) > 0 || v.DryRun || v.Prepare != "" || v.Serial != 0 || v.Match != "" || v.Dropped):
 		return usage("statecraft sign adds signatures; statecraft verify shows what it holds",
 			"--envelope publishes what others have signed, as it is: it goes with --as and --channel only")
 	case v.Match != "" && len(v.Paths) == 0:
@@ -127,7 +128,7 @@ func checkMatches(file string, machines []registry.Entry) error {
 // machines is what the channel is to publish, by name.
 func (v *publishVerb) machines(p *publication.Published, list []registry.Entry, packed []packedMachine) []registry.Entry {
 	machines := list
-	if v.Spec == "" && p != nil {
+	if v.Spec == "" && p != nil && p.Spec != nil {
 		machines = slices.Clone(p.Spec.Machines)
 	}
 	for _, m := range packed {

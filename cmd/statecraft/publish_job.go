@@ -58,12 +58,8 @@ func (p *publishing) run() error {
 		return err
 	}
 	result := publishResult{Channel: p.channel, Serial: spec.Serial, Expires: spec.Expires, Changes: p.changes, Bundles: p.bundles()}
-	if len(p.changes) == 0 && !p.signing.Renew {
-		if p.over != nil {
-			result.Serial, result.Expires = p.over.Spec.Serial, p.over.Spec.Expires
-		}
-		p.inv.notef("nothing changes; --renew publishes again for another while")
-		return p.tell(result, "")
+	if len(p.changes) == 0 && !p.signing.Renew && p.signing.Serial == 0 && (p.over == nil || p.over.Broken == nil) {
+		return p.same(result)
 	}
 	if p.signing.DryRun {
 		return p.tell(result, "would publish")
@@ -82,6 +78,25 @@ func (p *publishing) run() error {
 	return p.put(result, envelope)
 }
 
+// same ends a publication that changes nothing. A bundle that the cell has lost is put back all the same.
+func (p *publishing) same(result publishResult) error {
+	if p.over != nil && p.over.Spec != nil {
+		result.Serial, result.Expires = p.over.Spec.Serial, p.over.Spec.Expires
+	}
+	if !p.signing.DryRun {
+		if err := p.store(&result); err != nil {
+			return err
+		}
+		for _, b := range result.Bundles {
+			if b.Stored {
+				p.inv.notef("the bundle of %s %s was missing or spoiled, and is there again", b.Name, b.Version)
+			}
+		}
+	}
+	p.inv.notef("nothing changes; --renew publishes again for another while")
+	return p.tell(result, "")
+}
+
 // spec is what is to be signed.
 func (p *publishing) spec() (*registry.Spec, error) {
 	serial, err := p.shelf.NextSerial(p.channel, p.over)
@@ -91,6 +106,14 @@ func (p *publishing) spec() (*registry.Spec, error) {
 	if serial > math.MaxInt64 {
 		return nil, fail(exitRefused, "take the key away that has driven it up, and say where to go on: statecraft keys rotate --serial "+p.channel+"=N --remove KEY",
 			"channel %s has the highest serial that there is: nothing can follow it", p.channel)
+	}
+	switch chosen := p.signing.Serial; {
+	case chosen > math.MaxInt64:
+		return nil, usage("a serial is at most 9223372036854775807", "--serial %d is too high", chosen)
+	case chosen > 0 && chosen < serial:
+		return nil, usage("nodes would refuse it", "--serial %d: the channel %s has had higher ones, so that it is to be at least %d", chosen, p.channel, serial)
+	case chosen > 0:
+		serial = chosen
 	}
 	counts, err := lifetime(p.signing.Expires)
 	if err != nil {
@@ -117,9 +140,7 @@ func (p *publishing) compare(spec *registry.Spec) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.changes, err = p.shelf.changes(old, spec, fresh); err != nil {
-		return err
-	}
+	p.changes = p.shelf.changes(p.inv, old, spec, fresh)
 	for _, c := range p.changes {
 		if len(c.Dropped) > 0 && !p.dropped && len(p.packed) > 0 {
 			return fail(exitInvalid, "add upgrade: {map: {"+c.Dropped[0]+": NEW_STATE}} to the manifest, or allow it with --allow-dropped-states",
@@ -132,7 +153,7 @@ func (p *publishing) compare(spec *registry.Spec) (err error) {
 // vouched is what is published now by keys that are trusted still. Of what others have signed nothing is taken for known: all of it
 // shows as new.
 func (p *publishing) vouched() (*registry.Spec, error) {
-	if p.over == nil {
+	if p.over == nil || p.over.Spec == nil {
 		return nil, nil
 	}
 	root, err := p.shelf.Root()
@@ -185,8 +206,16 @@ func (p *publishing) put(result publishResult, envelope []byte) error {
 	if err != nil {
 		return p.shelf.problem("publishing to the channel "+p.channel, err)
 	}
+	p.remember(published)
 	result.Revision = published.Revision
 	return p.tell(result, "published")
+}
+
+// remember keeps the serial with the client. What is published is published, also where that does not work.
+func (p *publishing) remember(published *publication.Published) {
+	if err := p.shelf.Remember(published, p.channel); err != nil {
+		p.inv.notef("%v: should the cell be restored from an older copy, the next publication needs --serial", err)
+	}
 }
 
 func (p *publishing) store(result *publishResult) error {
@@ -219,6 +248,7 @@ func (p *publishing) publish(file string, envelope []byte) error {
 	if err != nil {
 		return p.shelf.problem("publishing to the channel "+p.channel, err)
 	}
+	p.remember(published)
 	p.machines = published.Spec.Machines
 	if err := p.compare(published.Spec); err != nil {
 		return err

@@ -132,6 +132,24 @@ func (s *shelf) current(channel string) (*publication.Published, error) {
 	return p, nil
 }
 
+// base reads what a publication to a channel goes on from, and says where that is not what the channel has; nil for a channel that is new.
+func (s *shelf) base(inv *invocation, channel string) (*publication.Published, error) {
+	ctx, cancel := s.patience()
+	defer cancel()
+	p, err := s.Base(ctx, channel)
+	switch {
+	case errors.Is(err, publication.ErrNoChannel):
+		return nil, nil
+	case err != nil:
+		return nil, s.problem("reading the channel "+channel, err)
+	case p.Broken != nil && p.Spec == nil:
+		inv.notef("%v; nothing before it is kept: this starts from an empty list", p.Broken)
+	case p.Broken != nil:
+		inv.notef("%v; this goes on from serial %d, published on %s", p.Broken, p.Spec.Serial, instant(p.At))
+	}
+	return p, nil
+}
+
 // published reads what a channel publishes, which must be something.
 func (s *shelf) published(channel string) (*publication.Published, error) {
 	p, err := s.current(channel)

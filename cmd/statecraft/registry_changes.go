@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -22,41 +23,48 @@ type specChange struct {
 // definitions finds the definition of a machine about to be published.
 type definitions map[string]*machine.Definition
 
-// changes compares two specs, and what is in their bundles where the cell's object store has them. fresh are definitions that are not there yet.
-func (s *shelf) changes(old, now *registry.Spec, fresh definitions) ([]specChange, error) {
+// changes compares two specs, and what is in their bundles where both can be read from the cell's object store. fresh are definitions
+// that are not there yet. A bundle that is lost or spoiled costs the comparison of its machine, which inv is told of.
+func (s *shelf) changes(inv *invocation, old, now *registry.Spec, fresh definitions) []specChange {
 	all := []specChange{}
 	for _, c := range registry.Diff(old, now) {
 		change := specChange{Change: c}
-		before, err := s.definition(old, c.Name, nil)
-		if err != nil {
-			return nil, err
-		}
-		after, err := s.definition(now, c.Name, fresh)
-		if err != nil {
-			return nil, err
-		}
+		before, after := s.definition(inv, old, now, c.Name, nil), s.definition(inv, now, old, c.Name, fresh)
 		if before != nil && after != nil {
 			change.Manifest, change.Dropped = machine.Compare(before.Manifest, after.Manifest), after.Dropped(before)
 		}
 		all = append(all, change)
 	}
-	return all, nil
+	return all
 }
 
-// definition reads the machine of an entry from its bundle; nil where there is none, or it is kept elsewhere.
-func (s *shelf) definition(spec *registry.Spec, name string, fresh definitions) (*machine.Definition, error) {
+// definition reads the machine of a spec's entry from its bundle, to compare it with the other spec's; nil where one of them has none, or
+// it cannot be read, or is kept elsewhere.
+func (s *shelf) definition(inv *invocation, spec, other *registry.Spec, name string, fresh definitions) *machine.Definition {
 	if d := fresh[name]; d != nil {
-		return d, nil
+		return d
 	}
+	e, ok := entryOf(spec, name)
+	if _, both := entryOf(other, name); !ok || !both || e.Source != publication.Source(e.Checksum) {
+		return nil
+	}
+	d, err := s.unpacked(e)
+	if err != nil {
+		inv.notef("the bundle of %s cannot be read, so that states which it knows are not compared: %v", labelled(e), err)
+		return nil
+	}
+	return d
+}
+
+func entryOf(spec *registry.Spec, name string) (registry.Entry, bool) {
 	if spec == nil {
-		return nil, nil
+		return registry.Entry{}, false
 	}
-	for _, e := range spec.Machines {
-		if e.Name == name && e.Source == publication.Source(e.Checksum) {
-			return s.unpacked(e)
-		}
+	i := slices.IndexFunc(spec.Machines, func(e registry.Entry) bool { return e.Name == name })
+	if i < 0 {
+		return registry.Entry{}, false
 	}
-	return nil, nil
+	return spec.Machines[i], true
 }
 
 func (s *shelf) unpacked(e registry.Entry) (*machine.Definition, error) {
@@ -64,7 +72,7 @@ func (s *shelf) unpacked(e registry.Entry) (*machine.Definition, error) {
 	defer cancel()
 	data, err := s.Bundle(ctx, e.Checksum)
 	if err != nil {
-		return nil, s.problem("reading the bundle of "+e.Name, err)
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "statecraft-bundle-")
 	if err != nil {
@@ -73,7 +81,7 @@ func (s *shelf) unpacked(e registry.Entry) (*machine.Definition, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	into := filepath.Join(dir, "bundle")
 	if err := registry.Unpack(bytes.NewReader(data), int64(len(data)), e.Checksum, into, registry.DefaultLimits()); err != nil {
-		return nil, fail(exitRefused, "somebody has changed what is in the object store; publish the machine again", "the bundle of %s: %w", e.Name, err)
+		return nil, err
 	}
 	d, _, err := loadManifest(filepath.Join(into, e.Name, runtime.ManifestName))
 	return d, err

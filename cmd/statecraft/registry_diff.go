@@ -38,9 +38,7 @@ func (v *registryDiffVerb) Run(inv *invocation) error {
 	if from != nil {
 		old, r.From = from.Spec, from.Spec.Serial
 	}
-	if r.Changes, err = s.changes(old, to.Spec, nil); err != nil {
-		return err
-	}
+	r.Changes = s.changes(inv, old, to.Spec, nil)
 	if inv.json {
 		return inv.printJSON(r)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/publication"
 )
 
 // registryRetractVerb takes machines back. It publishes forward: a serial never goes back.
@@ -27,7 +28,10 @@ func (v *registryRetractVerb) Run(inv *invocation) error {
 		return err
 	}
 	defer s.close()
-	p, err := s.published(v.Channel)
+	p, err := s.base(inv, v.Channel)
+	if err == nil && (p == nil || p.Spec == nil) {
+		err = s.problem("reading the channel "+v.Channel, publication.ErrNoChannel)
+	}
 	if err != nil {
 		return err
 	}

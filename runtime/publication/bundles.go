@@ -1,11 +1,9 @@
 package publication
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/registry"
 )
@@ -13,15 +11,12 @@ import (
 // Source is where nodes find a bundle of a digest: it goes into a spec's entry.
 func Source(digest string) string { return "object://" + BundlesBucket + "/" + digest }
 
-// PutBundle stores a bundle under its digest, once. stored is false where it was there.
+// PutBundle stores a bundle under its digest, once; what lies there spoiled is replaced. stored is false where it was there.
 func (s *Shelf) PutBundle(ctx context.Context, b *registry.Bundle) (stored bool, err error) {
-	info, err := s.bundles.GetInfo(ctx, b.Digest)
-	if err == nil && info.Size == uint64(len(b.Data)) {
+	if there, err := s.bundles.GetBytes(ctx, b.Digest); err == nil && bytes.Equal(there, b.Data) {
 		return false, nil
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		return false, fmt.Errorf("looking for the bundle of %s: %w", b.Name, err)
-	}
+	// Whatever was wrong with reading it: if the cell cannot be asked, it cannot be written to either.
 	if _, err := s.bundles.PutBytes(ctx, b.Digest, b.Data); err != nil {
 		return false, fmt.Errorf("storing the bundle of %s: %w", b.Name, err)
 	}

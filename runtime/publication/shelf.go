@@ -48,11 +48,12 @@ type Shelf struct {
 
 // Published is a spec as it was published.
 type Published struct {
-	Spec     *registry.Spec
-	Under    uint64 // version of the newest root that vouches for it
+	Spec     *registry.Spec // nil where it cannot be vouched for
+	Under    uint64         // version of the newest root that vouches for it
 	Envelope []byte
 	Revision uint64
 	At       time.Time
+	Broken   error // of Base only: what is wrong with what the channel has now
 }
 
 // Open finds the shelf of the cell that a connection leads to. trust is the caller's own, which takes the roots that it does not know
@@ -169,6 +170,15 @@ func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading the channel %s: %w", channel, err)
 	}
+	p, err := s.vouched(e)
+	if err != nil {
+		return nil, fmt.Errorf("the channel %s: %w", channel, err)
+	}
+	return p, nil
+}
+
+// vouched reads an entry by the present root or, where keys were rotated since, by an earlier one. The refusal is the present root's.
+func (s *Shelf) vouched(e jetstream.KeyValueEntry) (*Published, error) {
 	roots, err := s.trust.Roots()
 	if err != nil {
 		return nil, fmt.Errorf("reading the trust roots: %w", err)
@@ -183,7 +193,7 @@ func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error)
 			refusal = err
 		}
 	}
-	return nil, fmt.Errorf("the channel %s: %w", channel, refusal)
+	return nil, refusal
 }
 
 // History is all that is kept of a channel, the oldest first. Of what is not good by the present root (its key may have been
@@ -222,21 +232,26 @@ func read(e jetstream.KeyValueEntry, root *registry.Root) (*Published, error) {
 	return &Published{Spec: spec, Under: root.Version, Envelope: e.Value(), Revision: e.Revision(), At: e.Created()}, nil
 }
 
-// NextSerial is the serial that a publication over another one must have at least.
+// NextSerial is the serial that a publication over another one must have at least: above that of the other one, and above what is
+// known here to have been published.
 func (s *Shelf) NextSerial(channel string, over *Published) (uint64, error) {
+	known, err := s.trust.Floor(channel)
+	if err != nil {
+		return 0, fmt.Errorf("reading what was published last: %w", err)
+	}
 	var under uint64
 	if over != nil {
 		under = over.Under
 	}
 	root, err := s.trust.RootSince(under)
 	if err != nil || root == nil {
-		return 1, err
+		return known + 1, err
 	}
 	floor, reset := root.Serials[channel]
-	if over != nil && (!reset || under >= root.Version) {
+	if over != nil && over.Spec != nil && (!reset || under >= root.Version) {
 		floor = over.Spec.Serial
 	}
-	return floor + 1, nil
+	return max(floor, known) + 1, nil
 }
 
 // Publish puts a signed spec in place of the one of a revision (0: none). It refuses what nodes would refuse. Errors are ErrTooLarge,
@@ -249,11 +264,8 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 	if err != nil {
 		return nil, err
 	}
-	var revision uint64
-	if over != nil {
-		revision = over.Revision
-	}
-	if revision, err = s.specs.Update(ctx, specKey(channel), envelope, revision); err != nil {
+	revision, err := s.replace(ctx, channel, envelope, over)
+	if err != nil {
 		if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			err = ErrOvertaken
 		}
@@ -264,6 +276,14 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 		return nil, err
 	}
 	return &Published{Spec: spec, Under: root.Version, Envelope: envelope, Revision: revision, At: s.now()}, nil
+}
+
+// replace writes over the revision of what is there, or where nothing is, a mark of deletion included, over nothing.
+func (s *Shelf) replace(ctx context.Context, channel string, envelope []byte, over *Published) (revision uint64, err error) {
+	if over == nil {
+		return s.specs.Create(ctx, specKey(channel), envelope)
+	}
+	return s.specs.Update(ctx, specKey(channel), envelope, over.Revision)
 }
 
 // acceptable asks what a node would ask that has the spec before.
@@ -277,7 +297,11 @@ func (s *Shelf) acceptable(channel string, envelope []byte, over *Published) (*r
 	if err != nil {
 		return nil, fmt.Errorf("reading the trust root: %w", err)
 	}
-	spec, err := registry.VerifySpec(envelope, root, registry.Want{Channel: channel, Cell: s.cell, Now: s.now()}, last, under)
+	want := s.want(channel)
+	spec, err := registry.VerifySpec(envelope, root, want, last, under)
+	if err == nil {
+		_, err = s.trust.Check(envelope, want)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("what was to be published would be refused: %w", err)
 	}

@@ -70,10 +70,11 @@ func readObject(ctx context.Context, store jetstream.ObjectStore, name string) (
 	return data, err
 }
 
-// answer answers from memory at once, and beside the other requests what is read first.
+// answer answers from memory at once, and beside the other requests what is read first. A name becomes part of a subject: the broker
+// closes the host's connection where that is too long.
 func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 	var q objectQuery
-	if err := json.Unmarshal(r.Data(), &q); err != nil || q.Offset < 0 || q.Length <= 0 || q.Bucket != s.bucket {
+	if err := json.Unmarshal(r.Data(), &q); err != nil || q.Offset < 0 || q.Length <= 0 || q.Bucket != s.bucket || !objectForm.MatchString(q.Bucket+"/"+q.Name) {
 		deny(r, codeUnreadable, `ask with {"name": "<sha256>", "bucket": "`+s.bucket+`", "offset": 0, "length": 262144}`)
 		return
 	}

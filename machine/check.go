@@ -45,6 +45,7 @@ var checkRules = []checkRule{
 	{"no two transitions compete for an event", transitions, (*checker).competing},
 	{"no source is written twice", transitions, (*checker).repeatedSources},
 	{"something fires every transition", transitions, (*checker).unfired},
+	{"only changes of state are announced", transitions, (*checker).announced},
 	{"final states are final", transitions, (*checker).finalStates},
 	{"final states have no watchers", transitions, (*checker).finalWatchers},
 	{"every state can be reached", start, (*checker).unreachable},

@@ -53,7 +53,7 @@ func (c *checker) reportRivals(r rivals, states []string) {
 
 func sameEffect(a, b *Transition) bool {
 	sameSet := slices.EqualFunc(a.Set, b.Set, func(x, y Assignment) bool { return x.Key == y.Key && x.Expr == y.Expr })
-	return a.Destination == b.Destination && a.When == b.When && a.Reenter == b.Reenter && sameSet
+	return a.Destination == b.Destination && a.When == b.When && a.Reenter == b.Reenter && a.Quiet == b.Quiet && sameSet
 }
 
 // repeatedSources finds a source that one transition names twice.
@@ -64,6 +64,18 @@ func (c *checker) repeatedSources() {
 			if slices.Contains(t.From[:j], from) {
 				c.tolerated("SC406", t.sourcePlace(j), "remove one of them", "the transition %s names the source %q twice", t.Name, from)
 			}
+		}
+	}
+}
+
+// announced finds transitions that say whether they are published, where none of them ever is.
+func (c *checker) announced() {
+	for i := range c.m.Transitions {
+		t := &c.m.Transitions[i]
+		place, written := t.places["announce"]
+		changes := slices.ContainsFunc(c.d.rules[i].from, func(s int) bool { return s != c.d.rules[i].to })
+		if written && !changes {
+			c.tolerated("SC417", place, "remove it", "the transition %s stays in %s, and only a change of state is ever published", t.Name, t.Destination)
 		}
 	}
 }

@@ -27,6 +27,7 @@ type transitionYAML struct {
 	Set         map[string]string `yaml:"set"`
 	Subscribe   subscriptionsYAML `yaml:"subscribe"`
 	Reenter     bool              `yaml:"reenter"`
+	Announce    bool              `yaml:"announce" default:"true"`
 }
 
 type subscriptionYAML struct {
@@ -95,7 +96,7 @@ func (d *decoder) transitions(y []transitionYAML) {
 func (d *decoder) transition(n *strict.Node, y *transitionYAML) Transition {
 	t := Transition{
 		Name: y.Name, From: y.From, Destination: y.Destination, Description: y.Description,
-		When: y.When, Reenter: y.Reenter, Pos: n.Pos, places: placesOf(n),
+		When: y.When, Reenter: y.Reenter, Quiet: !y.Announce, Pos: n.Pos, places: placesOf(n),
 	}
 	d.checkName("an event", t.Name, t.place("name"))
 	d.destination(&t)

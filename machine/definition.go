@@ -81,6 +81,20 @@ func (d *Definition) DeadlineEvent(state string, i int) Event {
 	return Event{Name: at.Event, Cause: Cause{Kind: CauseDeadline, Name: at.After.String(), Deadline: i + 1}}
 }
 
+// Announces reports whether a transition that the definition has decided is news, which is published.
+func (d *Definition) Announces(r *Record) bool {
+	from, known := d.index[r.From]
+	if r.Kind != RecordTransition || r.From == r.To || !known {
+		return false
+	}
+	for _, i := range d.byState[from][r.Event] {
+		if d.rules[i].when == nil || slices.Contains(r.Guards, GuardValue{Transition: i, Value: true}) {
+			return !d.Manifest.Transitions[i].Quiet
+		}
+	}
+	return false
+}
+
 // When reports whether a watcher's `when` admits a look now. A watcher without one is always admitted.
 func (d *Definition) When(w int, s *Snapshot, at time.Time) (bool, error) {
 	when := d.watchers[w].when

@@ -10,6 +10,7 @@ import (
 type edge struct {
 	from, to int
 	label    string
+	quiet    bool // no news
 }
 
 // edges lists the transitions in the manifest's order. A transition from every state is one edge a state.
@@ -22,7 +23,11 @@ func (d *Definition) edges() []edge {
 			label += " [" + t.When + "]"
 		}
 		for _, from := range r.from {
-			out = append(out, edge{from: from, to: r.to, label: label + d.deadlineLabel(from, t.Name)})
+			e := edge{from: from, to: r.to, label: label + d.deadlineLabel(from, t.Name), quiet: t.Quiet}
+			if e.quiet {
+				e.label += " (no news)"
+			}
+			out = append(out, e)
 		}
 	}
 	return out
@@ -50,7 +55,7 @@ func (d *Definition) watchersIn(state string) []string {
 }
 
 // DOT renders the machine for Graphviz: the initial state has an arrow, home states are bold, final ones
-// doubled, and a state's tooltip names its watchers. The same manifest always gives the same text.
+// doubled, transitions that are not announced dashed, and a state's tooltip names its watchers. The same manifest always gives the same text.
 func DOT(d *Definition) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "digraph %s {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n", dotText(d.Manifest.Name))
@@ -60,7 +65,11 @@ func DOT(d *Definition) string {
 	}
 	fmt.Fprintf(&b, "  \"\" -> %s;\n", dotText(d.states[0]))
 	for _, e := range d.edges() {
-		fmt.Fprintf(&b, "  %s -> %s [label=%s];\n", dotText(d.states[e.from]), dotText(d.states[e.to]), dotText(e.label))
+		style := ""
+		if e.quiet {
+			style = ", style=dashed"
+		}
+		fmt.Fprintf(&b, "  %s -> %s [label=%s%s];\n", dotText(d.states[e.from]), dotText(d.states[e.to]), dotText(e.label), style)
 	}
 	b.WriteString("}\n")
 	return b.String()

@@ -11,6 +11,7 @@ func graphDefinition(t testing.TB) *Definition {
 	m := inventory()
 	m.Transitions = m.Transitions[:4]
 	m.Name, m.InitialState = `in"ventory`, "idle"
+	m.Transitions[2].Quiet = true
 	return mustCompile(t, m)
 }
 
@@ -25,7 +26,7 @@ func TestDOT(t *testing.T) {
   "" -> "idle";
   "idle" -> "publishing" [label="gather [data.failures < 3]"];
   "idle" -> "broken" [label="gather"];
-  "publishing" -> "idle" [label="published"];
+  "publishing" -> "idle" [label="published (no news)", style=dashed];
   "publishing" -> "idle" [label="publish_timeout (after 1m0s)"];
 }
 `
@@ -43,7 +44,7 @@ func TestMermaid(t *testing.T) {
   [*] --> s0
   s0 --> s1: gather [data.failures #lt; 3]
   s0 --> s2: gather
-  s1 --> s0: published
+  s1 --> s0: published (no news)
   s1 --> s0: publish_timeout (after 1m0s)
   note right of s0: facts (counter), check (nagios)
   note right of s1: check (nagios)

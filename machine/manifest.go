@@ -121,6 +121,7 @@ type Transition struct {
 	Set         []Assignment // applied in order, all reading the data before the transition
 	Subscribe   []Subscription
 	Reenter     bool // a self transition that is a new visit
+	Quiet       bool // no news: recorded and told to subscribed machines, not published
 	Pos         diag.Position
 	places      map[string]diag.Position // of fields, by their YAML path ("when", "from.0")
 }

@@ -253,7 +253,7 @@ func (h *Host) observe(u *unit, r *machine.Record, durable bool) {
 	if h.cfg.Observe != nil {
 		h.cfg.Observe(u.shown(r), durable)
 	}
-	if r.Kind == machine.RecordTransition && r.From != r.To {
+	if u.prog.def.Announces(r) {
 		h.publisher.transition(u, r)
 	}
 }

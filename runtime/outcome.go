@@ -16,11 +16,12 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 	if u.secretive {
 		u.conceal(&rep, spec.Name)
 	}
+	news := rep.State != nil && !rep.Quiet && !u.repeats(i, rep.Outcome)
 	w.last = &lastReport{outcome: rep.Outcome, message: rep.Message, at: u.wall, took: u.elapsed - w.started, state: rep.State}
 	if rep.Facts != nil {
 		u.host.setFacts(rep.Facts, u.name, spec.Name)
 	}
-	if rep.State != nil && !rep.Quiet {
+	if news {
 		u.host.announceWatcher(u, i)
 	}
 	u.watchPaths(i)
@@ -52,6 +53,17 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 // failed reports whether an outcome of a watcher is a failure.
 func (u *unit) failed(i int, outcome string) bool {
 	return u.prog.classes[i][outcome] == machine.Failure
+}
+
+// repeats reports whether a look has come to what the one before had come to: another success or the same failure, which is no
+// news. Choria publishes each of them, and so do manifests without a format. What is "changed" again has changed again.
+func (u *unit) repeats(i int, outcome string) bool {
+	w := &u.watches[i]
+	_, listens := w.watcher.(watchers.Listener)
+	if !u.prog.def.Manifest.Strict() || listens || w.last == nil || w.last.outcome != outcome {
+		return false
+	}
+	return outcome == machine.OutcomeSuccess || u.failed(i, outcome)
 }
 
 // retry arranges another try of a failed look; false when the tries are used up.

@@ -331,6 +331,32 @@ watchers:
 `,
 	},
 	{
+		Code: "SC417", Title: "announcement of what is never published",
+		Explanation: "Only a change of state is published. A transition that stays where it is says announce in vain.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data:
+  checks: {type: integer, default: 0}
+transitions:
+  - {name: checked, from: [up], destination: up, announce: false, set: {checks: data.checks + 1}}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, success_transition: checked, properties: {command: ./check}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data:
+  checks: {type: integer, default: 0}
+transitions:
+  - {name: checked, from: [up], destination: up, set: {checks: data.checks + 1}}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, success_transition: checked, properties: {command: ./check}}
+`,
+	},
+	{
 		Code: "SC418", Title: "state matched twice",
 		Explanation: "A watcher names one state twice in state_match.",
 		Bad: `format: 1

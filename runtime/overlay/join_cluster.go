@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/watchers/cell"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -110,8 +111,8 @@ func (h *Host) copyAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := &move{from: from.js, to: to.js, log: h.cfg.Log}
-	return m.all(ctx, names)
+	m := &cell.Copier{From: from.js, To: to.js, Log: h.cfg.Log}
+	return m.Copy(ctx, names)
 }
 
 // quietBroker is a broker that only this process can reach, and a connection to it.

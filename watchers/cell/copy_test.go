@@ -1,4 +1,4 @@
-package overlay
+package cell
 
 import (
 	"fmt"
@@ -39,7 +39,7 @@ func streamsAt(t *testing.T) jetstream.JetStream {
 	return must[jetstream.JetStream](t)(jetstream.New(nc))
 }
 
-const manyEvents = 2*movePending + 10
+const manyEvents = 2*copyPending + 10
 
 // aloneStreams are what a host that was alone might have.
 func aloneStreams(t *testing.T) jetstream.JetStream {
@@ -64,9 +64,9 @@ func TestStreamsAreCopiedOnce(t *testing.T) {
 	ctx, from, to := t.Context(), aloneStreams(t), streamsAt(t)
 	theirs := must[jetstream.KeyValue](t)(to.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "NODES", History: 5}))
 	must[uint64](t)(theirs.PutString(ctx, "n2", "theirs"))
-	m := &move{from: from, to: to, log: slog.New(slog.DiscardHandler)}
+	m := &Copier{From: from, To: to, Log: slog.New(slog.DiscardHandler)}
 	for range 2 { // as after an interruption
-		if err := m.all(ctx, []string{"EVENTS", "KV_NODES"}); err != nil {
+		if err := m.Copy(ctx, []string{"EVENTS", "KV_NODES"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,8 +95,8 @@ func TestStreamsAreCopiedOnce(t *testing.T) {
 func TestRevisionsGoOn(t *testing.T) {
 	ctx, from, to := t.Context(), aloneStreams(t), streamsAt(t)
 	theirs := must[jetstream.KeyValue](t)(to.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "NODES", History: 5}))
-	m := &move{from: from, to: to, log: slog.New(slog.DiscardHandler)}
-	if err := m.all(ctx, []string{"KV_NODES"}); err != nil {
+	m := &Copier{From: from, To: to, Log: slog.New(slog.DiscardHandler)}
+	if err := m.Copy(ctx, []string{"KV_NODES"}); err != nil {
 		t.Fatal(err)
 	}
 	before := must[jetstream.Stream](t)(from.Stream(ctx, "KV_NODES")).CachedInfo().State.LastSeq
@@ -107,8 +107,8 @@ func TestRevisionsGoOn(t *testing.T) {
 
 // TestAStreamThatCannotBeOpened is not left behind in silence.
 func TestAStreamThatCannotBeOpened(t *testing.T) {
-	m := &move{from: streamsAt(t), to: streamsAt(t), log: slog.New(slog.DiscardHandler)}
-	if err := m.all(t.Context(), []string{"KV_NODES"}); err == nil {
+	m := &Copier{From: streamsAt(t), To: streamsAt(t), Log: slog.New(slog.DiscardHandler)}
+	if err := m.Copy(t.Context(), []string{"KV_NODES"}); err == nil {
 		t.Error("it is taken for copied")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"regexp"
 	"strings"
 	"time"
@@ -136,14 +135,15 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 	closed := conn.StatusChanged(nats.CLOSED)
 	defer func() {
 		conn.RemoveStatusListener(closed)
-		t.overflowed(sub)
-		for m := range left(conn, sub, inbox) {
+		for _, m := range left(conn, sub, inbox, t) {
 			t.received.Add(1)
 			out.take(look, m)
 		}
-		_ = sub.Unsubscribe() // it fails where the connection is gone, and the subscription with it
 		out.settle(ctx)
 	}()
+	if err := flush(ctx, conn); err != nil { // until then the broker may not know that anybody listens
+		return unlessClosed(conn, fmt.Errorf("subscribing: %w", err))
+	}
 	t.emit(watchers.Report{Outcome: machine.OutcomeSuccess, Message: "taking in " + subject})
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
@@ -164,23 +164,42 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 	}
 }
 
-// left is what has come and was not taken, when no more is to come.
-func left(conn *nats.Conn, sub *nats.Subscription, inbox <-chan *nats.Msg) iter.Seq[*nats.Msg] {
-	return func(yield func(*nats.Msg) bool) {
-		if sub.Drain() == nil {
-			_ = conn.FlushTimeout(settleTimeout) // what comes later than that is lost, as it is with a connection that is gone
-		}
-		for {
-			select {
-			case m := <-inbox:
-				if !yield(m) {
-					return
-				}
-			default:
-				return
-			}
+// left is what the broker had sent and was not taken, when no more is to come. What there was no room for is counted.
+func left(conn *nats.Conn, sub *nats.Subscription, inbox <-chan *nats.Msg, t *tally) []*nats.Msg {
+	if !conn.IsConnected() {
+		_ = sub.Unsubscribe() // what was on its way by a connection that is gone is lost with it
+		return waiting(inbox)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	_ = flush(ctx, conn) // all that the broker has sent is in the inbox now, or there was no room for it
+	t.overflowed(sub)    // a subscription that has ended does not say it any more
+	all := waiting(inbox)
+	if sub.Drain() == nil {
+		_ = flush(ctx, conn) // what came until the broker heard that no more is wanted finds an inbox that is empty
+	}
+	return append(all, waiting(inbox)...)
+}
+
+// waiting empties an inbox.
+func waiting(inbox <-chan *nats.Msg) (all []*nats.Msg) {
+	for {
+		select {
+		case m := <-inbox:
+			all = append(all, m)
+		default:
+			return all
 		}
 	}
+}
+
+// flushTimeout is how long a broker may take to say that it has read what was sent to it.
+const flushTimeout = 10 * time.Second
+
+func flush(ctx context.Context, conn *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	return conn.FlushWithContext(ctx)
 }
 
 // rest waits, or until ctx ends.

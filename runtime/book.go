@@ -119,6 +119,17 @@ func (b *book) snapshot(name string) *machine.Snapshot {
 	return b.snapshots[name]
 }
 
+// digests are those of the manifests by which the snapshots were recorded.
+func (b *book) digests() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make(map[string]bool, len(b.snapshots))
+	for _, s := range b.snapshots {
+		all[s.Digest] = true
+	}
+	return all
+}
+
 // forget drops an instance that has ended.
 func (b *book) forget(name string) {
 	b.mu.Lock()

@@ -63,6 +63,7 @@ func (f *Follower) Start(ctx context.Context) error {
 	if err := all.Err(); err != nil {
 		return err
 	}
+	f.host.keepManifest(definitions(ready)...)
 	for _, d := range ready {
 		if err := f.host.Deploy(ctx, d); err != nil {
 			return err
@@ -104,12 +105,13 @@ func (f *Follower) Look(ctx context.Context) {
 	before := f.machines()
 	changed := f.changed(manifests)
 	ready := f.load(changed)
+	f.host.keepManifest(changedDefinitions(ready)...)
+	names := f.machines()
 	for _, c := range ready {
-		f.replace(ctx, c)
+		f.replace(ctx, c, names)
 	}
-	after := f.machines()
 	for name := range before {
-		if !after[name] {
+		if names[name] == "" {
 			f.remove(ctx, name)
 		}
 	}
@@ -124,12 +126,12 @@ func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNoMachine)
 }
 
-// machines returns the names under which machines have been deployed.
-func (f *Follower) machines() map[string]bool {
-	names := map[string]bool{}
-	for _, r := range f.running {
+// machines returns the names under which machines have been deployed, with the manifests of which they are.
+func (f *Follower) machines() map[string]string {
+	names := map[string]string{}
+	for m, r := range f.running {
 		if r.machine != "" {
-			names[r.machine] = true
+			names[r.machine] = m
 		}
 	}
 	return names
@@ -140,7 +142,10 @@ func (f *Follower) machines() map[string]bool {
 func (f *Follower) changed(manifests []string) map[string]string {
 	stamps := map[string]string{}
 	known := len(f.running)
-	maps.DeleteFunc(f.running, func(m string, _ followed) bool { return !slices.Contains(manifests, m) })
+	maps.DeleteFunc(f.running, func(m string, _ followed) bool {
+		_, there := slices.BinarySearch(manifests, m)
+		return !there
+	})
 	for _, m := range manifests {
 		if stamp := folderStamp(m); stamp != f.running[m].stamp {
 			stamps[m] = stamp
@@ -162,6 +167,14 @@ type change struct {
 	manifest   string
 	was        string // the machine that it was deployed as, "" for none
 	deployment Deployment
+}
+
+func changedDefinitions(changes []change) []*machine.Definition {
+	var defs []*machine.Definition
+	for _, c := range changes {
+		defs = append(defs, c.deployment.Definition)
+	}
+	return defs
 }
 
 // load reads what has changed and notes the names that it is to have. What cannot run leaves what runs.
@@ -191,11 +204,11 @@ func (f *Follower) refused(manifest, running string, err error) {
 	f.host.log.Error("machine_not_replaced", "manifest", manifest, "running", running, "error", err)
 }
 
-// replace deploys a manifest that is new or has changed, unless its name is taken.
-func (f *Follower) replace(ctx context.Context, c change) {
+// replace deploys a manifest that is new or has changed, unless its name is taken. names are those of machines that are deployed.
+func (f *Follower) replace(ctx context.Context, c change, names map[string]string) {
 	r := f.running[c.manifest]
 	name := c.deployment.Definition.Manifest.Name
-	err := f.conflict(c.manifest, name)
+	err := conflict(names, c.manifest, name)
 	r.taken = err != nil
 	if err == nil {
 		err = f.host.Deploy(ctx, c.deployment)
@@ -204,20 +217,21 @@ func (f *Follower) replace(ctx context.Context, c change) {
 		r.machine = name
 		f.host.log.Info("machine_deployed", "machine", name, "version", c.deployment.Definition.Manifest.Version)
 	} else {
-		if f.conflict(c.manifest, c.was) == nil {
+		if conflict(names, c.manifest, c.was) == nil {
 			r.machine = c.was // goes on as it was
 		}
 		f.refused(c.manifest, r.machine, err)
+	}
+	if r.machine != "" {
+		names[r.machine] = c.manifest
 	}
 	f.running[c.manifest] = r
 }
 
 // conflict reports a machine of the same name in another place.
-func (f *Follower) conflict(manifest, name string) error {
-	for other, r := range f.running {
-		if other != manifest && r.machine == name {
-			return fmt.Errorf("machine %q is also in %s; give one of them another name", name, other)
-		}
+func conflict(names map[string]string, manifest, name string) error {
+	if other := names[name]; other != "" && other != manifest {
+		return fmt.Errorf("machine %q is also in %s; give one of them another name", name, other)
 	}
 	return nil
 }

@@ -109,7 +109,7 @@ func (h *Host) openState() (err error) {
 	if err != nil {
 		return fmt.Errorf("host log: %w", err)
 	}
-	h.store, h.manifests, h.vault = j, newManifests(dir, h.cfg.Clock.Now), vault.Open(dir)
+	h.store, h.manifests, h.vault = j, newManifests(dir, h.cfg.Clock.Now, h.book.digests), vault.Open(dir)
 	if err := h.vault.Problem(); err != nil {
 		h.log.Error("secrets_key_damaged", "error", err)
 	}

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,25 +22,34 @@ import (
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
-// keepManifests is how many texts a state folder keeps. The ones that were deployed longest ago are dropped.
-const keepManifests = 1000
+// keepManifests is how many texts a state folder keeps of versions that no machine runs any more. Those that were deployed longest ago
+// are dropped, some at a time.
+const (
+	keepManifests = 1000
+	dropManifests = 100
+)
+
+// keepLanes is how many texts are written at once: file systems sync several files in little more than the time of one.
+const keepLanes = 32
 
 // manifests keeps the texts of the manifests that durable machines run, by digest, beside the log: a record is only evidence
 // together with what decided it, and the host may be gone when somebody asks.
 type manifests struct {
-	dir string
-	now func() time.Time
+	dir  string
+	now  func() time.Time
+	runs func() map[string]bool // the digests of what runs, of which no text is dropped
 
 	mu    sync.Mutex
-	known map[string]bool // digests that this process has kept or found intact
+	known map[string]bool      // digests that this process has kept or found intact
+	used  map[string]time.Time // the files of the folder and when they were wanted last, nil before it was listed
 }
 
 func manifestsDir(stateDir string) string { return filepath.Join(stateDir, "manifests") }
 
 func manifestFile(dir, digest string) string { return filepath.Join(dir, digest+".yaml") }
 
-func newManifests(stateDir string, now func() time.Time) *manifests {
-	return &manifests{dir: manifestsDir(stateDir), now: now, known: map[string]bool{}}
+func newManifests(stateDir string, now func() time.Time, runs func() map[string]bool) *manifests {
+	return &manifests{dir: manifestsDir(stateDir), now: now, runs: runs, known: map[string]bool{}}
 }
 
 // ReadManifest returns the text of a manifest that a durable machine ran on the host of a state folder, which may have
@@ -66,21 +77,24 @@ func readManifest(dir, digest string) ([]byte, error) {
 	return text, nil
 }
 
-// keep stores a text once, and notes when it was wanted last. A copy that was damaged is replaced.
-func (m *manifests) keep(digest string, text []byte) error {
+// keep stores texts by their digests, each once, and notes when they were wanted last. A copy that was damaged is replaced. It returns
+// when the texts would survive a loss of power.
+func (m *manifests) keep(texts map[string][]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.intact(digest) && m.touch(digest) == nil {
+	missing := map[string][]byte{}
+	for digest, text := range texts {
+		if !m.intact(digest) || m.touch(digest) != nil {
+			missing[digest] = text
+		}
+	}
+	if len(missing) == 0 {
 		return nil
 	}
-	if err := m.write(digest, text); err != nil {
-		return fmt.Errorf("keeping the manifest: %w", err)
+	if err := errors.Join(m.writeAll(missing), m.drop()); err != nil {
+		return fmt.Errorf("keeping manifests: %w", err)
 	}
-	if err := m.touch(digest); err != nil {
-		return fmt.Errorf("keeping the manifest: %w", err)
-	}
-	m.known[digest] = true
-	return m.drop(digest)
+	return nil
 }
 
 // intact reads a copy, once.
@@ -96,14 +110,49 @@ func (m *manifests) intact(digest string) bool {
 
 func (m *manifests) touch(digest string) error {
 	now := m.now()
-	return os.Chtimes(manifestFile(m.dir, digest), now, now)
-}
-
-// write returns when the text would survive a loss of power.
-func (m *manifests) write(digest string, text []byte) error {
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+	if err := os.Chtimes(manifestFile(m.dir, digest), now, now); err != nil {
 		return err
 	}
+	if m.used != nil {
+		m.used[digest+".yaml"] = now
+	}
+	return nil
+}
+
+// writeAll writes texts beside each other and makes their names durable together.
+func (m *manifests) writeAll(texts map[string][]byte) error {
+	if err := m.list(); err != nil {
+		return err
+	}
+	lanes, errs := make(chan struct{}, keepLanes), make(chan error, len(texts))
+	for digest, text := range texts {
+		lanes <- struct{}{}
+		go func() {
+			errs <- m.write(digest, text)
+			<-lanes
+		}()
+	}
+	var failed error
+	for range texts {
+		failed = cmp.Or(failed, <-errs) // the others have failed in the same way
+	}
+	if failed == nil {
+		failed = syncFolder(m.dir)
+	}
+	if failed != nil {
+		return failed
+	}
+	for digest := range texts {
+		if err := m.touch(digest); err != nil {
+			return err
+		}
+		m.known[digest] = true
+	}
+	return nil
+}
+
+// write replaces the file of a text, whose name is durable when the folder has been synced.
+func (m *manifests) write(digest string, text []byte) error {
 	f, err := renameio.NewPendingFile(manifestFile(m.dir, digest), renameio.WithTempDir(m.dir), renameio.WithStaticPermissions(0o600))
 	if err != nil {
 		return err
@@ -112,10 +161,7 @@ func (m *manifests) write(digest string, text []byte) error {
 	if _, err := f.Write(text); err != nil {
 		return err
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
-		return err
-	}
-	return syncFolder(m.dir)
+	return f.CloseAtomicallyReplace()
 }
 
 func syncFolder(dir string) error {
@@ -127,59 +173,66 @@ func syncFolder(dir string) error {
 	return f.Sync()
 }
 
-// drop removes the oldest texts above the limit, but not the newest, and what a process that was killed left half written.
-func (m *manifests) drop(newest string) error {
+// list reads the folder, once, and removes what a process that was killed left half written.
+func (m *manifests) list() error {
+	if m.used != nil {
+		return nil
+	}
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(m.dir)
 	if err != nil {
 		return fmt.Errorf("listing the kept manifests: %w", err)
 	}
-	var kept []fs.DirEntry
+	m.used = map[string]time.Time{}
 	for _, e := range entries {
-		switch {
-		case strings.HasPrefix(e.Name(), "."):
+		if strings.HasPrefix(e.Name(), ".") {
 			_ = os.Remove(filepath.Join(m.dir, e.Name()))
-		case e.Name() != newest+".yaml":
-			kept = append(kept, e)
+		} else if info, err := e.Info(); err == nil {
+			m.used[e.Name()] = info.ModTime()
 		}
 	}
-	surplus := len(kept) + 1 - keepManifests
-	if surplus <= 0 {
+	return nil
+}
+
+// drop removes the oldest texts above the limit of those that nothing runs.
+func (m *manifests) drop() error {
+	if len(m.used) <= keepManifests+dropManifests {
 		return nil
 	}
-	for _, name := range oldest(kept, surplus) {
-		if err := os.Remove(filepath.Join(m.dir, name)); err != nil {
+	runs := m.runs()
+	idle := slices.DeleteFunc(slices.Collect(maps.Keys(m.used)), func(name string) bool { return runs[strings.TrimSuffix(name, ".yaml")] })
+	if len(idle) <= keepManifests+dropManifests {
+		return nil
+	}
+	slices.SortFunc(idle, func(a, b string) int { return cmp.Or(m.used[a].Compare(m.used[b]), strings.Compare(a, b)) })
+	for _, name := range idle[:len(idle)-keepManifests] {
+		if err := os.Remove(filepath.Join(m.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("dropping a kept manifest: %w", err)
 		}
+		delete(m.used, name)
 		delete(m.known, strings.TrimSuffix(name, ".yaml"))
 	}
 	return nil
 }
 
-// oldest returns the names of the n files that were changed longest ago.
-func oldest(entries []fs.DirEntry, n int) []string {
-	at := map[string]time.Time{}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			at[e.Name()] = info.ModTime()
+// keepManifest stores what durable machines are about to run, of several together in little more time than of one. A disk that cannot
+// take it is no reason not to run the machines: their history can still be exported with the manifests at hand.
+func (h *Host) keepManifest(defs ...*machine.Definition) {
+	texts := map[string][]byte{}
+	var names []string
+	for _, def := range defs {
+		if m := def.Manifest; h.manifests != nil && m.Durable {
+			texts[m.Digest.String()] = m.Source
+			names = append(names, m.Name)
 		}
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int {
-		return cmp.Or(at[a.Name()].Compare(at[b.Name()]), strings.Compare(a.Name(), b.Name()))
-	})
-	var names []string
-	for _, e := range entries[:n] {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
-// keepManifest stores what a durable machine is about to run. A disk that cannot take it is no reason not to run
-// the machine: its history can still be exported with the manifest at hand.
-func (h *Host) keepManifest(def *machine.Definition) {
-	if h.manifests == nil || !def.Manifest.Durable {
+	if len(texts) == 0 {
 		return
 	}
-	if err := h.manifests.keep(def.Manifest.Digest.String(), def.Manifest.Source); err != nil {
-		h.log.Warn("manifest_not_kept", "machine", def.Manifest.Name, "error", err, "consequence", "exporting the history needs the manifest by name")
+	if err := h.manifests.keep(texts); err != nil {
+		h.log.Warn("manifest_not_kept", "machine", names[0], "others", len(names)-1, "error", err,
+			"consequence", "exporting the history needs the manifest by name")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime"
 )
 
@@ -122,7 +123,7 @@ func TestKeptManifestsAreBounded(t *testing.T) {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 999 {
+	for i := range 1100 {
 		write(fmt.Sprintf("%064x.yaml", i), "", time.Duration(i)*time.Minute)
 	}
 	write(filepath.Base(keptFile(dir, used)), string(used.Manifest.Source), 2000*time.Minute)
@@ -131,16 +132,61 @@ func TestKeptManifestsAreBounded(t *testing.T) {
 	h := runHost(t, runtime.Config{StateDir: dir, Catalogue: newFakes()})
 	h.deploy(tickerOf("1.0.0"), tickerOf("2.0.0"))
 	files, err := os.ReadDir(folder)
-	if err != nil || len(files) != 1000 {
+	if err != nil || len(files) < 1000 || len(files) > 1002 {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 	for name, want := range map[string]bool{
-		fmt.Sprintf("%064x.yaml", 998): false, fmt.Sprintf("%064x.yaml", 997): true,
+		fmt.Sprintf("%064x.yaml", 1099): false, fmt.Sprintf("%064x.yaml", 990): true,
 		filepath.Base(keptFile(dir, used)): true, ".half123": false,
 	} {
 		if _, err := os.Stat(filepath.Join(folder, name)); (err == nil) != want {
 			t.Errorf("%s is there: %t, want %t", name, err == nil, want)
 		}
+	}
+}
+
+// TestA14TheManifestsOfAllMachinesThatRunAreKept has more machines, each with a text of its own, than texts of old versions are kept.
+func TestA14TheManifestsOfAllMachinesThatRunAreKept(t *testing.T) {
+	const machines = 1300
+	dir, folder := t.TempDir(), t.TempDir()
+	write := func(version string) {
+		t.Helper()
+		for i := range machines {
+			name := fmt.Sprintf("ticker%04d", i)
+			text := strings.NewReplacer("\t", "  ", "name: ticker", "name: "+name).Replace(tickerOf(version))
+			if err := os.WriteFile(filepath.Join(folder, name+".yaml"), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write("1.0.0")
+	h := runHost(t, runtime.Config{StateDir: dir, Catalogue: newFakes()})
+	f := runtime.NewFollower(h.Host, []string{folder}, func(diag.List) {})
+	if err := f.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept := func() (n int) {
+		for i := range machines {
+			d, ok := h.Definition(fmt.Sprintf("ticker%04d", i))
+			if !ok {
+				continue
+			}
+			if _, err := runtime.ReadManifest(dir, d.Manifest.Digest.String()); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := kept(); n != machines {
+		t.Errorf("of %d machines that run %d manifests are kept", machines, n)
+	}
+	write("1.0.10")
+	f.Look(t.Context())
+	if n := kept(); n != machines {
+		t.Errorf("after the reload, of %d machines that run %d manifests are kept", machines, n)
+	}
+	if files, err := os.ReadDir(filepath.Join(dir, "manifests")); err != nil || len(files) > machines+1100 {
+		t.Errorf("%d files are kept, %v", len(files), err)
 	}
 }
 

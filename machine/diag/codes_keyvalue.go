@@ -88,7 +88,8 @@ watchers:
 	},
 	{
 		Code: "SC383", Title: "size",
-		Explanation: "A size is a whole number of bytes of at least 1, with KiB, MiB, GiB or TiB or without a unit.",
+		Explanation: "A size is a whole number of bytes of at least 1, with KiB, MiB, GiB or TiB or without a unit. max_bytes of a stream, bucket or " +
+			"object store may be a share, 1% to 100% of what the smallest broker may keep; the shares of a watcher come to 95% at most.",
 		Bad: `format: 1
 name: streams
 version: 1.0.0

@@ -54,6 +54,9 @@ type Limits struct {
 type JetStreamLimits struct {
 	// Memory and Store are the bytes that streams may take.
 	Memory, Store int64
+	// Shared is the bytes that the shares of streams are of: Store, or less where the disk has more already than it is to have. Others
+	// of the cell learn it by the server's tag stream_bytes:N.
+	Shared int64
 	// Streams, Consumers and AckPending bound the account: streams, consumers of one stream, messages that await their
 	// acknowledgement in one consumer.
 	Streams, Consumers, AckPending int
@@ -97,6 +100,7 @@ func DefaultLimits() Limits {
 		JetStream: JetStreamLimits{
 			Memory:        256 << 20,
 			Store:         10 << 30,
+			Shared:        10 << 30,
 			Streams:       100,
 			Consumers:     1000,
 			AckPending:    20_000,
@@ -126,7 +130,8 @@ func (l *Limits) Validate() error {
 		{"TLS timeout", int64(l.TLSTimeout)}, {"authentication timeout", int64(l.AuthTimeout)},
 		{"join session", int64(l.JoinSession)}, {"renewal", int64(l.RenewWithin)}, {"renewal session", int64(l.RenewSession)},
 		{"renewal rate", int64(math.Ceil(l.RenewRate))}, {"renewal burst", int64(l.RenewBurst)},
-		{"JetStream memory", js.Memory}, {"JetStream store", js.Store}, {"streams", int64(js.Streams)},
+		{"JetStream memory", js.Memory}, {"JetStream store", js.Store},
+		{"JetStream's shares", js.Shared}, {"streams", int64(js.Streams)},
 		{"consumers", int64(js.Consumers)}, {"pending acknowledgements", int64(js.AckPending)},
 		{"replicated assets", int64(js.Replicated)}, {"duplicates", int64(js.Duplicates)},
 		{"request batch", int64(js.RequestBatch)}, {"JetStream requests", js.Requests}, {"catch-up", js.Catchup},
@@ -138,6 +143,9 @@ func (l *Limits) Validate() error {
 	}
 	if l.LameDuck < 0 || l.Skew < 0 {
 		errs = append(errs, errors.New("limits: lame duck and skew are no times"))
+	}
+	if js.Shared > js.Store {
+		errs = append(errs, errors.New("limits: the shares of streams are of more than JetStream's store"))
 	}
 	if l.Payload > math.MaxInt32 || l.ControlLine > math.MaxInt32 || int64(l.Payload) > l.Pending || l.SubjectTokens > math.MaxUint8 {
 		errs = append(errs, errors.New("limits: payload is to be at most pending, and it, control line and subject tokens have their own ends"))

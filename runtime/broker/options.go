@@ -99,6 +99,7 @@ func (c *Config) jetStream(o *server.Options) {
 	js := c.Limits.JetStream
 	o.JetStream, o.DisableJetStreamBanner, o.StoreDir, o.SyncAlways = true, true, c.Dir, true
 	o.JetStreamMaxMemory, o.JetStreamMaxStore = js.Memory, js.Store
+	o.Tags.Add(fmt.Sprintf("stream_bytes:%d", js.Shared))
 	o.JetStreamMaxCatchup, o.JetStreamRequestQueueLimit, o.JetStreamInfoQueueLimit = js.Catchup, js.Requests, js.Requests
 	o.StreamMaxBufferedMsgs, o.StreamMaxBufferedSize = js.Buffered, js.BufferedBytes
 	o.JetStreamLimits = server.JSLimitOpts{

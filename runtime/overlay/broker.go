@@ -32,7 +32,14 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		return broker.Config{}, fmt.Errorf("reading the certificate authority: %w", err)
 	}
 	limits := broker.DefaultLimits()
-	limits.JetStream.Store = c.StreamBytes
+	taken, err := takenBy(h.path(dataDir))
+	if err != nil {
+		return broker.Config{}, err
+	}
+	limits.JetStream.Shared, limits.JetStream.Store = c.StreamBytes, max(c.StreamBytes, taken)
+	if taken > c.StreamBytes {
+		h.cfg.Log.Warn("streams_above_limit", "stream_bytes", c.StreamBytes, "taken", taken)
+	}
 	cfg := broker.Config{
 		Name: c.Host, Cell: c.Cell, Dir: h.path(dataDir), Fleet: c.Listen.Fleet, Enrollment: c.Listen.Enrollment, Monitor: c.Listen.Monitor,
 		TLS: &broker.TLS{Certificate: cert, CA: string(ca)}, Verifier: identity.NewVerifier(h.wallet.Roots...), Limits: limits,

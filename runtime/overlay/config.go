@@ -49,8 +49,9 @@ type Config struct {
 	Configuration map[string]any `yaml:"configuration"`
 	// Machines is a folder of machines that run beside the built-in ones, or in place of those of the same name.
 	Machines string `yaml:"machines"`
-	// Streams bounds what JetStream keeps on this host's disk, in bytes.
-	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240"`
+	// StreamBytes bounds what JetStream keeps on this host's disk, in bytes, at least 64 MiB. Streams have shares of it; in a cell the smallest
+	// counts.
+	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240" min:"67108864"`
 	// Leafnodes are servers elsewhere, such as those of a region, that this host connects FLEET to. Everything passes
 	// that they allow the user of the URL, in both directions: docs/overlay.md says what that has to be.
 	Leafnodes []Leafnode `yaml:"leafnodes"`

@@ -70,6 +70,9 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if h.set, err = builtin.Load(builtin.Set{Folder: "overlay", Overrides: machines}, catalogue); err != nil {
 		return nil, err
 	}
+	if err := h.checkRoom(); err != nil {
+		return nil, err
+	}
 	h.host, err = runtime.New(runtime.Config{
 		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
 		StateDir: h.StateDir(), MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},

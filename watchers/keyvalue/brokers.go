@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,6 +32,46 @@ func callRoll(ctx context.Context, nc *nats.Conn) (roll, error) {
 	if alone(nc) {
 		return roll{nc.ConnectedServerName(): true}, nil
 	}
+	all, err := census(ctx, nc)
+	if err != nil {
+		return nil, err
+	}
+	present := roll{}
+	for _, b := range all {
+		present[b.Name] = true
+	}
+	return present, nil
+}
+
+// brokerInfo is what a server tells of itself.
+type brokerInfo struct {
+	Name      string   `json:"name"`
+	Cluster   string   `json:"cluster"`
+	JetStream bool     `json:"jetstream"`
+	Tags      []string `json:"tags"`
+}
+
+// keeps reports whether a server keeps streams of a cluster.
+func (b *brokerInfo) keeps(cluster string) bool { return b.JetStream && b.Cluster == cluster }
+
+// roomTag begins the tag of a server that says how many bytes its streams may take.
+const roomTag = "stream_bytes:"
+
+// room returns how many bytes the streams of a server may take, 0 where it does not say.
+func (b *brokerInfo) room() int64 {
+	for _, tag := range b.Tags {
+		if text, ok := strings.CutPrefix(tag, roomTag); ok {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
+// census asks every server with JetStream of the connection's cluster what it is.
+func census(ctx context.Context, nc *nats.Conn) ([]brokerInfo, error) {
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
@@ -39,7 +81,7 @@ func callRoll(ctx context.Context, nc *nats.Conn) (roll, error) {
 	if err := nc.PublishRequest(pingSubject, inbox, []byte(`{"include_unused":true}`)); err != nil {
 		return nil, fmt.Errorf("counting brokers: %w", err)
 	}
-	present := roll{}
+	var present []brokerInfo
 	for {
 		wait := pingFirst
 		if len(present) > 0 {
@@ -50,7 +92,12 @@ func callRoll(ctx context.Context, nc *nats.Conn) (roll, error) {
 		cancel()
 		switch {
 		case err == nil:
-			present.note(m.Data, nc.ConnectedClusterName())
+			if b := readBroker(m.Data); b.keeps(nc.ConnectedClusterName()) {
+				present = append(present, b)
+			}
+			if alone(nc) && len(present) > 0 {
+				return present, nil
+			}
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && len(present) > 0:
 			return present, nil
 		default:
@@ -59,16 +106,13 @@ func callRoll(ctx context.Context, nc *nats.Conn) (roll, error) {
 	}
 }
 
-// note notes a server that has answered, if it is one of the cluster that keeps streams.
-func (r roll) note(answer []byte, cluster string) {
+// readBroker reads an answer; one that cannot be read is of no broker with JetStream.
+func readBroker(answer []byte) brokerInfo {
 	var a struct {
-		Server struct {
-			Name      string `json:"name"`
-			Cluster   string `json:"cluster"`
-			JetStream bool   `json:"jetstream"`
-		} `json:"server"`
+		Server brokerInfo `json:"server"`
 	}
-	if json.Unmarshal(answer, &a) == nil && a.Server.JetStream && a.Server.Cluster == cluster {
-		r[a.Server.Name] = true
+	if json.Unmarshal(answer, &a) != nil {
+		return brokerInfo{}
 	}
+	return a.Server
 }

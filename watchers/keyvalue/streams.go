@@ -33,8 +33,10 @@ type commonSpec struct {
 	Storage string `yaml:"storage" default:"file" enum:"file|memory"`
 	// Replicas is how many brokers keep a copy: 1 to 5, or auto for as many as the cluster has, at most 3. Auto never takes one away.
 	Replicas replicas `yaml:"replicas" default:"auto"`
-	// MaxBytes bounds everything in it, such as 10GiB. Absent is no bound.
-	MaxBytes size `yaml:"max_bytes"`
+	// MaxBytes bounds everything in it: a size such as 10GiB, or a share such as 30% of what the smallest broker of the cell may keep, which a
+	// broker says by its tag stream_bytes:N. Absent is no bound. What holds more than its share and has no bound yet is bounded a quarter
+	// above that, and told. A bound grows only while all brokers that keep a copy are there.
+	MaxBytes allotment `yaml:"max_bytes"`
 	// Compression is none or s2.
 	Compression string `yaml:"compression" default:"none" enum:"none|s2"`
 	// Cluster is the cluster that keeps it. Absent is wherever it is.
@@ -64,6 +66,9 @@ type streamSpec struct {
 	MaxConsumers int `yaml:"max_consumers" min:"1"`
 	// Discard is what gives way when a bound is reached: old messages or the new one.
 	Discard string `yaml:"discard" default:"old" enum:"old|new"`
+	// Shrink is what becomes of messages beyond a max_bytes that is lower than the bound before: keep refuses the bound and says so, drop
+	// deletes the oldest, with discard old.
+	Shrink string `yaml:"shrink" default:"keep" enum:"keep|drop"`
 	// DiscardNewPerSubject refuses a new message also where its subject has as many as it may; with discard new.
 	DiscardNewPerSubject bool `yaml:"discard_new_per_subject"`
 	// Duplicates is how long message ids are remembered. Absent is 2 minutes, or max_age where that is shorter.
@@ -173,10 +178,24 @@ func (s *streamsSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	for i, o := range s.Objects {
 		check("objects", "OBJ_", o.Name, i)
 	}
+	if sum := s.shares(); sum > mostShared {
+		list.Add(diag.Error, CodeSize, w.Place("properties"), "lower some max_bytes",
+			"max_bytes: the shares come to %d%% of what a broker may keep, which is more than %d%%", sum, mostShared)
+	}
 	if len(seen) == 0 {
 		list.Add(diag.Error, CodeDeclared, w.Place("properties"), "add streams, buckets or objects", "nothing is declared")
 	}
 	return list
+}
+
+// shares is the sum of the shares in percent, of what is kept on disk.
+func (s *streamsSpec) shares() (sum int64) {
+	for _, item := range s.wants() {
+		if item.spec.Storage == "file" {
+			sum += item.spec.MaxBytes.percent
+		}
+	}
+	return sum
 }
 
 func (s *streamSpec) validate(at diag.Position, list *diag.List) {
@@ -192,6 +211,9 @@ func (s *streamSpec) validate(at diag.Position, list *diag.List) {
 	}
 	if s.Persist == "async" && s.Storage != "file" {
 		list.Add(diag.Error, CodeReplicas, at, "remove persist", "streams: %s is in memory, and has nothing to persist", s.Name)
+	}
+	if s.Shrink == "drop" && s.Discard != "old" {
+		list.Add(diag.Error, CodeOutOfPlace, at, "remove shrink, or write discard: old", "streams: %s drops nothing that is old", s.Name)
 	}
 	if s.DiscardNewPerSubject && (s.Discard != "new" || s.MaxMessagesPerSubject == 0) {
 		list.Add(diag.Error, CodeMissing, at, "add discard: new and max_messages_per_subject", "streams: discard_new_per_subject of %s needs both", s.Name)
@@ -231,6 +253,8 @@ type want struct {
 	fill func(c *config)
 	// async is set where a broker that is in no cluster may persist messages after they are acknowledged.
 	async bool
+	// drops is set where a lower bound of bytes may delete what is old.
+	drops bool
 }
 
 func (w *want) String() string { return fmt.Sprintf("%s %s", w.kind, w.name) }

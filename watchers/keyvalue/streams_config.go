@@ -26,7 +26,7 @@ func (s *streamsSpec) wants() []want {
 	var all []want
 	for i := range s.Streams {
 		d := &s.Streams[i]
-		all = append(all, want{kind: "stream", name: d.Name, spec: d.commonSpec, fill: d.fill, async: d.Persist == "async"})
+		all = append(all, want{kind: "stream", name: d.Name, spec: d.commonSpec, fill: d.fill, async: d.Persist == "async", drops: d.Shrink == "drop"})
 	}
 	for i := range s.Buckets {
 		d := &s.Buckets[i]
@@ -70,7 +70,7 @@ func normal(c config) config {
 }
 
 func (s *commonSpec) fill(c *config) {
-	c.Description, c.MaxBytes, c.Metadata = s.Description, bound(s.MaxBytes), s.Metadata
+	c.Description, c.MaxBytes, c.Metadata = s.Description, bound(s.MaxBytes.bytes), s.Metadata
 	c.Storage, c.Compression = jetstream.FileStorage, jetstream.NoCompression
 	if s.Storage == "memory" {
 		c.Storage = jetstream.MemoryStorage

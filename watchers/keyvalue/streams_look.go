@@ -24,8 +24,10 @@ type streams struct {
 type keeping struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	alone   bool // the broker is in no cluster, and never will be unless its configuration says otherwise
-	brokers int  // 0 as long as nobody has counted them
+	alone   bool  // the broker is in no cluster, and never will be unless its configuration says otherwise
+	brokers int   // 0 as long as nobody has counted them
+	room    int64 // that shares are of; 0 as long as nobody has asked
+	present []brokerInfo
 	created []any
 	updated []any
 	notes   []string
@@ -44,7 +46,11 @@ func (w *streams) Check(ctx context.Context, look *watchers.Look) watchers.Repor
 	}
 	k := &keeping{nc: nc, js: js, alone: alone(nc), created: []any{}, updated: []any{}}
 	var problems []string
-	for _, item := range w.spec.wants() {
+	all := w.spec.wants()
+	if err := k.allot(ctx, all); err != nil {
+		return failed(err)
+	}
+	for _, item := range all {
 		err := k.keep(ctx, &item)
 		if notReady(err) {
 			problems = append(problems, "JetStream is not ready: "+err.Error()+"; it is tried again where the watcher has retry or an interval")
@@ -91,13 +97,18 @@ func (k *keeping) keep(ctx context.Context, item *want) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", item, err)
 	}
-	to, changed, refused := drift(have, item.filled(have.Config, copies, k.persist(item, have.Config.PersistMode)))
+	wanted := item.filled(have.Config, copies, k.persist(item, have.Config.PersistMode))
+	over := item.ease(have, &wanted)
+	to, changed, refused := drift(have, wanted, item.drops)
 	if len(changed) > 0 {
 		update := func(ctx context.Context) (jetstream.Stream, error) { return k.js.UpdateStream(ctx, to) }
 		if _, err := within(ctx, writeTimeout, update); err != nil {
-			return fmt.Errorf("%s: updating %s: %w", item, strings.Join(changed, ", "), err)
+			return fmt.Errorf("%s: updating %s: %w", item, strings.Join(changed, ", "), tooMuch(err))
 		}
 		k.updated = append(k.updated, item.name)
+	}
+	if over != "" {
+		refused = append(refused, over)
 	}
 	if len(refused) > 0 {
 		return fmt.Errorf("%s: %s", item, strings.Join(refused, "; "))
@@ -113,7 +124,7 @@ func (k *keeping) create(ctx context.Context, item *want) error {
 	to := item.filled(config{}, copies, k.persist(item, jetstream.DefaultPersistMode))
 	create := func(ctx context.Context) (jetstream.Stream, error) { return k.js.CreateStream(ctx, to) }
 	if _, err := within(ctx, writeTimeout, create); err != nil {
-		return fmt.Errorf("%s: creating it: %w", item, err)
+		return fmt.Errorf("%s: creating it: %w", item, tooMuch(err))
 	}
 	k.created = append(k.created, item.name)
 	return nil
@@ -145,11 +156,9 @@ func (k *keeping) replicas(ctx context.Context, item *want, present int, mode je
 		return present, nil
 	}
 	if k.brokers == 0 {
-		present, err := callRoll(ctx, k.nc)
-		if err != nil {
+		if err := k.count(ctx); err != nil {
 			return 0, err
 		}
-		k.brokers = len(present)
 	}
 	auto := max(present, min(mostAuto, k.brokers))
 	if present == 1 && auto > 1 && mode == jetstream.AsyncPersistMode {
@@ -168,6 +177,18 @@ const (
 	codeResources    jetstream.ErrorCode = 10023
 	codeOffline      jetstream.ErrorCode = 10118
 )
+
+// codeReserved is the answer of a broker whose streams would be promised more bytes than it may keep.
+const codeReserved jetstream.ErrorCode = 10047
+
+// tooMuch gives the next step where a broker has not the room that a bound asks for.
+func tooMuch(err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == codeReserved {
+		return fmt.Errorf("%w: the max_bytes of all streams come to more than a broker may keep; lower some, or raise stream_bytes of the hosts", err)
+	}
+	return err
+}
 
 // notReady tells errors that pass by themselves.
 func notReady(err error) bool {

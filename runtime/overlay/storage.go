@@ -1,0 +1,72 @@
+package overlay
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/watchers/keyvalue"
+)
+
+// takenBy is the bytes that the streams of a folder may take by their bounds; one without a bound takes what it has, and a quarter more. A broker
+// that was allowed less would refuse to lower the bounds, and take nothing any more.
+func takenBy(dir string) (sum int64, err error) {
+	names, err := streamsIn(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		n, err := streamTakes(filepath.Join(dir, "jetstream", broker.AccountFleet, "streams", name))
+		if err != nil {
+			return 0, fmt.Errorf("looking what stream %s takes: %w", name, err)
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// streamTakes reads nats-server's own description of a stream. One that cannot be read is nats-server's to tell about.
+func streamTakes(dir string) (int64, error) {
+	var meta struct {
+		MaxBytes int64 `json:"max_bytes"`
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "meta.inf"))
+	if err == nil && json.Unmarshal(text, &meta) == nil && meta.MaxBytes > 0 {
+		return meta.MaxBytes, nil
+	}
+	var size int64
+	err = filepath.WalkDir(filepath.Join(dir, "msgs"), func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return size + size/4, err
+}
+
+// checkRoom holds the bounds of the machines' streams against what this host may keep, so that a host whose streams cannot have their room
+// does not start.
+func (h *Host) checkRoom() error {
+	for _, d := range h.set {
+		for _, w := range d.Definition.Manifest.Watchers {
+			if w.Type != "streams" {
+				continue
+			}
+			if err := keyvalue.CheckRoom(&w, h.cfg.Config.StreamBytes); err != nil {
+				return fmt.Errorf("machine %s, watcher %s: %w", d.Definition.Manifest.Name, w.Name, err)
+			}
+		}
+	}
+	return nil
+}

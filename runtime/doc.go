@@ -20,6 +20,8 @@
 //   - Every look that may block has a goroutine from its start to its end; at most Config.MaxLooks run at once. A few
 //     goroutines wait for the next look, as their stacks have grown already.
 //     A listener has one while its activation lasts.
+//   - What looks start beside themselves, goroutines and callbacks of libraries, is supervised by package
+//     watchers/supervise: a panic there ends the activation, as one of the look itself does.
 //
 // A machine at rest has no goroutine and at most one entry in the timer heap. Host.Run starts all of these
 // and returns only when they have ended; a look that ignores its cancelled context is given up after

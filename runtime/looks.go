@@ -15,6 +15,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // look is one run of a Checker, or the activation of a Listener.
@@ -33,9 +34,10 @@ type look struct {
 	wait       time.Duration // for the governor
 	ctx        context.Context
 	cancel     context.CancelFunc
-	release    func()      // gives the governor's slot back, nil while there is none
-	fenced     bool        // its activation has ended; belongs to the turn
-	spoken     atomic.Bool // an outcome was reported: by the look or, in its place, by the watchdog
+	release    func()                          // gives the governor's slot back, nil while there is none
+	fenced     bool                            // its activation has ended; belongs to the turn
+	spoken     atomic.Bool                     // an outcome was reported: by the look or, in its place, by the watchdog
+	panic      atomic.Pointer[watchers.Report] // what a panic has come to; nil for none
 }
 
 // graceAfterTimeout is how long a look may take to return once its time is up, before the runtime reports
@@ -143,12 +145,16 @@ func (u *unit) newLook(i int, why watchers.Moment, run uint64) *look {
 	return l
 }
 
-// check calls the watcher, where the payload is as it should be; a panic becomes an outcome.
+// check calls the watcher, where the payload is as it should be. A panic becomes an outcome, wherever it was: in the watcher or in what it
+// has started.
 func (l *look) check(ctx context.Context) (rep watchers.Report) {
+	ctx = supervise.With(ctx, l.panicked)
 	defer func() {
 		if p := recover(); p != nil {
-			l.view.Log.Error("watcher_panicked", "machine", l.unit.name, "watcher", l.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			rep = watchers.Report{Outcome: machine.OutcomePanic, Message: fmt.Sprintf("the watcher panicked: %v", p)}
+			l.panicked(p, string(debug.Stack()))
+		}
+		if p := l.panic.Load(); p != nil {
+			rep = *p
 		}
 	}()
 	if l.intact != nil {
@@ -163,6 +169,16 @@ func (l *look) check(ctx context.Context) (rep watchers.Report) {
 		return w.Check(ctx, &l.view)
 	}
 	return watchers.Failure("the watcher can neither check nor listen")
+}
+
+// panicked takes a panic and ends the look with it. One that comes after the look has returned is only logged.
+func (l *look) panicked(p any, stack string) {
+	text := fmt.Sprint(p)
+	l.view.Log.Error("watcher_panicked", "machine", l.unit.name, "watcher", l.name, "panic", text, "stack", stack)
+	l.panic.CompareAndSwap(nil, &watchers.Report{Outcome: machine.OutcomePanic, Message: "the watcher panicked: " + text})
+	if l.cancel != nil {
+		l.cancel()
+	}
 }
 
 // do is the goroutine of a look.
@@ -201,7 +217,7 @@ func (l *look) do() {
 // listen is the goroutine of a listener. What it returns when the runtime has ended it is no outcome.
 func (l *look) listen() {
 	rep := l.check(l.ctx)
-	if l.ctx.Err() != nil {
+	if l.ctx.Err() != nil && rep.Outcome != machine.OutcomePanic {
 		rep = watchers.Report{}
 	}
 	l.report(rep, true)

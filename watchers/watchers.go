@@ -49,6 +49,10 @@ type Prepared struct {
 
 // Watcher is a Checker or a Listener. The runtime calls one method of one watcher at a time, so that a
 // watcher keeps what it must remember between looks in plain fields.
+//
+// A panic ends the activation with the outcome panic, and nothing else. For that a watcher starts goroutines by supervise.Go(ctx, f), and
+// whatever it gives a library to call begins with defer supervise.Recover(ctx), both with the context of its look; locks that are held in
+// between are released by defer. A test over the syntax tree refuses anything else.
 type Watcher any
 
 // Checker looks once. Check returns soon after ctx ends; its deadline is the look's time-out.

@@ -15,6 +15,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // What a depot serves.
@@ -214,6 +215,7 @@ func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), 
 		return nil, err
 	}
 	err = served.AddEndpoint(c.spec.Name, micro.HandlerFunc(func(r micro.Request) {
+		defer supervise.Recover(ctx)
 		if ctx.Err() == nil && c.answerable(r) {
 			from.answer(ctx, r)
 		}
@@ -221,7 +223,7 @@ func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), 
 	if err != nil {
 		return nil, errors.Join(err, served.Stop())
 	}
-	return func() { messaging.Leave(served.Stop) }, nil
+	return func() { messaging.Leave(ctx, served.Stop) }, nil
 }
 
 // maxPendingSize bounds the requests that wait, in bytes.

@@ -2,10 +2,14 @@ package delivery
 
 import (
 	"container/list"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // objectCache keeps objects in memory, those that were asked for last. Of many who ask for the same at once, one reads it. Safe for concurrent use.
@@ -51,7 +55,7 @@ func (c *objectCache) get(name string) ([]byte, bool) {
 
 // load reads an object beside the caller, unless somebody does already, and tells done of it. lasting is how long it is kept at most; 0 is
 // for as long as there is room.
-func (c *objectCache) load(name string, lasting time.Duration, read func() ([]byte, error), done func(data []byte, err error)) {
+func (c *objectCache) load(ctx context.Context, name string, lasting time.Duration, read func() ([]byte, error), done func(data []byte, err error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	asked, reading := c.waiting[name]
@@ -59,21 +63,31 @@ func (c *objectCache) load(name string, lasting time.Duration, read func() ([]by
 	if reading {
 		return
 	}
-	go func() {
+	supervise.Go(ctx, func() {
+		var data []byte
+		err := errCutShort
+		defer func() { c.loaded(name, lasting, data, err) }()
 		c.reading <- struct{}{}
-		data, err := read()
-		<-c.reading
-		c.mu.Lock()
-		if err == nil {
-			c.keep(name, data, lasting)
-		}
-		told := c.waiting[name]
-		delete(c.waiting, name)
-		c.mu.Unlock()
-		for _, tell := range told {
-			tell(data, err)
-		}
-	}()
+		defer func() { <-c.reading }()
+		data, err = read()
+	})
+}
+
+// errCutShort is what those hear who wait for a read that panics.
+var errCutShort = errors.New("the read was cut short")
+
+// loaded keeps what was read, and tells those who wait for it.
+func (c *objectCache) loaded(name string, lasting time.Duration, data []byte, err error) {
+	c.mu.Lock()
+	if err == nil {
+		c.keep(name, data, lasting)
+	}
+	told := c.waiting[name]
+	delete(c.waiting, name)
+	c.mu.Unlock()
+	for _, tell := range told {
+		tell(data, err)
+	}
 }
 
 // keep keeps an object, and drops others until there is room; under the lock.

@@ -86,7 +86,7 @@ func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 	if checkDigest(q.Name) != nil {
 		lasting = othersKept
 	}
-	s.kept.load(q.Name, lasting, func() ([]byte, error) { return s.read(ctx, q.Name) }, func(data []byte, err error) {
+	s.kept.load(ctx, q.Name, lasting, func() ([]byte, error) { return s.read(ctx, q.Name) }, func(data []byte, err error) {
 		switch {
 		case err == nil:
 			hand(r, data, q)

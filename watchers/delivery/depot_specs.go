@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // specShelf serves specs and trust roots from memory, which one consumer keeps fresh.
@@ -71,11 +73,11 @@ func (s *specShelf) follow(ctx context.Context, js jetstream.JetStream) (<-chan 
 		return nil, err
 	}
 	lost := make(chan struct{})
-	go func() {
+	supervise.Go(ctx, func() {
 		defer close(lost)
 		defer f.end()
 		f.run(ctx)
-	}()
+	})
 	return lost, nil
 }
 

@@ -312,7 +312,7 @@ func TestObjectCache(t *testing.T) {
 	var reads atomic.Int64
 	load := func(name string, size int) error {
 		done := make(chan error, 1)
-		c.load(name, 0, func() ([]byte, error) {
+		c.load(t.Context(), name, 0, func() ([]byte, error) {
 			reads.Add(1)
 			if size < 0 {
 				return nil, errors.New("no such object")
@@ -354,7 +354,7 @@ func TestObjectCacheReadsOnce(t *testing.T) {
 	gate, all := make(chan struct{}), sync.WaitGroup{}
 	for range 100 {
 		all.Add(1)
-		c.load("a", 0, func() ([]byte, error) {
+		c.load(t.Context(), "a", 0, func() ([]byte, error) {
 			reads.Add(1)
 			<-gate
 			return []byte("x"), nil
@@ -377,7 +377,7 @@ func TestObjectCacheForgetsOthers(t *testing.T) {
 	c := newObjectCache(1000)
 	for i := range 2 {
 		done := make(chan struct{})
-		c.load("latest", time.Nanosecond, func() ([]byte, error) { return fmt.Append(nil, i), nil }, func([]byte, error) { close(done) })
+		c.load(t.Context(), "latest", time.Nanosecond, func() ([]byte, error) { return fmt.Append(nil, i), nil }, func([]byte, error) { close(done) })
 		<-done
 		if data, ok := c.get("latest"); ok {
 			t.Errorf("%q is still there", data)

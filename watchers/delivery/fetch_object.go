@@ -16,6 +16,7 @@ import (
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -90,6 +91,7 @@ func (f *objectFetch) all(ctx context.Context, most int64) error {
 	var askers sync.WaitGroup
 	for range objectAhead {
 		askers.Go(func() {
+			defer supervise.Recover(ctx)
 			if err := f.rest(ctx); err != nil {
 				cancel(err)
 			}
@@ -168,10 +170,10 @@ func (f *objectFetch) once(ctx context.Context, body []byte) (*nats.Msg, error) 
 		err    error
 	}
 	done := make(chan result, 1)
-	go func() {
+	supervise.Go(ctx, func() {
 		answer, err := f.conn.RequestWithContext(within, f.subject, body)
 		done <- result{answer, err}
-	}()
+	})
 	var r result
 	select {
 	case r = <-done:

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -58,7 +59,10 @@ func (a *archive) fetchWeb(ctx context.Context, into *spool, most int64) error {
 		return fmt.Errorf("%s offers %d bytes, %d are allowed: %w", a.place(), response.ContentLength, most, registry.ErrLimit)
 	}
 	body := &alive{from: response.Body, limit: a.spec.Timeout.Std(), left: most}
-	body.bell = time.AfterFunc(body.limit, func() { cancel(fmt.Errorf("%w for %s", errSilent, body.limit)) })
+	body.bell = time.AfterFunc(body.limit, func() {
+		defer supervise.Recover(ctx)
+		cancel(fmt.Errorf("%w for %s", errSilent, body.limit))
+	})
 	defer body.bell.Stop()
 	if _, err := io.Copy(io.NewOffsetWriter(into, 0), body); err != nil {
 		return fmt.Errorf("downloading from %s: %w", a.place(), plainError(ctx, err))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -111,6 +112,7 @@ func (w *watcher) refresh(ctx context.Context, look *watchers.Look, entries []en
 		if !seen || k.due(e.interval, look.At) {
 			slots <- struct{}{}
 			asked.Go(func() {
+				defer supervise.Recover(ctx)
 				defer func() { <-slots }()
 				k.update(ctx, look, e)
 			})

@@ -123,7 +123,7 @@ func (i *ingest) Listen(ctx context.Context, look *watchers.Look, emit func(watc
 
 // by takes messages in by one connection until it is closed or the context ends.
 func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, subject, queue string, t *tally) error {
-	out, err := newOutlet(conn, i.spec, t)
+	out, err := newOutlet(ctx, conn, i.spec, t)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -42,10 +43,11 @@ type outlet struct {
 	tally *tally
 }
 
-func newOutlet(conn *nats.Conn, spec *ingestSpec, t *tally) (*outlet, error) {
+func newOutlet(ctx context.Context, conn *nats.Conn, spec *ingestSpec, t *tally) (*outlet, error) {
 	js, err := jetstream.New(conn,
 		jetstream.WithPublishAsyncMaxPending(spec.Window), jetstream.WithPublishAsyncTimeout(ackTimeout),
 		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
+			defer supervise.Recover(ctx)
 			t.drop(fmt.Sprintf("%s: %v", m.Subject, err))
 		}),
 	)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // desk answers questions about a sheet.
@@ -53,12 +54,15 @@ func (d *desk) open(ctx context.Context, look *watchers.Look, conn *nats.Conn) (
 	}
 	o := &opening{payload: int(conn.MaxPayload())}
 	o.ctx, o.end = context.WithCancel(ctx)
-	err = served.AddEndpoint(d.spec.Name, micro.HandlerFunc(func(r micro.Request) { d.take(o, r) }), micro.WithEndpointSubject(d.subject), micro.WithEndpointQueueGroup(d.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
+	err = served.AddEndpoint(d.spec.Name, micro.HandlerFunc(func(r micro.Request) {
+		defer supervise.Recover(ctx)
+		d.take(o, r)
+	}), micro.WithEndpointSubject(d.subject), micro.WithEndpointQueueGroup(d.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
 	if err != nil {
 		o.close()
 		return nil, errors.Join(err, served.Stop())
 	}
-	return func() { messaging.Leave(served.Stop); o.close() }, nil
+	return func() { messaging.Leave(ctx, served.Stop); o.close() }, nil
 }
 
 // opening is the time in which a desk is asked by one connection.
@@ -77,7 +81,10 @@ func (o *opening) do(task func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		o.work.Go(task)
+		o.work.Go(func() {
+			defer supervise.Recover(o.ctx)
+			task()
+		})
 	}
 }
 

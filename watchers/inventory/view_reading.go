@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // reading brings a stream's last messages into a sheet, and then every message that comes.
@@ -35,8 +37,8 @@ const streamTimeout = 10 * time.Second
 const consumerLasts = 30 * time.Second
 
 // newReading begins to read by one ordered consumer, which goes on by itself after the connection was away.
-func newReading(ctx context.Context, conn *nats.Conn, spec *viewSpec, s *sheet) (*reading, error) {
-	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
+func newReading(of context.Context, conn *nats.Conn, spec *viewSpec, s *sheet) (*reading, error) {
+	ctx, cancel := context.WithTimeout(of, streamTimeout)
 	defer cancel()
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -56,7 +58,10 @@ func newReading(ctx context.Context, conn *nats.Conn, spec *viewSpec, s *sheet) 
 		return nil, fmt.Errorf("reading the stream %s: %w", spec.Stream, err)
 	}
 	waiting := consumer.CachedInfo().NumPending
-	if r.messages, err = consumer.Consume(r.take); err != nil {
+	if r.messages, err = consumer.Consume(func(m jetstream.Msg) {
+		defer supervise.Recover(of)
+		r.take(m)
+	}); err != nil {
 		return nil, fmt.Errorf("reading the stream %s: %w", spec.Stream, err)
 	}
 	r.lost = r.messages.Closed()
@@ -80,19 +85,20 @@ func (r *reading) take(m jetstream.Msg) {
 	if err != nil {
 		return // it is none of JetStream's
 	}
-	r.mu.Lock()
-	if !r.stopped && meta.Sequence.Stream > r.last {
-		r.last = meta.Sequence.Stream
-		r.keep(m, meta)
-	}
-	r.mu.Unlock()
+	r.keep(m, meta)
 	if meta.NumPending == 0 {
 		r.caught()
 	}
 }
 
-// keep puts a message into the sheet; under the lock.
+// keep puts a message into the sheet, unless it came before.
 func (r *reading) keep(m jetstream.Msg, meta *jetstream.MsgMetadata) {
+	r.mu.Lock()
+	defer r.mu.Unlock() // also after a panic, so that the reading can be stopped
+	if r.stopped || meta.Sequence.Stream <= r.last {
+		return
+	}
+	r.last = meta.Sequence.Stream
 	node, err := nodeOf(m.Subject())
 	if err != nil {
 		r.sheet.refuse(err.Error())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -69,6 +70,7 @@ func inStrides(ctx context.Context, n int, worker func() func(i int) error) erro
 	var all sync.WaitGroup
 	for w := range errs {
 		all.Go(func() {
+			defer supervise.Recover(ctx)
 			do := worker()
 			for {
 				from := int(next.Add(stride)) - stride

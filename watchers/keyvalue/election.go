@@ -121,7 +121,7 @@ func (c *campaign) run(ctx context.Context, nc *nats.Conn) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer leave(stop)
+	defer leave(ctx, stop)
 	poll := min(c.lease.lasts/4, pollSlowest)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -100,7 +100,7 @@ func (w *governor) queue(ctx context.Context, nc *nats.Conn, look *watchers.Look
 		return err
 	}
 	defer func() {
-		leave(t.bell.Unsubscribe)
+		leave(ctx, t.bell.Unsubscribe)
 		t.lease.end(ctx, look, t.giveBack)
 	}()
 	if err := t.enter(ctx); err != nil {

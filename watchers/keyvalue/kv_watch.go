@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // kvListener hears of changes: from the subject that the bucket republishes on, or from an ordered consumer, which is the
@@ -130,7 +131,7 @@ func (w *kvListener) listen(ctx context.Context, nc *nats.Conn, look *watchers.L
 // translate makes entries of the library's. Its goroutine ends with ctx or when the library's channel is closed.
 func translate(ctx context.Context, watch jetstream.KeyWatcher) <-chan entry {
 	heard := make(chan entry)
-	go func() {
+	supervise.Go(ctx, func() {
 		defer close(heard)
 		for {
 			select {
@@ -150,7 +151,7 @@ func translate(ctx context.Context, watch jetstream.KeyWatcher) <-chan entry {
 				}
 			}
 		}
-	}()
+	})
 	return heard
 }
 

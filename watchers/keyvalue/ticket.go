@@ -158,7 +158,7 @@ func (t *ticket) count(ctx context.Context) error {
 		return err
 	}
 	if list.bucket.nc != t.nc {
-		leave(t.bell.Unsubscribe)
+		leave(ctx, t.bell.Unsubscribe)
 		if err := t.listen(ctx, list.bucket.nc); err != nil {
 			return err
 		}

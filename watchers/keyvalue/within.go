@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // answer is what a request has come to.
@@ -21,10 +22,10 @@ type answer[T any] struct {
 // ctx, or when the connection can send or is given up.
 func ask[T any](ctx context.Context, request func(ctx context.Context) (T, error)) <-chan answer[T] {
 	answers := make(chan answer[T], 1)
-	go func() {
+	supervise.Go(ctx, func() {
 		v, err := request(ctx)
 		answers <- answer[T]{v, err}
-	}()
+	})
 	return answers
 }
 
@@ -58,15 +59,18 @@ func onConnections(ctx context.Context, c Connections, look *watchers.Look, name
 	return watchers.Report{}
 }
 
-// leave does what a listener leaves with, and waits for it a little.
-func leave(f func() error) {
-	_, _ = within(context.Background(), releaseTimeout, func(context.Context) (struct{}, error) { return struct{}{}, f() })
+// leave does what a listener leaves with, and waits for it a little, although its context has ended.
+func leave(ctx context.Context, f func() error) {
+	_, _ = within(context.WithoutCancel(ctx), releaseTimeout, func(context.Context) (struct{}, error) { return struct{}{}, f() })
 }
 
 // subscribe subscribes to a subject, without waiting for longer than ctx lasts.
 func subscribe(ctx context.Context, nc *nats.Conn, subject string, take nats.MsgHandler) (*nats.Subscription, error) {
 	sub, err := within(ctx, readTimeout, func(ctx context.Context) (*nats.Subscription, error) {
-		sub, err := nc.Subscribe(subject, take)
+		sub, err := nc.Subscribe(subject, func(m *nats.Msg) {
+			defer supervise.Recover(ctx)
+			take(m)
+		})
 		if err == nil && ctx.Err() != nil { // nobody waits for it any more
 			return nil, sub.Unsubscribe()
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -52,7 +54,10 @@ func (ln *line) connect() (*nats.Conn, error) {
 		opts = append(opts, nats.CustomInboxPrefix(c.InboxPrefix))
 	}
 	if c.Key != nil {
-		opts = append(opts, nats.Nkey(c.Key.Public().NKey(), func(nonce []byte) ([]byte, error) { return c.Key.Sign(nonce), nil }))
+		opts = append(opts, nats.Nkey(c.Key.Public().NKey(), func(nonce []byte) ([]byte, error) {
+			defer supervise.Recover(ln.pool.ctx)
+			return c.Key.Sign(nonce), nil
+		}))
 	}
 	if c.TLS != nil {
 		opts = append(opts, nats.Secure(c.TLS))
@@ -76,7 +81,10 @@ func (d dialer) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socket{Conn: conn, forget: context.AfterFunc(d.ctx, func() { _ = conn.Close() })}, nil
+	return &socket{Conn: conn, forget: context.AfterFunc(d.ctx, func() {
+		defer supervise.Recover(d.ctx)
+		_ = conn.Close()
+	})}, nil
 }
 
 type socket struct {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // The outcomes that listeners share.
@@ -110,7 +111,7 @@ func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
 		}
 		return err
 	}
-	defer Leave(stop)
+	defer Leave(in.ctx, stop)
 	for login := 0; ; {
 		s, changed := in.pool.standing(l)
 		switch {
@@ -163,13 +164,11 @@ func denied(conn *nats.Conn, what string) error {
 // to the broker and is for who answers it, Unsubscribe drops it.
 func (in *inlet) plain(handle func(m *nats.Msg), end func(*nats.Subscription) error) subscriber {
 	return func(conn *nats.Conn) (func() error, error) {
-		var sub *nats.Subscription
-		var err error
-		if in.from.queue == "" {
-			sub, err = conn.Subscribe(in.from.subject, handle)
-		} else {
-			sub, err = conn.QueueSubscribe(in.from.subject, in.from.queue, handle)
-		}
+		// Without a queue it is as Subscribe.
+		sub, err := conn.QueueSubscribe(in.from.subject, in.from.queue, func(m *nats.Msg) {
+			defer supervise.Recover(in.ctx)
+			handle(m)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("subscribing: %w", err)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // line is one nats.Conn of a link, from its first dial to its end. A link whose credentials move to other brokers gets another.
@@ -32,13 +34,14 @@ type line struct {
 // start makes a line; under the lock.
 func (p *Pool) start(l *link, c *Credentials) {
 	ln := &line{pool: p, link: l, given: c, latest: c, offered: c, fresh: true, opened: make(chan struct{}), gone: make(chan struct{})}
-	ln.dial, ln.abort = context.WithCancel(context.Background())
+	ln.dial, ln.abort = context.WithCancel(p.ctx)
 	l.line = ln
 	p.work.Go(ln.open)
 }
 
 // open dials for the first time; later attempts are nats.go's own.
 func (ln *line) open() {
+	defer supervise.Recover(ln.pool.ctx)
 	defer close(ln.opened)
 	conn, err := ln.connect()
 	ln.current(func(l *link) {
@@ -63,7 +66,10 @@ func (p *Pool) end(l *link, drain bool) {
 		ln.relog.Stop()
 	}
 	up := ln.up
-	p.work.Go(func() { ln.close(up, drain) })
+	p.work.Go(func() {
+		defer supervise.Recover(p.ctx)
+		ln.close(up, drain)
+	})
 	l.notify()
 }
 
@@ -101,6 +107,7 @@ func (ln *line) current(change func(l *link)) {
 }
 
 func (ln *line) connected(conn *nats.Conn) {
+	defer supervise.Recover(ln.pool.ctx)
 	server := conn.ConnectedUrlRedacted()
 	ln.current(func(l *link) {
 		ln.conn, ln.up, ln.planned, ln.reason = conn, true, false, nil
@@ -111,6 +118,7 @@ func (ln *line) connected(conn *nats.Conn) {
 
 // disconnected is told with an error, unless we wanted it.
 func (ln *line) disconnected(_ *nats.Conn, err error) {
+	defer supervise.Recover(ln.pool.ctx)
 	ln.current(func(*link) {
 		ln.up = false
 		if err != nil {
@@ -121,6 +129,7 @@ func (ln *line) disconnected(_ *nats.Conn, err error) {
 
 // failed is told of attempts to connect that did not succeed, the first before nats.Connect returns.
 func (ln *line) failed(conn *nats.Conn, err error) {
+	defer supervise.Recover(ln.pool.ctx)
 	ln.current(func(*link) {
 		ln.conn, ln.fresh = conn, false
 		if isRefusal(err) {
@@ -133,7 +142,9 @@ func (ln *line) failed(conn *nats.Conn, err error) {
 
 // wait is how long to wait before the brokers are tried again. It is also where failures show that nats.go tells nobody of: a broker that
 // answers but does not let the connection in.
-func (ln *line) wait(attempt int) time.Duration {
+func (ln *line) wait(attempt int) (pause time.Duration) {
+	defer supervise.Recover(ln.pool.ctx)
+	pause = mostBackoff // after a panic
 	ln.pool.mu.Lock()
 	conn, expected := ln.conn, !ln.planned && attempt == 1
 	ln.pool.mu.Unlock()
@@ -149,6 +160,7 @@ func (ln *line) wait(attempt int) time.Duration {
 
 // errored is told of everything else that goes wrong.
 func (ln *line) errored(_ *nats.Conn, sub *nats.Subscription, err error) {
+	defer supervise.Recover(ln.pool.ctx)
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
 		ln.slow(sub)
 	}
@@ -191,4 +203,7 @@ func (ln *line) refused(err error) {
 	ln.fault("refused", err)
 }
 
-func (ln *line) ended(*nats.Conn) { close(ln.gone) }
+func (ln *line) ended(*nats.Conn) {
+	defer supervise.Recover(ln.pool.ctx)
+	close(ln.gone)
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // ErrNotConnected is the cause where a named connection is not there at the moment.
@@ -50,8 +51,9 @@ type Pool struct {
 	log     *slog.Logger
 	backoff func(attempt int) time.Duration
 
-	closing chan struct{}  // closed by Close
-	work    sync.WaitGroup // connections that are being opened or closed
+	ctx     context.Context // supervises what belongs to no watcher: the callbacks of connections
+	closing chan struct{}   // closed by Close
+	work    sync.WaitGroup  // connections that are being opened or closed
 
 	mu    sync.Mutex // of this and of everything in links; no method of nats.Conn is called under it
 	links map[linkName]*link
@@ -60,7 +62,11 @@ type Pool struct {
 
 // NewPool makes a pool. A nil source has no credentials for anybody.
 func NewPool(source Source, log *slog.Logger) *Pool {
-	return &Pool{source: source, log: log, backoff: backoff, closing: make(chan struct{}), links: map[linkName]*link{}, of: map[string]map[*link]bool{}}
+	p := &Pool{source: source, log: log, backoff: backoff, closing: make(chan struct{}), links: map[linkName]*link{}, of: map[string]map[*link]bool{}}
+	p.ctx = supervise.With(context.Background(), func(panicked any, stack string) {
+		log.Error("connection_panicked", "panic", fmt.Sprint(panicked), "stack", stack)
+	})
+	return p
 }
 
 // Conn returns the open connection of a name, or ErrNotConnected.
@@ -131,7 +137,10 @@ func (p *Pool) Keep(ctx context.Context, id, name string) error {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() { p.release(l) })
+	context.AfterFunc(ctx, func() {
+		defer supervise.Recover(p.ctx)
+		p.release(l)
+	})
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // longestSpread bounds how long after its token was renewed a connection logs in anew.
@@ -56,7 +58,9 @@ func (ln *line) renew(c *Credentials) {
 	case c.Token == ln.offered.Token && ln.up:
 	case ln.conn == nil: // it is still being opened, and asks for its token then
 	case !ln.up:
-		go ln.conn.ForceReconnect() // at once, in place of waiting for its turn; it takes the connection's lock
+		conn := ln.conn
+		// At once, in place of waiting for its turn; it takes the connection's lock.
+		supervise.Go(ln.pool.ctx, func() { _ = conn.ForceReconnect() })
 	case ln.relog == nil:
 		ln.relog = time.AfterFunc(spread(ln.left()), ln.login)
 	}
@@ -85,6 +89,7 @@ func (ln *line) left() time.Duration {
 
 // login ends the session and begins another.
 func (ln *line) login() {
+	defer supervise.Recover(ln.pool.ctx)
 	ln.pool.mu.Lock()
 	ln.relog = nil
 	due := ln.link.line == ln && ln.up && ln.offered.Token != ln.latest.Token
@@ -98,6 +103,7 @@ func (ln *line) login() {
 
 // token gives what to log in with. nats.go asks while it holds the connection's lock.
 func (ln *line) token() string {
+	defer supervise.Recover(ln.pool.ctx)
 	if token, ok := ln.first(); ok {
 		return token
 	}

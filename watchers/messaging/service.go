@@ -11,6 +11,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // serviceSpec is the properties of a service watcher.
@@ -140,7 +141,10 @@ func (c *counter) micro(conn *nats.Conn) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = served.AddEndpoint(cfg.Name, micro.HandlerFunc(func(r micro.Request) { c.serve(r) }),
+	err = served.AddEndpoint(cfg.Name, micro.HandlerFunc(func(r micro.Request) {
+		defer supervise.Recover(c.inlet.ctx)
+		c.serve(r)
+	}),
 		micro.WithEndpointSubject(c.inlet.from.subject), micro.WithEndpointQueueGroup(c.inlet.from.queue),
 		micro.WithEndpointPendingLimits(c.inlet.from.pending, maxPendingSize))
 	if err != nil {

@@ -3,14 +3,17 @@ package messaging
 import (
 	"context"
 	"time"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // leaveTimeout is how long the broker's being told is waited for; then that goes on beside.
 const leaveTimeout = 50 * time.Millisecond
 
 // Leave ends a subscription or a service. Who listens is not kept by a broker that is gone: whatever comes of it is no matter.
-func Leave(stop func() error) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+// ctx, of who leaves, may have ended.
+func Leave(ctx context.Context, stop func() error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	_, _ = within(ctx, func() (struct{}, error) { return struct{}{}, stop() })
 }
@@ -23,10 +26,10 @@ func within[T any](ctx context.Context, f func() (T, error)) (T, error) {
 		err   error
 	}
 	done := make(chan result, 1)
-	go func() {
+	supervise.Go(ctx, func() {
 		v, err := f()
 		done <- result{v, err}
-	}()
+	})
 	select {
 	case r := <-done:
 		return r.value, r.err

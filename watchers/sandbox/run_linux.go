@@ -24,7 +24,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 		return Result{ExitCode: -1}, err
 	}
 	began := time.Now()
-	p, err := c.start()
+	p, err := c.start(ctx)
 	if err != nil {
 		return Result{ExitCode: -1, Duration: time.Since(began)}, err
 	}
@@ -37,7 +37,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	}, err
 }
 
-func (c *Command) start() (*running, error) {
+func (c *Command) start(ctx context.Context) (*running, error) {
 	p := &running{mark: RunVariable + "=" + rand.Text(), outlive: c.Outlive, exited: make(chan struct{})}
 	files, err := c.open(p)
 	defer func() { closeAll(files) }()
@@ -59,7 +59,7 @@ func (c *Command) start() (*running, error) {
 		closeAll([]*os.File{p.stdout.pipe, p.stderr.pipe})
 		return nil, c.explain(err)
 	}
-	p.follow()
+	p.follow(ctx)
 	return p, nil
 }
 

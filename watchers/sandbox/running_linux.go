@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
@@ -27,15 +29,15 @@ type running struct {
 	exited         chan struct{} // closed when the program has ended; it is not yet reaped then
 }
 
-func (p *running) follow() {
+func (p *running) follow(ctx context.Context) {
 	if p.stdout.pipe != nil {
-		go p.stdout.drain()
-		go p.stderr.drain()
+		supervise.Go(ctx, p.stdout.drain)
+		supervise.Go(ctx, p.stderr.drain)
 	}
-	go func() {
+	supervise.Go(ctx, func() {
 		defer close(p.exited)
 		awaitExit(p.process.Pid)
-	}()
+	})
 }
 
 // wait returns the exit code, or -1 and ctx's error. After it, finish does not block.
@@ -55,7 +57,7 @@ func (p *running) wait(ctx context.Context) (int, error) {
 		p.kill()
 	}
 	p.expire(0)
-	p.abandon(killed)
+	p.abandon(ctx, killed)
 	return -1, ctx.Err()
 }
 
@@ -95,13 +97,13 @@ func (p *running) signal(s syscall.Signal) {
 }
 
 // abandon reaps the program when it ends, which for a killed one is now.
-func (p *running) abandon(killed bool) {
+func (p *running) abandon(ctx context.Context, killed bool) {
 	reaped := make(chan struct{})
-	go func() {
+	supervise.Go(ctx, func() {
 		defer close(reaped)
 		<-p.exited
 		_, _ = p.process.Wait()
-	}()
+	})
 	if !killed {
 		return
 	}

@@ -3,6 +3,7 @@ package statecraft_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -58,4 +59,38 @@ func TestManifestKeysAreDocumented(t *testing.T) {
 		}
 	}
 	want("", machine.Keys())
+}
+
+// TestDocumentedVerbsExist wants every verb that a command in the documents names to be one of the command line reference.
+func TestDocumentedVerbsExist(t *testing.T) {
+	reference, err := os.ReadFile("docs/cli-reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	verbs := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^## ([a-z]+)( [a-z]+)?$`).FindAllStringSubmatch(string(reference), -1) {
+		verbs[heading[1]] = true
+	}
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, command := regexp.MustCompile("(?m)`[^`\n]+`|^    .*$"), regexp.MustCompile(`(?:^|[ /.(`+"`"+`])statecraft ([a-z]+)`)
+	seen := 0
+	for _, file := range append(files, "README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, span := range code.FindAllString(string(text), -1) {
+			for _, verb := range command.FindAllStringSubmatch(span, -1) {
+				if seen++; !verbs[verb[1]] {
+					t.Errorf("%s: %q: there is no verb %q", file, strings.TrimSpace(span), verb[1])
+				}
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d commands were found in the documents", seen)
+	}
 }

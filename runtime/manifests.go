@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -38,6 +39,8 @@ type manifests struct {
 	dir  string
 	now  func() time.Time
 	runs func() map[string]bool // the digests of what runs, of which no text is dropped
+
+	hangs atomic.Bool // the disk has not answered for a while
 
 	mu    sync.Mutex
 	known map[string]bool      // digests that this process has kept or found intact
@@ -77,9 +80,41 @@ func readManifest(dir, digest string) ([]byte, error) {
 	return text, nil
 }
 
+// keepWithin is how long a disk may take to keep manifests before machines run without; as long as the journal waits for it.
+const keepWithin = 5 * time.Second
+
 // keep stores texts by their digests, each once, and notes when they were wanted last. A copy that was damaged is replaced. It returns
-// when the texts would survive a loss of power.
+// when the texts would survive a loss of power, or with an error where the disk does not answer: what it was told goes on then, and until
+// that has ended every further text fails at once.
 func (m *manifests) keep(texts map[string][]byte) error {
+	if m.hangs.Load() {
+		return errDiskHangs
+	}
+	kept := make(chan error, 1)
+	go func() {
+		kept <- m.keepAll(texts)
+		m.hangs.Store(false)
+	}()
+	patience := time.NewTimer(keepWithin)
+	defer patience.Stop()
+	select {
+	case err := <-kept:
+		return err
+	case <-patience.C:
+		m.hangs.Store(true)
+	}
+	select {
+	case err := <-kept: // just now, so that nobody would take the mark away
+		m.hangs.Store(false)
+		return err
+	default:
+		return errDiskHangs
+	}
+}
+
+var errDiskHangs = errors.New("keeping manifests: the disk does not answer")
+
+func (m *manifests) keepAll(texts map[string][]byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	missing := map[string][]byte{}

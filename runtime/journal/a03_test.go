@@ -20,8 +20,9 @@ type disk struct {
 	broken map[string]error // by operation: open, write, sync, truncate
 	after  map[File]int     // syncs of a file after one of it failed
 	failed map[File]bool
-	dirty  map[File]bool // written to since the last sync
-	light  bool          // syncs that do not fail do nothing
+	dirty  map[File]bool            // written to since the last sync
+	light  bool                     // syncs that do not fail do nothing
+	hangs  map[string]chan struct{} // by operation: it returns when this is closed
 }
 
 func newDisk() *disk {
@@ -36,8 +37,32 @@ func (d *disk) set(op string, err error) {
 
 func (d *disk) try(op string) error {
 	d.mu.Lock()
+	hanging := d.hangs[op]
+	d.mu.Unlock()
+	if hanging != nil {
+		<-hanging
+	}
+	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.broken[op]
+}
+
+// hang makes an operation hang until the function that it returns is called.
+func (d *disk) hang(op string) (release func()) {
+	hanging := make(chan struct{})
+	set := func(c chan struct{}) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.hangs == nil {
+			d.hangs = map[string]chan struct{}{}
+		}
+		d.hangs[op] = c
+	}
+	set(hanging)
+	return func() {
+		set(nil)
+		close(hanging)
+	}
 }
 
 func (d *disk) options(o *Options) { o.OpenFile = d.open }

@@ -105,6 +105,7 @@ func (j *Journal) commit(b *batch) {
 		end := items[len(items)-1].end
 		if err := j.store(b.frames[start:end], stored(items)); err != nil {
 			j.fail(err)
+			b.frames = nil // a write that hangs still has them
 			j.refuse(items, fmt.Errorf("%w: %w", ErrNotDurable, err))
 			continue
 		}

@@ -16,6 +16,7 @@ import (
 type Journal struct {
 	opts    Options
 	lock    *os.File
+	disk    *patience
 	metrics *metrics
 	wake    chan struct{}
 	ended   chan struct{} // closed by the committer as its last act
@@ -82,7 +83,7 @@ func (j *Journal) start(replay func(Entry) error) error {
 
 func newJournal(opts Options, lock *os.File) *Journal {
 	j := &Journal{
-		opts: opts, lock: lock, metrics: newMetrics(),
+		opts: opts, lock: lock, disk: newPatience(), metrics: newMetrics(),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		pending: &batch{}, spare: &batch{}, room: maxPending,
 		status: Status{Durable: true},

@@ -84,7 +84,7 @@ func (j *Journal) reopen(seg segment, got findings) error {
 			return err
 		}
 	}
-	file, err := j.opts.OpenFile(seg.path, os.O_RDWR, 0)
+	file, err := j.disk.open(j.opts.OpenFile, seg.path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("open segment for writing: %w", err)
 	}

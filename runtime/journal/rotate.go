@@ -36,15 +36,15 @@ func (j *Journal) begin(gaps []Gap, checkpoint func(put func(string, []byte) err
 		l = l.drop(drop)
 	}
 	path := filepath.Join(j.opts.Dir, segmentName(h.number))
-	file, err := j.opts.OpenFile(path+tmpSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := j.disk.open(j.opts.OpenFile, path+tmpSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("create segment: %w", err)
 	}
 	w := newWriter(file)
 	if err := j.place(w, &h, path, gaps, l, checkpoint); err != nil {
 		_ = file.Close()
-		_ = os.Remove(path + tmpSuffix)
-		_ = os.Remove(path)
+		_ = j.disk.remove(path + tmpSuffix)
+		_ = j.disk.remove(path)
 		return err
 	}
 	j.adopt(w, h, path, l, len(drop))
@@ -60,10 +60,10 @@ func (j *Journal) place(w *writer, h *header, path string, gaps []Gap, l ledger,
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	j.hook("rename")
-	if err := os.Rename(path+tmpSuffix, path); err != nil {
+	if err := j.disk.rename(path+tmpSuffix, path); err != nil {
 		return fmt.Errorf("place segment: %w", err)
 	}
-	if err := syncDir(j.opts.Dir); err != nil {
+	if err := j.disk.syncDir(j.opts.Dir); err != nil {
 		return err
 	}
 	j.hook("renamed")
@@ -188,22 +188,30 @@ func (o Options) surplus(segs []segment, keep int, now time.Time) []segment {
 // sweep removes the files of what the synced ledger says is dropped, leftovers of earlier attempts and what was set aside
 // of them included.
 func (j *Journal) sweep() {
-	entries, err := os.ReadDir(j.opts.Dir)
-	if err != nil {
+	through := j.ledger.Through
+	if err := j.disk.do("remove", func() error { return j.opts.removeThrough(through) }); err != nil {
 		j.opts.Log.Warn("dropped segments are still there", "dir", j.opts.Dir, "error", err)
-		return
+	}
+}
+
+// removeThrough removes the files of the segments up to a number, and the leftovers of all.
+func (o Options) removeThrough(through uint64) error {
+	entries, err := os.ReadDir(o.Dir)
+	if err != nil {
+		return err
 	}
 	for _, entry := range entries {
 		number, ok := segmentNumber(entry.Name())
-		if !ok || number > j.ledger.Through && !strings.HasSuffix(entry.Name(), tmpSuffix) {
+		if !ok || number > through && !strings.HasSuffix(entry.Name(), tmpSuffix) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(j.opts.Dir, entry.Name())); err != nil {
-			j.opts.Log.Warn("dropped segment is still there", "file", entry.Name(), "error", err)
+		if err := os.Remove(filepath.Join(o.Dir, entry.Name())); err != nil {
+			o.Log.Warn("dropped segment is still there", "file", entry.Name(), "error", err)
 		}
 	}
 	// If the removal is not on the disk at a crash, the next Open sweeps again.
-	_ = syncDir(j.opts.Dir)
+	_ = syncDir(o.Dir)
+	return nil
 }
 
 func syncDir(dir string) error {

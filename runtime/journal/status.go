@@ -30,7 +30,20 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	j.metrics.unregister(j.opts.Metrics)
-	return errors.Join(j.closeErr, release(j.lock))
+	return errors.Join(j.closeErr, j.unlock())
+}
+
+// unlock frees the log, in the end of what hangs: until then it may be written to.
+func (j *Journal) unlock() error {
+	late := j.disk.hanging
+	if !j.disk.hangs() {
+		return j.disk.do("unlock the log", func() error { return release(j.lock) })
+	}
+	go func() {
+		<-late
+		_ = release(j.lock)
+	}()
+	return nil
 }
 
 // finish is the committer's last work on the disk. Records that were refused get a last chance to be made up for by

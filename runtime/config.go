@@ -55,6 +55,8 @@ type Config struct {
 	Observe func(r *machine.Record, durable bool)
 	// Intercept, when set, is given every look that would need a goroutine, and completes it.
 	Intercept func(p *PendingLook)
+	// Degraded gives further reasons why the host is not well, such as its broker's, for Health. It must not block. May be nil.
+	Degraded func() []string
 	// Hook is called at the named points of a turn; fault tests end the process there. May be nil.
 	Hook func(point string)
 }

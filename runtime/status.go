@@ -104,6 +104,20 @@ func (h *Host) Machine(ctx context.Context, name string) (MachineDetail, error) 
 	return detail, nil
 }
 
+// Glance returns a machine's state and its data, as they may be shown, without waiting for a turn; false where there is no such machine, or
+// nothing of it is known yet.
+func (h *Host) Glance(name string) (state string, data map[string]any, ok bool) {
+	u, ok := h.unit(name)
+	if !ok {
+		return "", nil, false
+	}
+	p := u.published.Load()
+	if p == nil {
+		return "", nil, false
+	}
+	return p.snap.State, p.prog.def.ConcealData(p.snap.Data), true
+}
+
 // Definition returns what a machine runs at the moment.
 func (h *Host) Definition(name string) (*machine.Definition, bool) {
 	if u, ok := h.unit(name); ok {
@@ -156,6 +170,9 @@ func (h *Host) Health() Health {
 	h.mu.RLock()
 	health := Health{Identity: h.cfg.Identity, Machines: len(h.units), Durable: h.store != nil}
 	h.mu.RUnlock()
+	if h.cfg.Degraded != nil {
+		health.Degraded = h.cfg.Degraded()
+	}
 	if h.store == nil {
 		return health
 	}

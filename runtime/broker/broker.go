@@ -62,8 +62,11 @@ func start(ctx context.Context, cfg Config, decide decider) (*Broker, error) {
 		return nil, fmt.Errorf("starting the broker: %w", err)
 	}
 	b := &Broker{cfg: cfg, metrics: newMetrics(), log: newQuiet(cfg.Log, cfg.Now), self: self}
+	if cfg.Revoked == nil {
+		cfg.Revoked = NewRevocations()
+	}
 	b.knowledge = &Knowledge{
-		Verifier: cfg.Verifier, Revoked: NewRevocations(), Cell: cfg.Cell, Limits: cfg.Limits, LeafSecret: rand.Text(), Self: self.Public(),
+		Verifier: cfg.Verifier, Revoked: cfg.Revoked, Cell: cfg.Cell, Limits: cfg.Limits, LeafSecret: rand.Text(), Self: self.Public(),
 	}
 	if err := b.serve(ctx, decide); err != nil {
 		b.stop()

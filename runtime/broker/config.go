@@ -41,6 +41,8 @@ type Config struct {
 	Remotes []Remote
 	// Verifier trusts the roots of the cell.
 	Verifier *identity.Verifier
+	// Revoked is what is known to be revoked already, and is told what comes; nil is nothing.
+	Revoked *Revocations
 	// Limits is DefaultLimits where nothing else is wanted.
 	Limits Limits
 	// Now is the wall clock.

@@ -45,7 +45,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // readings are what nats-server counts by itself.
 type readings struct {
 	connections, sessions, messages, bytes, slow, routes, leafs, revocations *prometheus.Desc
-	usage, limit, assets, requests                                           *prometheus.Desc
+	usage, limit, assets, requests, enabled, current, free                   *prometheus.Desc
 	b                                                                        *Broker
 }
 
@@ -63,6 +63,9 @@ func newReadings(b *Broker) *readings {
 		usage:       desc("jetstream_bytes", "Bytes that JetStream takes, by storage.", "storage"),
 		limit:       desc("jetstream_limit_bytes", "Bytes that JetStream may take, by storage.", "storage"),
 		assets:      desc("jetstream_replicated_assets", "Streams and consumers with more than one replica on this broker."),
+		enabled:     desc("jetstream_enabled", "Whether JetStream works: 0 after nats-server has switched it off, as it does when the disk is full."),
+		current:     desc("jetstream_current", "Whether this broker has all that its cluster has decided."),
+		free:        desc("disk_free_bytes", "Bytes that are free of the file system of the streams."),
 		requests:    desc("jetstream_requests_total", "Requests to JetStream, by outcome.", "outcome"),
 	}
 }
@@ -70,7 +73,7 @@ func newReadings(b *Broker) *readings {
 // Describe implements prometheus.Collector.
 func (r *readings) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations, r.usage, r.limit, r.assets, r.requests,
+		r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations, r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free,
 	} {
 		to <- d
 	}
@@ -95,6 +98,10 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	gauge(r.routes, float64(s.NumRoutes()))
 	gauge(r.leafs, float64(s.NumLeafNodes()))
 	gauge(r.revocations, float64(r.b.knowledge.Revoked.Len()))
+	gauge(r.enabled, truth(s.JetStreamEnabled()))
+	gauge(r.current, truth(s.JetStreamEnabled() && s.JetStreamIsCurrent()))
+	free, _ := diskSpace(r.b.cfg.Dir)
+	gauge(r.free, float64(free))
 	if v, err := s.Varz(nil); err == nil && v.JetStream.Stats != nil {
 		r.jetStream(to, v.JetStream)
 	}
@@ -131,4 +138,11 @@ func (r *readings) jetStream(to chan<- prometheus.Metric, v server.JetStreamVarz
 	gauge(r.assets, float64(v.Stats.HAAssets))
 	counter(v.Stats.API.Total-min(v.Stats.API.Total, v.Stats.API.Errors), "answered")
 	counter(v.Stats.API.Errors, "error")
+}
+
+func truth(holds bool) float64 {
+	if holds {
+		return 1
+	}
+	return 0
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/all"
+	"github.com/statecraft-io/statecraft/watchers/cell"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -36,7 +37,7 @@ type HostConfig struct {
 // Host is a running host of a cell: its broker, and its machines.
 type Host struct {
 	cfg    HostConfig
-	broker *broker.Broker
+	broker embedded
 	host   *runtime.Host
 	pool   *messaging.Pool
 	wallet *identity.Wallet
@@ -53,6 +54,7 @@ const (
 // NewHost reads the host's folder and opens its state. The caller runs it with Run.
 func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{cfg: cfg}
+	h.broker.start, h.broker.revoked = h.startBroker, broker.NewRevocations()
 	if err := h.openIdentity(); err != nil {
 		return nil, err
 	}
@@ -61,6 +63,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Pool:    h.pool,
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
+		Cell:    cell.Services{Broker: h},
 	})
 	machines := cfg.Config.Machines
 	if machines != "" && !filepath.IsAbs(machines) {
@@ -75,7 +78,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	h.host, err = runtime.New(runtime.Config{
 		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
-		StateDir: h.StateDir(), MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
+		StateDir: h.StateDir(), Degraded: h.degraded, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
 	})
 	return h, err
 }
@@ -98,30 +101,28 @@ func (h *Host) Run(ctx context.Context) error {
 	if err := h.joinCluster(ctx); err != nil {
 		return errors.Join(err, h.host.Close())
 	}
-	b, err := h.startBroker(ctx)
-	if err != nil {
+	if err := h.broker.open(ctx); err != nil {
 		return errors.Join(fmt.Errorf("starting the broker: %w", err), h.host.Close())
 	}
-	h.broker = b
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	ended := make(chan error, 2)
+	ended := make(chan error, 1)
 	go func() { ended <- h.host.Run(parts) }()
-	go func() { ended <- h.broker.FollowRevocations(parts) }()
-	err, running := h.begin(ctx), 2
+	err, running := h.begin(ctx), true
 	if err == nil {
 		select {
 		case err = <-ended:
-			running--
+			running = false
+		case err = <-h.broker.failed:
 		case <-ctx.Done():
 		}
 	}
 	stop()
-	for range running {
+	if running {
 		err = errors.Join(err, <-ended)
 	}
 	h.pool.Close()
-	return errors.Join(err, h.broker.Close())
+	return errors.Join(err, h.broker.close())
 }
 
 // begin opens the host's connections and deploys its machines.
@@ -166,7 +167,7 @@ func (h *Host) openIdentity() error {
 
 // credentials make a token for each connection of the host itself, which its service issuer signs.
 func (h *Host) credentials(_, name string) (*messaging.Credentials, error) {
-	return h.credentialsAt(h.broker, name)
+	return h.credentialsAt(h.broker.current.Load(), name)
 }
 
 func (h *Host) credentialsAt(b *broker.Broker, name string) (*messaging.Credentials, error) {

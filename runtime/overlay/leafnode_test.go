@@ -72,10 +72,11 @@ func cellWith(t *testing.T, name, more string) *nats.Conn {
 	if err := h.openIdentity(); err != nil {
 		t.Fatal(err)
 	}
-	if h.broker, err = h.startBroker(t.Context()); err != nil {
+	h.broker.start = h.startBroker
+	if err = h.broker.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.broker.Close() })
+	t.Cleanup(func() { _ = h.broker.close() })
 	return connected(t, h)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/cell"
 	"github.com/statecraft-io/statecraft/watchers/credentials"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/factgather"
@@ -28,6 +29,8 @@ type Services struct {
 	Refresh func(id string)  // told when the credentials of an identity have changed
 	// Delivery is for the types that bring machines; its Pool and Spawner are those above.
 	Delivery delivery.Services
+	// Cell is for the types of a cell's hosts.
+	Cell cell.Services
 }
 
 // Types returns every watcher type in alphabetical order, those included that are only known by name.
@@ -40,7 +43,7 @@ func Types(s Services) []watchers.Type {
 			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"),
 			later("metric"), later("nagios"), later("replicate"),
 		},
-		credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
+		cell.Types(s.Cell), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
 		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })

@@ -14,6 +14,7 @@ import (
 func cases() map[string]conformance.Case {
 	return map[string]conformance.Case{
 		"archive":    {Properties: "source: https://bundles.invalid/web.tgz\nchecksum: " + strings.Repeat("0", 64) + "\ncreates: web\ntarget: /nonexistent\ntimeout: 10ms"},
+		"broker":     {Properties: "room: 100"},
 		"brokers":    {Properties: "connection: fleet"},
 		"connection": {Properties: "name: fleet"},
 		"ingest":     {Properties: "subject: node.*.out.inventory\nto: '\"discovery.\" + message.tokens[1]'\nsender: message.tokens[1]"},

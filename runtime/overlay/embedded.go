@@ -1,0 +1,126 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/watchers/cell"
+)
+
+// embedded is the host's broker over all of its lives: it is started anew while the host goes on.
+type embedded struct {
+	start   func(ctx context.Context) (*broker.Broker, error)
+	revoked *broker.Revocations // known to each of its lives from the beginning
+	current atomic.Pointer[broker.Broker]
+	failed  chan error // why what is revoked cannot be followed; the host ends then
+
+	mu     sync.Mutex // held while it is started or ended
+	ended  bool       // for good
+	forget func()     // ends following what is revoked, and waits for it
+}
+
+var errEnding = errors.New("the host is ending")
+
+// open starts it. Ctx bounds the start only.
+func (e *embedded) open(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failed = make(chan error, 1)
+	return e.begin(ctx)
+}
+
+// begin starts a life; under the lock.
+func (e *embedded) begin(ctx context.Context) error {
+	b, err := e.start(ctx)
+	if err != nil {
+		return err
+	}
+	e.current.Store(b)
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := b.FollowRevocations(following); err != nil {
+			select {
+			case e.failed <- err:
+			default:
+			}
+		}
+	}()
+	e.forget = func() {
+		stop()
+		<-done
+	}
+	return nil
+}
+
+// finish ends a life. It may be asked again.
+func (e *embedded) finish() error {
+	b := e.current.Load()
+	if b == nil {
+		return nil
+	}
+	if e.forget != nil {
+		e.forget()
+		e.forget = nil
+	}
+	return b.Close()
+}
+
+// restart ends it and starts it with the same options. Where it cannot be started it stays ended, and is tried again by who asks again.
+func (e *embedded) restart(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended {
+		return errEnding
+	}
+	if err := e.finish(); err != nil {
+		return err
+	}
+	return e.begin(ctx)
+}
+
+// close ends it for good.
+func (e *embedded) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+	return e.finish()
+}
+
+// Health implements cell.Broker.
+func (h *Host) Health() cell.Health {
+	if b := h.broker.current.Load(); b != nil {
+		return b.Health()
+	}
+	return cell.Health{}
+}
+
+// Restart implements cell.Broker. The host's connections move to the new broker.
+func (h *Host) Restart(ctx context.Context) error {
+	h.cfg.Log.Warn("broker_restarts", "host", h.cfg.Config.Host)
+	if err := h.broker.restart(ctx); err != nil {
+		return fmt.Errorf("starting the broker anew: %w", err)
+	}
+	h.pool.Refresh(h.cfg.Config.Host)
+	h.cfg.Log.Info("broker_restarted", "host", h.cfg.Config.Host)
+	return nil
+}
+
+// healthMachine is the machine whose data say why the host is not well.
+const healthMachine = "health"
+
+// degraded says what the machine health has found.
+func (h *Host) degraded() []string {
+	_, data, ok := h.host.Glance(healthMachine)
+	cause, _ := data["cause"].(string)
+	if !ok || cause == "" {
+		return nil
+	}
+	reason, _ := data["reason"].(string)
+	return []string{fmt.Sprintf("its broker is %s: %s; statecraft states health says more", cause, reason)}
+}

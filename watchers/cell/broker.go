@@ -1,0 +1,212 @@
+package cell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// The outcome of broker beside success, fail and unchanged.
+const outcomeDegraded = "degraded"
+
+// What keeps a broker from being well, the gravest first.
+const (
+	causeStopped    = "stopped"
+	causeDisabled   = "disabled"
+	causeBroken     = "broken"
+	causeDisk       = "disk"
+	causeLeaderless = "leaderless"
+	causeBehind     = "behind"
+)
+
+const (
+	brokerInterval = 5 * time.Second
+	brokerTimeout  = 10 * time.Second
+	restartTimeout = time.Minute
+	mebibyte       = 1 << 20
+)
+
+var errNoBroker = errors.New("this program has no broker of its own; run the machine with overlay run")
+
+// brokerSpec is the properties of a broker watcher.
+type brokerSpec struct {
+	// Action is look, which reads the broker's health, or restart, which ends the broker and starts it with the same options. Connections of
+	// the host come back by themselves.
+	Action string `yaml:"action" default:"look" enum:"look|restart"`
+	// Room is how many MiB of the file system of the streams are to be free; on one that is smaller than ten times that, a tenth of it.
+	Room int64 `yaml:"room" default:"64" min:"1"`
+	// Behind is for how long a broker may miss something of what others have, and take in nothing of it, before it counts as behind.
+	Behind strict.Duration `yaml:"behind" default:"1m" min:"1s"`
+	// DataItem is a key of the machine's data that each look sets to what it has read, with the fields of the payload.
+	DataItem string `yaml:"data_item"`
+}
+
+// healthPayload is what a look has read. Bytes are rounded down to MiB.
+func healthPayload() map[string]machine.ValueType {
+	return map[string]machine.ValueType{
+		"cause": machine.String, "reason": machine.String, "room": machine.Boolean,
+		"running": machine.Boolean, "enabled": machine.Boolean, "clustered": machine.Boolean, "current": machine.Boolean,
+		"leader": machine.String, "hosts": machine.Array, "streams": machine.Integer, "leads": machine.Array, "lag": machine.Object,
+		"used": machine.Integer, "limit": machine.Integer, "free": machine.Integer, "size": machine.Integer,
+		"nodes": machine.Integer, "clients": machine.Integer,
+	}
+}
+
+func brokerType(b Broker) watchers.Type {
+	read := healthPayload()
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "broker",
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: read,
+					Doc: "look: the broker is well, told when a state is entered and when it is well again; restart: it listens again, without a payload"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "there is no broker, or it could not be started"},
+				{Name: outcomeDegraded, Class: machine.Neutral, Payload: read, Doc: "the broker is not well; told again when the cause is another one, or " +
+					"whether there is room. cause is stopped (it does not listen), disabled (nats-server has switched JetStream off, as it does when the disk is full), " +
+					"broken (something cannot be written or read any more), disk (less is free than room), leaderless (too few hosts are there to decide " +
+					"anything) or behind; reason says it in words"},
+				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "look: as before"},
+			},
+		},
+		Summary: "Reads the health of the host's own broker, without asking anything over the network, or starts the broker anew.",
+	}, func(spec *brokerSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		p := &watchers.Prepared{New: func() watchers.Watcher { return &brokerWatch{spec: spec, broker: b} }, Interval: brokerInterval, Timeout: brokerTimeout}
+		if spec.Action == "restart" {
+			p.Interval, p.Timeout = 0, restartTimeout
+		}
+		return p
+	})
+}
+
+// brokerWatch remembers since when the broker is behind, also over states in which nobody looks.
+type brokerWatch struct {
+	spec   *brokerSpec
+	broker Broker
+	told   bool
+	last   verdict   // that was told
+	low    bool      // the disk was found too full: it takes half as much again to be taken for free
+	behind time.Time // since when it takes in nothing of what it misses; zero while it is not behind
+	moved  uint64    // Health.Moved at the look before
+}
+
+// verdict is what is told once.
+type verdict struct {
+	cause string
+	room  bool
+}
+
+// Check implements watchers.Checker.
+func (w *brokerWatch) Check(ctx context.Context, look *watchers.Look) watchers.Report {
+	if w.broker == nil {
+		return watchers.Failure(errNoBroker.Error())
+	}
+	if w.spec.Action == "restart" {
+		if err := w.broker.Restart(ctx); err != nil {
+			return watchers.Failure(err.Error())
+		}
+		return watchers.Report{Outcome: machine.OutcomeSuccess, Message: "the broker was started anew"}
+	}
+	h := w.broker.Health()
+	v, reason := w.judge(&h, look.At)
+	rep := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: document(&h, v, reason), Message: reason}
+	switch {
+	case w.told && look.Moment == watchers.Interval && v == w.last:
+		rep.Outcome = watchers.OutcomeUnchanged
+	case v.cause != "":
+		rep.Outcome = outcomeDegraded
+	}
+	w.told, w.last = true, v
+	if w.spec.DataItem != "" {
+		rep.Data = map[string]any{w.spec.DataItem: rep.Payload}
+	}
+	return rep
+}
+
+// judge finds the gravest of what is wrong.
+func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
+	v := verdict{room: w.room(h)}
+	reason := ""
+	switch {
+	case !h.Running:
+		v.cause, reason = causeStopped, "the broker does not listen"
+	case !h.Enabled:
+		v.cause, reason = causeDisabled, "JetStream is switched off: nothing can be stored or read"
+	case len(h.Broken) > 0:
+		v.cause, reason = causeBroken, enumerate(h.Broken)
+	case !v.room:
+		v.cause = causeDisk
+	case h.Clustered && h.Leader == "":
+		v.cause, reason = causeLeaderless, "the hosts that are there are too few to elect a leader: nothing can be stored"
+	}
+	missing := h.Enabled && v.cause != causeLeaderless && (!h.Current || len(h.Behind) > 0)
+	switch {
+	case !missing:
+		w.behind = time.Time{}
+	case w.behind.IsZero() || h.Moved != w.moved:
+		w.behind = now
+	case v.cause == "" && now.Sub(w.behind) >= w.spec.Behind.Std():
+		v.cause = causeBehind
+		if reason = enumerate(h.Behind); reason == "" {
+			reason = "it does not have all that its cluster has decided"
+		}
+	}
+	w.moved = h.Moved
+	if !v.room {
+		reason = strings.TrimPrefix(fmt.Sprintf("%s; %d MiB of the disk are free, of %d MiB", reason, h.Free/mebibyte, h.Size/mebibyte), "; ")
+	}
+	return v, reason
+}
+
+// room reports whether enough of the disk is free.
+func (w *brokerWatch) room(h *Health) bool {
+	need := w.spec.Room * mebibyte
+	if h.Size > 0 {
+		need = min(need, h.Size/10)
+	}
+	if w.low {
+		need += need / 2
+	}
+	w.low = h.Size > 0 && h.Free < need
+	return !w.low
+}
+
+// mostReasons bounds how many reasons are told in words.
+const mostReasons = 3
+
+func enumerate(reasons []string) string {
+	text := strings.Join(reasons[:min(len(reasons), mostReasons)], "; ")
+	if more := len(reasons) - mostReasons; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+// document is the health as a payload.
+func document(h *Health, v verdict, reason string) map[string]any {
+	hosts := []any{}
+	for _, o := range h.Hosts {
+		hosts = append(hosts, map[string]any{"name": o.Name, "away": o.Away, "seconds": int(o.Seconds)})
+	}
+	leads := []any{}
+	for _, name := range h.Leads {
+		leads = append(leads, name)
+	}
+	lag := map[string]any{}
+	for name, n := range h.Lag {
+		lag[name] = int(n)
+	}
+	return map[string]any{
+		"cause": v.cause, "reason": reason, "room": v.room, "running": h.Running, "enabled": h.Enabled, "clustered": h.Clustered,
+		"current": h.Current && len(h.Behind) == 0, "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": leads, "lag": lag,
+		"used": whole(h.Used), "limit": whole(h.Limit), "free": whole(h.Free), "size": whole(h.Size), "nodes": h.Nodes, "clients": h.Clients,
+	}
+}
+
+// whole rounds bytes down to MiB, so that what is idle stays the same.
+func whole(bytes int64) int { return int(bytes / mebibyte * mebibyte) }

@@ -1,0 +1,48 @@
+package cell
+
+import "context"
+
+// Broker is the embedded broker of a host. The host implements it.
+type Broker interface {
+	// Health reads the broker's own state. It asks nothing over the network.
+	Health() Health
+	// Restart ends the broker and starts it with the same options. Connections of this process come back by themselves. It returns when the
+	// broker listens, or with an error when it does not.
+	Restart(ctx context.Context) error
+}
+
+// Health is what an embedded broker knows of itself.
+type Health struct {
+	// Running is whether it listens; Enabled whether its JetStream works: nats-server switches it off for good when the disk is full.
+	Running, Enabled bool
+	// Clustered is whether it belongs to a cluster by its configuration; Current whether it has all that the cluster has decided. One that is
+	// alone is current.
+	Clustered, Current bool
+	// Leader is the broker that leads JetStream in the cluster; "" where there is none. One that is alone leads.
+	Leader string
+	// Hosts are the brokers of the cluster, this one included, as this one sees them.
+	Hosts []Host
+	// Streams are those that it has a copy of, Leads those of them that it leads, in order.
+	Streams, Leads []string
+	// Broken says what cannot be written or read any more until the broker is started anew; Behind what it does not have all of.
+	Broken, Behind []string
+	// Moved grows while the streams that are behind take in what they miss: the sum of their last sequences.
+	Moved uint64
+	// Lag is how many messages other hosts are behind in a stream that this one leads, the most of all, by host.
+	Lag map[string]uint64
+	// Used and Limit are bytes: what streams take, and what they may (stream_bytes).
+	Used, Limit int64
+	// Free and Size are of the file system that streams are on, in bytes; 0 where it cannot be read.
+	Free, Size int64
+	// Nodes and Clients are connected to this broker.
+	Nodes, Clients int
+}
+
+// Host is a broker of the cluster as another one sees it.
+type Host struct {
+	Name string
+	// Away is whether it has not been heard of lately, Seconds how long ago it was heard of last; 0 where that is not known. Only the broker that
+	// leads JetStream hears of all.
+	Away    bool
+	Seconds int64
+}

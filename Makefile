@@ -1,12 +1,18 @@
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10s
+SEED ?= $(shell date +%s)
+N ?= 20
+PKG ?= ./... $(HARNESS)
+
+# Programs that test the whole system. They lie in testdata, so that ./... does not name them.
+HARNESS := ./testdata/chaos ./testdata/flaky
 
 # A recipe fails where any part of a pipe does.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build test race lint fuzz bench docs
+.PHONY: help build test race lint fuzz bench chaos flaky docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -15,7 +21,7 @@ build: ## build the binary as ./statecraft
 	go build -trimpath -o statecraft ./cmd/statecraft
 
 test: ## run every test
-	go test -count=1 -timeout 20m ./...
+	go test -count=1 -timeout 20m ./... $(HARNESS)
 
 race: ## run the packages with goroutines under the race detector
 	go test -count=1 -timeout 20m -race ./runtime/... ./watchers/... ./machine/...
@@ -38,6 +44,12 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 bench: ## run every benchmark, then measure the whole system (about fifteen minutes)
 	go test -run '^$$' -bench . -benchmem ./...
 	go run ./testdata/bench
+
+chaos: ## let a cell of three work for 20 minutes while its hosts are killed, paused, filled, cut off and rolled, from SEED (the time)
+	go run ./testdata/chaos -seed $(SEED) -for 20m
+
+flaky: ## run the tests of PKG (all) N times (20) with every core kept busy beside them, and say which failed how often
+	go run ./testdata/flaky -n $(N) $(PKG)
 
 docs: ## write the generated references
 	go run ./cmd/statecraft docs --output docs

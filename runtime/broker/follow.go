@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,15 +36,42 @@ const (
 )
 
 // FollowRevocations bans what the bucket of revocations names, from when it is there, until ctx ends. It returns nil then, and an error
-// only where it cannot begin.
+// only where it cannot begin. A connection that nats.go closed for good is opened again.
 func (b *Broker) FollowRevocations(ctx context.Context) error {
+	return b.followFrom(ctx, b.Provider())
+}
+
+func (b *Broker) followFrom(ctx context.Context, server nats.InProcessConnProvider) error {
+	for pause := firstPause; ; pause = min(2*pause, mostPause) {
+		err := b.followBy(ctx, server)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errConnection) {
+			return err
+		}
+		b.log.warn("revocations_not_followed", slog.Any("error", err))
+		rest(ctx, pause)
+	}
+}
+
+// errConnection is the cause where the connection that revocations come by was closed.
+var errConnection = errors.New("the connection was closed")
+
+// followBy follows by one connection, until ctx has ended or the connection is closed.
+func (b *Broker) followBy(ctx context.Context, server nats.InProcessConnProvider) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	closed := make(chan struct{})
-	conn, err := nats.Connect("", nats.InProcessServer(b.Provider()), nats.Name("revocations"),
+	conn, err := nats.Connect("", nats.InProcessServer(server), nats.Name("revocations"),
 		nats.Nkey(b.self.Public().NKey(), func(nonce []byte) ([]byte, error) { return b.self.Sign(nonce), nil }),
 		nats.CustomInboxPrefix("_INBOX."+b.self.Public().NKey()), nats.IgnoreAuthErrorAbort(),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // the watch is checked instead
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+		nats.ClosedHandler(func(conn *nats.Conn) {
+			cancel(fmt.Errorf("%w: %w", errConnection, cmp.Or(conn.LastError(), nats.ErrConnectionClosed)))
+			close(closed)
+		}))
 	if err != nil {
 		return fmt.Errorf("following revocations: %w", err)
 	}
@@ -54,14 +82,14 @@ func (b *Broker) FollowRevocations(ctx context.Context) error {
 	// What is written is heard at once, whatever becomes of the stream's leader; the stream itself has what was written before, or
 	// while brokers could not reach each other.
 	if _, err = conn.Subscribe(revokedSubjects+">", b.heard); err != nil {
-		return fmt.Errorf("following revocations: %w", err)
+		return errors.Join(context.Cause(ctx), fmt.Errorf("following revocations: %w", err))
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return fmt.Errorf("following revocations: %w", err)
 	}
 	b.follow(ctx, js)
-	return nil
+	return context.Cause(ctx)
 }
 
 // heard takes in what is being written to the bucket. What is not in its form is counted by the watch.
@@ -84,13 +112,17 @@ func (b *Broker) follow(ctx context.Context, js jetstream.JetStream) {
 		if !errors.Is(err, jetstream.ErrBucketNotFound) {
 			b.log.warn("revocations_not_followed", slog.Any("error", err))
 		}
-		wait := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return
-		case <-wait.C:
-		}
+		rest(ctx, pause)
+	}
+}
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wait.C:
 	}
 }
 

@@ -127,12 +127,13 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 	if err != nil {
 		return err
 	}
+	closed := conn.StatusChanged(nats.CLOSED) // before it is used, so that the end is not missed
 	inbox := make(chan *nats.Msg, i.spec.Pending)
 	sub, err := conn.ChanQueueSubscribe(subject, queue, inbox)
 	if err != nil {
-		return fmt.Errorf("subscribing: %w", err)
+		conn.RemoveStatusListener(closed)
+		return unlessClosed(conn, fmt.Errorf("subscribing: %w", err))
 	}
-	closed := conn.StatusChanged(nats.CLOSED)
 	defer func() {
 		conn.RemoveStatusListener(closed)
 		for _, m := range left(conn, sub, inbox, t) {

@@ -49,13 +49,13 @@ func ended(ctx context.Context, err error) watchers.Report {
 func (w *kvListener) follow(ctx context.Context, nc *nats.Conn, look *watchers.Look, emit func(watchers.Report)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED) // before it is used, so that the end is not missed
+	defer nc.RemoveStatusListener(status)
 	heard, stop, err := w.listen(ctx, nc, look)
 	if err != nil {
-		return err
+		return unlessClosed(nc, err)
 	}
 	defer stop()
-	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
-	defer nc.RemoveStatusListener(status)
 	read := time.NewTimer(0)
 	defer read.Stop()
 	for {

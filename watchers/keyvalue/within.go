@@ -59,6 +59,14 @@ func onConnections(ctx context.Context, c Connections, look *watchers.Look, name
 	return watchers.Report{}
 }
 
+// unlessClosed leaves out what goes wrong because the connection was closed: another takes its place.
+func unlessClosed(nc *nats.Conn, err error) error {
+	if nc.IsClosed() {
+		return nil
+	}
+	return err
+}
+
 // leave does what a listener leaves with, and waits for it a little, although its context has ended.
 func leave(ctx context.Context, f func() error) {
 	_, _ = within(context.WithoutCancel(ctx), releaseTimeout, func(context.Context) (struct{}, error) { return struct{}{}, f() })

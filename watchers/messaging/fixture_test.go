@@ -344,6 +344,7 @@ type proxy struct {
 	silent   atomic.Bool
 	mu       sync.Mutex
 	conns    []net.Conn
+	fronts   []net.Conn // those of clients
 }
 
 func newProxy(t testing.TB, b *broker) *proxy {
@@ -380,6 +381,9 @@ func (x *proxy) join(all *sync.WaitGroup, conn net.Conn, b *broker) {
 		return
 	}
 	x.keep(behind)
+	x.mu.Lock()
+	x.fronts = append(x.fronts, conn)
+	x.mu.Unlock()
 	all.Go(func() { _, _ = io.Copy(conn, behind); conn.Close() })
 	all.Go(func() { _, _ = io.Copy(behind, conn); behind.Close() })
 }

@@ -106,7 +106,7 @@ func (in *inlet) listen(subscribe subscriber) watchers.Report {
 func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
 	stop, err := subscribe(conn)
 	if err != nil {
-		if s, _ := in.pool.standing(l); s.conn != conn {
+		if s, _ := in.pool.standing(l); s.conn != conn || conn.IsClosed() {
 			return errMoved
 		}
 		return err
@@ -121,7 +121,8 @@ func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
 			err := in.confirm(conn)
 			if err == nil {
 				login = s.logins
-			} else if now, _ := in.pool.standing(l); errors.Is(err, errDenied) || now.up && now.conn == conn && now.logins == s.logins {
+			} else if now, _ := in.pool.standing(l); errors.Is(err, errDenied) ||
+				now.up && now.conn == conn && now.logins == s.logins && !conn.IsClosed() {
 				return err
 			}
 		}

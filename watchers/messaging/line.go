@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,6 +30,8 @@ type line struct {
 	planned bool         // it reconnects because we want it to
 	fresh   bool         // latest was asked for just now, for the login that comes
 	relog   *time.Timer  // nil while no reconnect is planned
+	closed  bool         // nats.go has closed it for good, and another takes its place soon
+	since   time.Time    // when it logged in last; zero before
 }
 
 // start makes a line; under the lock.
@@ -111,6 +114,7 @@ func (ln *line) connected(conn *nats.Conn) {
 	server := conn.ConnectedUrlRedacted()
 	ln.current(func(l *link) {
 		ln.conn, ln.up, ln.planned, ln.reason = conn, true, false, nil
+		ln.since = time.Now() //nolint:forbidigo // how long a connection lasted is no decision of a machine
 		l.server, l.down, l.refused = server, false, false
 		l.logins++
 	})
@@ -203,7 +207,49 @@ func (ln *line) refused(err error) {
 	ln.fault("refused", err)
 }
 
-func (ln *line) ended(*nats.Conn) {
+// ended is told that the connection has been closed: by us, or by nats.go for good, as it does where a broker says an error that it does not know
+// or that a line was too long.
+func (ln *line) ended(conn *nats.Conn) {
 	defer supervise.Recover(ln.pool.ctx)
 	close(ln.gone)
+	err := conn.LastError()
+	if err == nil {
+		err = nats.ErrConnectionClosed
+	}
+	ln.current(func(*link) {
+		ln.closed = true
+		ln.lost(fmt.Errorf("%w, for good; it is opened again", err))
+		ln.plan()
+	})
+}
+
+// plan plans another line in place of one that was closed, with pauses that grow while connections do not last; under the lock.
+func (ln *line) plan() {
+	l := ln.link
+	if !ln.since.IsZero() && time.Since(ln.since) > mostBackoff { //nolint:forbidigo // as above
+		l.closings = 0
+	}
+	l.closings++
+	if ln.relog != nil {
+		ln.relog.Stop()
+	}
+	ln.relog = time.AfterFunc(ln.pool.backoff(l.closings), ln.reopen)
+}
+
+// reopen puts another line in place of one that was closed.
+func (ln *line) reopen() {
+	defer supervise.Recover(ln.pool.ctx)
+	p, l := ln.pool, ln.link
+	c, err := p.ask(l.name.id, l.set)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.line != ln || p.closed() {
+		return
+	}
+	if err != nil {
+		ln.fault("no_credentials", err)
+		c = ln.latest
+	}
+	p.end(l, false)
+	p.start(l, c)
 }

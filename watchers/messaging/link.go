@@ -17,6 +17,8 @@ type link struct {
 	line    *line  // nil while nobody holds it
 	inlets  map[*inlet]bool
 	faults  map[string]int // by kind, since the link was first used
+	// closings is how many connections in a row nats.go has closed for good soon after they were opened.
+	closings int
 	history
 	changed chan struct{} // closed and replaced at every change
 }

@@ -53,7 +53,7 @@ func (p *Pool) held(id string) []*link {
 func (ln *line) renew(c *Credentials) {
 	ln.latest = c
 	switch {
-	case moved(ln.given, c) || ln.link.broken != nil:
+	case moved(ln.given, c) || ln.link.broken != nil || ln.closed:
 		ln.replace(c)
 	case c.Token == ln.offered.Token && ln.up:
 	case ln.conn == nil: // it is still being opened, and asks for its token then

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -213,4 +214,31 @@ func contents(t *testing.T, dir string) map[string][]byte {
 		out[path] = data
 	}
 	return out
+}
+
+// TestA02AHostSaysThatItsLogIsGone removes the log, with its mark or without: the manifests of what ran are still there.
+func TestA02AHostSaysThatItsLogIsGone(t *testing.T) {
+	for _, gone := range [][]string{{"journal"}, {"journal", "journal.mark"}} {
+		dir := t.TempDir()
+		h := runHost(t, runtime.Config{StateDir: dir, Catalogue: newFakes()})
+		h.deploy(tickerOf("1.0.0"))
+		if err := h.stop(); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range gone {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []string{"the whole log is gone", ""} {
+			h = runHost(t, runtime.Config{StateDir: dir, Catalogue: newFakes()})
+			degraded := strings.Join(h.Health().Degraded, "; ")
+			if want == "" && degraded != "" || !strings.Contains(degraded, want) {
+				t.Errorf("without %v the host is degraded: %q, want %q", gone, degraded, want)
+			}
+			if err := h.stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }

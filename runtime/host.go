@@ -105,6 +105,8 @@ func (h *Host) openState() (err error) {
 	opts := h.cfg.Journal
 	opts.Dir, opts.Now, opts.Log = journalDir(dir), h.cfg.Clock.Now, h.log
 	opts.Metrics, opts.Checkpoint = h.cfg.Metrics, h.book.checkpoint
+	kept, _ := filepath.Glob(manifestFile(manifestsDir(dir), "*"))
+	opts.Expected = len(kept) > 0 // a manifest is kept before a record is
 	j, err := journal.Open(opts, h.book.replay)
 	if err != nil {
 		return fmt.Errorf("host log: %w", err)

@@ -50,7 +50,9 @@ func ReadDir(ctx context.Context, dir, key string, f func(Entry) error) error {
 			return err
 		}
 	}
-	if len(unusable) == 0 && (got.damage == nil || inUse(dir)) {
+	m, marked := readMark(dir)
+	lost := marked && m.missing(found, unusable, got) != nil
+	if len(unusable) == 0 && (got.damage == nil || inUse(dir)) && !lost {
 		return nil
 	}
 	return h.gap(GapDamage, at, at, -1)

@@ -5,7 +5,7 @@
 // A directory holds seg-<16 hex digits>.log files, numbered upwards, and LOCK. The newest segment alone gives the
 // present state (its checkpoint, then its records); the ones before it are history. A segment is written as
 // .tmp and renamed when its head is synced. What was damaged is set aside as .damaged. The format of the bytes
-// is described in frame.go and header.go.
+// is described in frame.go and header.go. Beside the directory lies its mark, which says how far the log reached (mark.go).
 //
 // It never reads a record's meaning or its time, never retries a failed sync and never reports a record as stored that
 // is not.
@@ -50,6 +50,7 @@ type Options struct {
 	Now          func() time.Time      // required: the wall clock
 	Log          *slog.Logger          // nil is none
 	Metrics      prometheus.Registerer // may be nil
+	Expected     bool                  // a log has been here, as the caller sees by something else: that there is none is damage
 	// Checkpoint writes the current state of everything by calling put for each key, at the
 	// beginning of a new segment. It runs on the committer's goroutine and must be consistent with the
 	// appends whose done has been called (with an error too: what is in memory is what counts), and with no later ones.

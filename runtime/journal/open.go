@@ -49,7 +49,7 @@ type Journal struct {
 // Damage costs at least the damaged record and all after it: the good prefix is used, the rest is set aside. When
 // the newest segment's checkpoint is damaged, the segment before it is used, and when none can be, the log begins
 // anew; in all cases Status.Damage is not empty and History has a gap. What cannot be seen is that the newest segment, and
-// only that, was cut exactly between two frames: it looks like a log to which less was written.
+// only that, was cut exactly between two frames behind what the log's mark knows of: it looks like a log to which less was written.
 func Open(opts Options, replay func(Entry) error) (*Journal, error) {
 	opts, err := opts.complete()
 	if err != nil {
@@ -132,8 +132,9 @@ func (j *Journal) load(replay func(Entry) error) error {
 	if err != nil {
 		return err
 	}
+	lost := j.lost(found, unusable, got)
 	if len(found) == 0 {
-		return j.create(unusable)
+		return j.create(unusable, lost)
 	}
 	newest := found[len(found)-1]
 	if err := deliverAll(newest, got, j.opts.OpenFile, replay); err != nil {
@@ -141,7 +142,7 @@ func (j *Journal) load(replay func(Entry) error) error {
 	}
 	j.segs, j.ledger = link(found, got.ledger.Through), got.ledger
 	j.segs[len(j.segs)-1].closed = got.closed
-	j.resume(got, unusable)
+	j.resume(got, unusable, lost)
 	return nil
 }
 

@@ -16,8 +16,8 @@ const (
 )
 
 // create begins a log, anew where there are segments of which none can be used. There is no state to write a checkpoint of.
-func (j *Journal) create(unusable []segment) error {
-	gaps := j.confess(unusable, time.Time{})
+func (j *Journal) create(unusable []segment, lost []Gap) error {
+	gaps := append(lost, j.confess(unusable, time.Time{})...)
 	if err := j.begin(gaps, func(func(string, []byte) error) error { return nil }); err != nil {
 		return err
 	}
@@ -27,9 +27,9 @@ func (j *Journal) create(unusable []segment) error {
 
 // resume prepares the newest usable segment for appending. What it cannot do makes a fault, from which a new
 // segment recovers later; what was read counts all the same.
-func (j *Journal) resume(got findings, unusable []segment) {
+func (j *Journal) resume(got findings, unusable []segment, lost []Gap) {
 	seg := j.segs[len(j.segs)-1]
-	j.owed = j.confess(unusable, seg.header.created)
+	j.owed = append(lost, j.confess(unusable, seg.header.created)...)
 	err := j.reopen(seg, got)
 	if err == nil {
 		err = j.tellAtOpen()
@@ -44,6 +44,7 @@ func (j *Journal) resume(got findings, unusable []segment) {
 	// Only when the gap is written down: a crash in between finds the damage again instead of forgetting it.
 	j.setAside(unusable)
 	j.sweep()
+	j.remember()
 }
 
 // confess records segments that cannot be used and returns the gap they leave.

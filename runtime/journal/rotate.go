@@ -51,6 +51,7 @@ func (j *Journal) begin(gaps []Gap, checkpoint func(put func(string, []byte) err
 	if len(drop) > 0 {
 		j.sweep()
 	}
+	j.remember()
 	return nil
 }
 

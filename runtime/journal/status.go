@@ -55,4 +55,7 @@ func (j *Journal) finish() {
 	j.retry.Stop()
 	j.closeErr = j.fault
 	j.retire()
+	if j.fault == nil {
+		j.remember()
+	}
 }

@@ -18,7 +18,7 @@ func (d *depotTest) serves(spec string, roots ...string) {
 	if spec != "" {
 		want.Specs["default"] = spec
 	}
-	d.answers("the depot serves "+spec, `{"channels": ["default"]}`, func(got specAnswer) bool { return cmp.Equal(want, got) })
+	d.answers("the depot serves "+spec, `{"channels": ["default"]}`, func(got specAnswer) bool { return cmp.Equal(want, got, specContent) })
 }
 
 // answers waits for an answer; there may be nobody to answer for a moment.

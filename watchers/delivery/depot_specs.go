@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +48,9 @@ const (
 
 // maxSpecs bounds an answer in bytes: with what is around it, it fits into an event.
 const maxSpecs = 63 << 10
+
+// besideText is what stands beside a text in an answer, in bytes: channel, digest and quotes.
+const besideText = 200
 
 // maxChannels bounds a question.
 const maxChannels = 16
@@ -206,13 +211,18 @@ func (s *specShelf) take(stock *specStock, e jetstream.KeyValueEntry) {
 type specQuery struct {
 	Channels []string `json:"channels"`
 	Root     uint64   `json:"root"`
+	// Known has, by channel, the digest that the asker was given with its last spec, "" where there was none. A channel for which that
+	// is still so is named in the answer, in place of its spec. Those who do not say it are given everything.
+	Known map[string]string `json:"known"`
 }
 
 // specAnswer is what there is. Where not all of it fits, there is more: roots come first, and then it is asked again.
 type specAnswer struct {
-	Specs map[string]string `json:"specs"`
-	Roots []string          `json:"roots"`
-	More  bool              `json:"more"`
+	Specs     map[string]string `json:"specs"`
+	Digests   map[string]string `json:"digests"` // of the specs, by channel: SHA-256 in hex
+	Unchanged []string          `json:"unchanged"`
+	Roots     []string          `json:"roots"`
+	More      bool              `json:"more"`
 }
 
 func (s *specShelf) answer(_ context.Context, r micro.Request) {
@@ -243,10 +253,10 @@ func (s *specShelf) find(q specQuery) (*specAnswer, error) {
 	if s.stock == nil {
 		return nil, errNotRead
 	}
-	a := &specAnswer{Specs: map[string]string{}, Roots: []string{}}
+	a := &specAnswer{Specs: map[string]string{}, Digests: map[string]string{}, Unchanged: []string{}, Roots: []string{}}
 	left := maxSpecs
 	take := func(text string) bool {
-		size := len(text) + strings.Count(text, `"`) + strings.Count(text, `\`) + strings.Count(text, "\n") + 100
+		size := len(text) + strings.Count(text, `"`) + strings.Count(text, `\`) + strings.Count(text, "\n") + besideText
 		a.More = a.More || size > left
 		if !a.More {
 			left -= size
@@ -259,8 +269,15 @@ func (s *specShelf) find(q specQuery) (*specAnswer, error) {
 		}
 	}
 	for _, channel := range q.Channels {
-		if text, ok := s.stock.specs[channel]; ok && take(text) {
-			a.Specs[channel] = text
+		text, digest := s.stock.specs[channel], ""
+		if text != "" {
+			sum := sha256.Sum256([]byte(text))
+			digest = hex.EncodeToString(sum[:])
+		}
+		if had, said := q.Known[channel]; said && had == digest {
+			a.Unchanged = append(a.Unchanged, channel)
+		} else if text != "" && take(text) {
+			a.Specs[channel], a.Digests[channel] = text, digest
 		}
 	}
 	return a, nil

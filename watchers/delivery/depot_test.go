@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -149,6 +151,9 @@ func (d *depotTest) ask(query string) (a specAnswer, code string) {
 	return a, ""
 }
 
+// specContent compares what answers give, whatever digests they name.
+var specContent = cmpopts.IgnoreFields(specAnswer{}, "Digests", "Unchanged")
+
 func TestDepotServesSpecs(t *testing.T) {
 	d := newDepotTest(t)
 	d.serve(ofSpecs)
@@ -181,15 +186,58 @@ func TestDepotServesSpecs(t *testing.T) {
 		step.do()
 		var got specAnswer
 		deadline := time.Now().Add(archivePatience)
-		for got, _ = d.ask(step.query); !cmp.Equal(step.want, got) && time.Now().Before(deadline); got, _ = d.ask(step.query) {
+		for got, _ = d.ask(step.query); !cmp.Equal(step.want, got, specContent) && time.Now().Before(deadline); got, _ = d.ask(step.query) {
 		}
-		if diff := cmp.Diff(step.want, got); diff != "" {
+		if diff := cmp.Diff(step.want, got, specContent); diff != "" {
 			t.Errorf("step %d (-want +got):\n%.500s", i, diff)
 		}
 	}
 	for query, want := range map[string]string{"nonsense": codeUnreadable, `{"channels": ["` + strings.Repeat(`a","`, 20) + `b"]}`: codeUnreadable} {
 		if _, code := d.ask(query); code != want {
 			t.Errorf("%.30s: the code is %q, want %s", query, code, want)
+		}
+	}
+}
+
+// TestH63WhoHasTheListIsToldThatItIsUnchanged asks with the digest that came with a list. Who asks without one, as the release before does, is
+// given all of it.
+func TestH63WhoHasTheListIsToldThatItIsUnchanged(t *testing.T) {
+	s := newSpecShelf("SPECS", slog.New(slog.DiscardHandler))
+	s.stock = newSpecStock()
+	s.stock.specs["default"], s.stock.roots[3] = "first", "three"
+	find := func(known map[string]string, root uint64, channels ...string) *specAnswer {
+		t.Helper()
+		a, err := s.find(specQuery{Channels: channels, Root: root, Known: known})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	first := find(nil, 3, "default")
+	digest := first.Digests["default"]
+	if first.Specs["default"] != "first" || len(digest) != 64 || len(first.Unchanged) > 0 {
+		t.Fatalf("who says nothing is answered %+v", first)
+	}
+	given := map[string]string{"default": "first"}
+	digests := map[string]string{"default": digest}
+	for name, tt := range map[string]struct {
+		known map[string]string
+		root  uint64
+		want  specAnswer
+	}{
+		"who has it":                  {digests, 3, specAnswer{Unchanged: []string{"default", "none"}}},
+		"who has it, and not a root":  {digests, 2, specAnswer{Unchanged: []string{"default", "none"}, Roots: []string{"three"}}},
+		"who has another":             {map[string]string{"default": "other"}, 3, specAnswer{Specs: given, Digests: digests, Unchanged: []string{"none"}}},
+		"who has none":                {map[string]string{"default": ""}, 3, specAnswer{Specs: given, Digests: digests, Unchanged: []string{"none"}}},
+		"who has one that is no more": {map[string]string{"default": digest, "none": "other"}, 3, specAnswer{Unchanged: []string{"default"}}},
+	} {
+		if _, said := tt.known["none"]; !said {
+			tt.known = maps.Clone(tt.known)
+			tt.known["none"] = ""
+		}
+		got := find(tt.known, tt.root, "default", "none")
+		if diff := cmp.Diff(&tt.want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

@@ -25,6 +25,9 @@ type requestSpec struct {
 	Headers map[string]string `yaml:"headers" template:"true"`
 	// Accept is a condition on the reply, which it reads as message; a reply for which it is false is rejected.
 	Accept *watchers.Formula `yaml:"accept"`
+	// UnchangedWhen is a condition on a reply that was accepted, which it reads as message: where it is true the reply has nothing new, and a
+	// poll leaves no trace.
+	UnchangedWhen *watchers.Formula `yaml:"unchanged_when"`
 }
 
 const (
@@ -47,6 +50,8 @@ func requestType(pool *Pool) watchers.Type {
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(), Doc: "the reply"},
 				{Name: machine.OutcomeFail, Class: machine.Failure,
 					Doc: "there is no connection, or the reply is no text or larger than what an event may carry; no reply in time is timeout"},
+				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: messagePayload(),
+					Doc: "the reply has nothing new, as unchanged_when says"},
 				{Name: outcomeUnanswered, Class: machine.Failure, Doc: "nobody listens to the subject"},
 				{Name: outcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"code": machine.String, "error": machine.String},
 					Doc: "the reply is an error"},
@@ -122,5 +127,16 @@ func (r *requester) judge(look *watchers.Look, reply *nats.Msg) watchers.Report 
 	case !accepted:
 		return watchers.Report{Outcome: outcomeRejected, Payload: m, Message: "the reply is not what accept asks for"}
 	}
-	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: m}
+	rep := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: m}
+	if r.spec.UnchangedWhen == nil {
+		return rep
+	}
+	same, err := r.spec.UnchangedWhen.Holds(look, m)
+	switch {
+	case err != nil:
+		return watchers.Failure("unchanged_when: " + err.Error())
+	case same:
+		rep.Outcome = watchers.OutcomeUnchanged
+	}
+	return rep
 }

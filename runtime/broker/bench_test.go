@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +57,10 @@ type knock struct {
 	opts  *server.ClientOpts
 	nonce []byte
 	id    uint64
+
+	mu    sync.RWMutex
+	msubs int32
+	out   struct{ mp int64 }
 }
 
 func (k *knock) GetOpts() *server.ClientOpts { return k.opts }

@@ -35,16 +35,18 @@ type Broker struct {
 	collectors []prometheus.Collector
 	log        *quiet
 	self       *identity.Key
+	files      uint64 // that the system allows to be open
 
 	fleet      *half
 	enrollment *half // nil where it does not listen
 }
 
-// half is one of the servers.
+// half is one of the servers, behind its listener.
 type half struct {
-	gate   *gate
-	server *server.Server
-	log    *serverLog
+	gate     *gate
+	server   *server.Server
+	arrivals *arrivals
+	log      *serverLog
 }
 
 // Start starts a broker and returns when it listens; Ready waits for the cluster. Ctx bounds the start only. The caller closes it.
@@ -77,22 +79,34 @@ func start(ctx context.Context, cfg Config, decide decider) (*Broker, error) {
 
 // serve starts the servers, and registers metrics when all else has succeeded.
 func (b *Broker) serve(ctx context.Context, decide decider) error {
-	renewals := newBucket(b.cfg.Limits.RenewRate, b.cfg.Limits.RenewBurst)
-	door := func(l Listener) *gate {
-		return &gate{
+	if err := b.holdFiles(); err != nil {
+		return err
+	}
+	renewals := newRenewals(&b.cfg.Limits)
+	door := func(l Listener, address string, members int) (*gate, error) {
+		g := &gate{
 			listener: l, decide: decide, knowledge: b.knowledge, renewals: renewals, metrics: b.metrics, log: b.log, now: b.cfg.Now,
 		}
+		var err error
+		g.arrivals, err = openArrivals(ctx, address, &b.cfg.Limits, members, g)
+		return g, err
 	}
-	g := door(ListenerFleet)
-	o, err := b.cfg.fleetOptions(g)
+	g, err := door(ListenerFleet, b.cfg.Fleet, b.cfg.Limits.Connections)
 	if err != nil {
 		return err
+	}
+	o, err := b.cfg.fleetOptions(g)
+	if err != nil {
+		return errors.Join(err, g.arrivals.Close())
 	}
 	if b.fleet, err = b.run(ctx, o, g); err != nil {
 		return err
 	}
 	if b.cfg.Enrollment != "" {
-		g := door(ListenerEnrollment)
+		g, err := door(ListenerEnrollment, b.cfg.Enrollment, b.cfg.Limits.EnrollmentConnections)
+		if err != nil {
+			return fmt.Errorf("enrollment: %w", err)
+		}
 		// nats-server writes the port that it was given into its options.
 		eo := b.cfg.enrollmentOptions(g, o.LeafNode.Port, b.knowledge.LeafSecret)
 		if b.enrollment, err = b.run(ctx, eo, g); err != nil {
@@ -102,23 +116,30 @@ func (b *Broker) serve(ctx context.Context, decide decider) error {
 	return b.register()
 }
 
-// run starts one server and waits until it listens.
+// run starts one server and waits until it serves. The listener is the server's from then on, and closed where it does not.
 func (b *Broker) run(ctx context.Context, o *server.Options, g *gate) (*half, error) {
 	s, err := server.NewServer(o)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = listenWith(s, g.arrivals)
 	}
-	h := &half{gate: g, server: s, log: &serverLog{log: b.cfg.Log, quiet: b.log, debug: b.cfg.Debug}}
+	if err != nil {
+		return nil, errors.Join(err, g.arrivals.Close())
+	}
+	h := &half{gate: g, server: s, arrivals: g.arrivals, log: &serverLog{log: b.cfg.Log, quiet: b.log, debug: b.cfg.Debug}}
 	s.SetLoggerV2(h.log, b.cfg.Debug, false, false)
 	g.attach(s)
 	s.Start()
-	err = poll(ctx, func() (bool, error) {
+	if !g.arrivals.served.Load() {
+		// It gave up before; its end would wait for an accept loop that there is not.
+		err = listenWith(s, nil)
+	}
+	err = errors.Join(err, poll(ctx, func() (bool, error) {
 		return s.ReadyForConnections(time.Millisecond), h.log.failure()
-	})
+	}))
 	if err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, err
+		return nil, errors.Join(err, g.arrivals.Close())
 	}
 	return h, nil
 }
@@ -143,7 +164,7 @@ func (b *Broker) register() error {
 	if b.cfg.Metrics == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{b.metrics.logins, b.metrics.disconnected, b.metrics.unreadable, newReadings(b)} {
+	for _, c := range b.metrics.all(newReadings(b)) {
 		if err := b.cfg.Metrics.Register(c); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}

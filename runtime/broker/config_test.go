@@ -49,7 +49,7 @@ func TestConfigSaysEverythingAtOnce(t *testing.T) {
 		"a remote's CA":       {func(c *Config) { c.Remotes = []Remote{{URLs: []string{"tls://r:1"}, CA: "x"}} }, "CA"},
 		"no limits":           {func(c *Config) { c.Limits = Limits{} }, "payload"},
 		"one limit":           {func(c *Config) { c.Limits.JetStream.AckPending = 0 }, "acknowledgements"},
-		"payload over all":    {func(c *Config) { c.Limits.Payload = int(c.Limits.Pending) + 1 }, "pending"},
+		"payload over all":    {func(c *Config) { c.Limits.Payload = int(c.Limits.Nodes.Pending) + 1 }, "pending"},
 		"negative time":       {func(c *Config) { c.Limits.Skew = -1 }, "skew"},
 	} {
 		t.Run(name, func(t *testing.T) {

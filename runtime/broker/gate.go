@@ -20,18 +20,22 @@ type gate struct {
 	listener  Listener // of connections of clients
 	decide    decider
 	knowledge *Knowledge
-	renewals  *bucket
+	renewals  *renewals
 	metrics   *metrics
 	log       *quiet
 	now       func() time.Time
 
+	arrivals *arrivals
+
 	// Set before the server starts.
+	end      func(id uint64)
 	accounts map[string]*server.Account
 	sessions *sessions
 }
 
 // attach looks up what the server made of its options.
 func (g *gate) attach(s *server.Server) {
+	g.end = func(id uint64) { _ = s.DisconnectClientByID(id) } // one that has ended by itself meanwhile is as good
 	g.sessions = newSessions(func(id uint64) bool { return s.GetClient(id) != nil })
 	g.accounts = map[string]*server.Account{}
 	for _, name := range []string{AccountFleet, AccountEnrollment} {
@@ -70,6 +74,17 @@ func (g *gate) tell(e Evidence, d Decision) {
 	g.log.warn("connection_refused", attrs...)
 }
 
+// dropped is told of a connection that ended before it had logged in.
+func (g *gate) dropped(reason string, from netip.Addr) {
+	g.metrics.dropped.WithLabelValues(string(g.listener), reason).Inc()
+	g.log.warn("arrival_dropped", slog.String("listener", string(g.listener)), slog.String("reason", reason), slog.String("remote", from.String()))
+}
+
+// filling is told that most places of the listener are taken.
+func (g *gate) filling(joined, members int) {
+	g.log.log.Warn("connections_near_limit", slog.String("listener", string(g.listener)), slog.Int("connections", joined), slog.Int("limit", members))
+}
+
 // evidence collects what is known of a connection. A token is looked at only when the nonce's signature holds, so that strangers cost
 // one verification.
 func (g *gate) evidence(c server.ClientAuthentication) Evidence {
@@ -106,7 +121,7 @@ func (g *gate) evidence(c server.ClientAuthentication) Evidence {
 
 // admit lets a connection in, or says why not after all.
 func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reason {
-	if d.RenewOnly && !g.renewals.take(e.Now) {
+	if d.RenewOnly && !g.renewals.take(d.Key, e.Now) {
 		return ReasonBusy
 	}
 	account := g.accounts[d.Account]
@@ -118,8 +133,14 @@ func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reas
 		c.RegisterUser(user)
 		return ""
 	}
-	if !g.sessions.open(c.GetID(), session{Bearer: d.Bearer, purpose: d.Purpose}) {
-		return ReasonAgain
+	quota := g.knowledge.Limits.quota(d.Purpose)
+	ended, refused := g.sessions.open(c.GetID(), session{Bearer: d.Bearer, purpose: d.Purpose}, quota.Sessions, givesWay(d.Purpose))
+	if refused != "" {
+		return refused
+	}
+	for _, id := range ended {
+		g.metrics.ended.Inc()
+		g.end(id)
 	}
 	// What was revoked after the decision has either found the session in the book, or is found now.
 	if g.knowledge.Revoked.Ban(d.Bearer) {
@@ -127,11 +148,25 @@ func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reas
 		return ReasonRevoked
 	}
 	c.RegisterUser(user)
+	if err := quota.hold(c); err != nil {
+		g.log.log.Error("session_not_bounded", slog.Any("error", err))
+		return ReasonInternal
+	}
+	if o, ok := c.RemoteAddress().(*origin); ok {
+		g.arrivals.logIn(o.arrival)
+	}
 	return ""
 }
 
+// givesWay reports whether the oldest session of a purpose ends where there is one too many: of who comes back before it is known that it
+// was gone.
+func givesWay(p identity.Purpose) bool { return p == identity.PurposeNode || p == identity.PurposeJoin }
+
 // remote is the address of a connection, not valid for those from within the process.
 func remote(a net.Addr) netip.Addr {
+	if o, ok := a.(*origin); ok {
+		a = o.Addr
+	}
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
 // Limits bounds everything that a broker holds or waits for. There are no other defaults: zero is refused where it is not said to
@@ -14,15 +16,22 @@ type Limits struct {
 	Payload int
 	// ControlLine is the longest protocol line, in bytes. CONNECT is one and carries a token, which has 32 KiB at most.
 	ControlLine int
-	// Pending is what may wait to be sent to one connection, in bytes; who reads slower is disconnected.
-	Pending int64
-	// Connections bounds the fleet listener, in-process connections included.
+	// Connections bounds those who have logged in at the fleet listener.
 	Connections int
-	// EnrollmentConnections bounds the enrollment listener by itself, so that those who join cannot keep the fleet out.
+	// EnrollmentConnections bounds those of the enrollment listener by itself, so that those who join cannot keep the fleet out.
 	EnrollmentConnections int
-	// Subscriptions bounds what one connection subscribes. Overlay hosts have the most, and the enrollment listener's own
-	// connection, which carries three for everybody who joins.
-	Subscriptions int
+	// Greeted bounds, on each listener, the connections in their handshake or login, apart from those who have logged in.
+	// Others wait for their turn, as many as there is room for beside those who have logged in, and PerAddress of one address at most: of a
+	// network of 64 bits where it is one of IPv6. Those in excess are closed, the oldest first.
+	Greeted, PerAddress int
+	// Silence is how long a connection may say nothing when it is greeted, and Handshake how long it may be waited for until it has
+	// logged in, all in all; a third of it while others wait for the place. What the broker takes itself is not counted.
+	Silence, Handshake time.Duration
+	// Nodes, Joiners, Clients and Services are what one session may take, by the purpose of its token. Hosts have the most
+	// subscriptions, and the enrollment listener's own connection, which carries three for everybody who joins. The newest session of a
+	// node or joiner ends the oldest of too many: the node may come back before the broker knows that it was gone. One too many of a client
+	// or a service is refused.
+	Nodes, Joiners, Clients, Services Quota
 	// SubjectTokens bounds the tokens of a subscription's subject.
 	SubjectTokens int
 
@@ -40,14 +49,26 @@ type Limits struct {
 	// JoinSession is the longest session of who has a join token.
 	JoinSession time.Duration
 	// RenewWithin is how long after its end a node's token may still ask for a new one, in a session of RenewSession. RenewRate of
-	// them begin in a second, after RenewBurst at once.
+	// them begin in a second, after RenewBurst at once; before that, RenewEachRate and RenewEachBurst of one key.
 	RenewWithin, RenewSession time.Duration
 	RenewRate                 float64
 	RenewBurst                int
+	RenewEachRate             float64
+	RenewEachBurst            int
 	// Skew is how far the clocks of who signs tokens may be ahead of the broker's.
 	Skew time.Duration
 
 	JetStream JetStreamLimits
+}
+
+// Quota is what one session may take of a broker.
+type Quota struct {
+	// Sessions is how many a key may have at once on one broker.
+	Sessions int
+	// Subscriptions is how many a session may have.
+	Subscriptions int
+	// Pending is how many bytes may wait for a session; who reads slower is disconnected.
+	Pending int64
 }
 
 // JetStreamLimits bounds JetStream on one broker. FLEET is the only account that has it, so that these are the account's, too.
@@ -80,10 +101,16 @@ func DefaultLimits() Limits {
 	return Limits{
 		Payload:               1 << 20,
 		ControlLine:           64 << 10,
-		Pending:               64 << 20,
 		Connections:           25_000,
 		EnrollmentConnections: 10_000,
-		Subscriptions:         100_000,
+		Greeted:               512,
+		PerAddress:            8192,
+		Silence:               10 * time.Second,
+		Handshake:             30 * time.Second,
+		Nodes:                 Quota{Sessions: 3, Subscriptions: 1000, Pending: 8 << 20},
+		Joiners:               Quota{Sessions: 3, Subscriptions: 100, Pending: 2 << 20},
+		Clients:               Quota{Sessions: 64, Subscriptions: 10_000, Pending: 64 << 20},
+		Services:              Quota{Sessions: 64, Subscriptions: 100_000, Pending: 64 << 20},
 		SubjectTokens:         32,
 		PingInterval:          time.Minute,
 		PingsMissed:           2,
@@ -96,6 +123,8 @@ func DefaultLimits() Limits {
 		RenewSession:          time.Minute,
 		RenewRate:             50,
 		RenewBurst:            200,
+		RenewEachRate:         0.1,
+		RenewEachBurst:        5,
 		Skew:                  30 * time.Second,
 		JetStream: JetStreamLimits{
 			Memory:        256 << 20,
@@ -123,13 +152,15 @@ func (l *Limits) Validate() error {
 		name  string
 		value int64
 	}{
-		{"payload", int64(l.Payload)}, {"control line", int64(l.ControlLine)}, {"pending", l.Pending},
+		{"payload", int64(l.Payload)}, {"control line", int64(l.ControlLine)}, {"greeted", int64(l.Greeted)},
+		{"connections of an address", int64(l.PerAddress)}, {"silence", int64(l.Silence)}, {"handshake", int64(l.Handshake)},
 		{"connections", int64(l.Connections)}, {"enrollment connections", int64(l.EnrollmentConnections)},
-		{"subscriptions", int64(l.Subscriptions)}, {"subject tokens", int64(l.SubjectTokens)},
+		{"subject tokens", int64(l.SubjectTokens)},
 		{"ping interval", int64(l.PingInterval)}, {"pings missed", int64(l.PingsMissed)}, {"write deadline", int64(l.WriteDeadline)},
 		{"TLS timeout", int64(l.TLSTimeout)}, {"authentication timeout", int64(l.AuthTimeout)},
 		{"join session", int64(l.JoinSession)}, {"renewal", int64(l.RenewWithin)}, {"renewal session", int64(l.RenewSession)},
 		{"renewal rate", int64(math.Ceil(l.RenewRate))}, {"renewal burst", int64(l.RenewBurst)},
+		{"renewal rate of a key", int64(math.Ceil(l.RenewEachRate))}, {"renewal burst of a key", int64(l.RenewEachBurst)},
 		{"JetStream memory", js.Memory}, {"JetStream store", js.Store},
 		{"JetStream's shares", js.Shared}, {"streams", int64(js.Streams)},
 		{"consumers", int64(js.Consumers)}, {"pending acknowledgements", int64(js.AckPending)},
@@ -147,8 +178,47 @@ func (l *Limits) Validate() error {
 	if js.Shared > js.Store {
 		errs = append(errs, errors.New("limits: the shares of streams are of more than JetStream's store"))
 	}
-	if l.Payload > math.MaxInt32 || l.ControlLine > math.MaxInt32 || int64(l.Payload) > l.Pending || l.SubjectTokens > math.MaxUint8 {
-		errs = append(errs, errors.New("limits: payload is to be at most pending, and it, control line and subject tokens have their own ends"))
+	if l.Payload > math.MaxInt32 || l.ControlLine > math.MaxInt32 || l.SubjectTokens > math.MaxUint8 {
+		errs = append(errs, errors.New("limits: payload, control line and subject tokens have their own ends"))
+	}
+	for _, of := range []struct {
+		name string
+		Quota
+	}{{"nodes", l.Nodes}, {"joiners", l.Joiners}, {"clients", l.Clients}, {"services", l.Services}} {
+		errs = append(errs, of.validate(of.name, l.Payload))
 	}
 	return errors.Join(errs...)
+}
+
+func (q Quota) validate(name string, payload int) error {
+	switch {
+	case q.Sessions <= 0 || q.Subscriptions <= 0 || q.Subscriptions > math.MaxInt32:
+		return fmt.Errorf("limits: %s: sessions and subscriptions are to be above 0; begin with the defaults", name)
+	case q.Pending < int64(payload):
+		return fmt.Errorf("limits: %s: pending is to be as much as payload at least, or no message of that size arrives", name)
+	}
+	return nil
+}
+
+// quota is what sessions of a purpose may take. The broker's own connection has none.
+func (l *Limits) quota(p identity.Purpose) Quota {
+	switch p {
+	case identity.PurposeNode:
+		return l.Nodes
+	case identity.PurposeJoin:
+		return l.Joiners
+	case identity.PurposeClient:
+		return l.Clients
+	default:
+		return l.Services
+	}
+}
+
+// most is the largest of what sessions may have in one respect: what the server is told, before it is known who connects.
+func (l *Limits) most() Quota {
+	var m Quota
+	for _, q := range []Quota{l.Nodes, l.Joiners, l.Clients, l.Services} {
+		m.Subscriptions, m.Pending = max(m.Subscriptions, q.Subscriptions), max(m.Pending, q.Pending)
+	}
+	return m
 }

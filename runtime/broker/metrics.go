@@ -10,6 +10,8 @@ type metrics struct {
 	logins       *prometheus.CounterVec
 	disconnected prometheus.Counter
 	unreadable   prometheus.Counter
+	ended        prometheus.Counter
+	dropped      *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -21,9 +23,19 @@ func newMetrics() *metrics {
 			Namespace: "statecraft", Subsystem: "broker", Name: "logins_total",
 			Help: "Connections that asked to come in, by listener, purpose of the token and outcome: accepted, or why it was refused.",
 		}, []string{"listener", "purpose", "outcome"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "statecraft", Subsystem: "broker", Name: "arrivals_dropped_total",
+			Help: "Connections that were closed before they had logged in, by listener and reason.",
+		}, []string{"listener", "reason"}),
+		ended:        counter("sessions_ended_total", "Sessions that were ended because a newer one of the same key took their place."),
 		disconnected: counter("revoked_sessions_total", "Sessions that were ended by a revocation."),
 		unreadable:   counter("unreadable_revocations_total", "Keys of the bucket of revocations that are not in its form and ban nobody."),
 	}
+}
+
+// all are the counters, and what is read beside them.
+func (m *metrics) all(beside ...prometheus.Collector) []prometheus.Collector {
+	return append(beside, m.logins, m.disconnected, m.unreadable, m.ended, m.dropped)
 }
 
 func (m *metrics) login(l Listener, d Decision) {
@@ -44,6 +56,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // readings are what nats-server counts by itself.
 type readings struct {
+	arrivals, joined, caps, files                                            *prometheus.Desc
 	connections, sessions, messages, bytes, slow, routes, leafs, revocations *prometheus.Desc
 	usage, limit, assets, requests, enabled, current, free                   *prometheus.Desc
 	b                                                                        *Broker
@@ -52,6 +65,10 @@ type readings struct {
 func newReadings(b *Broker) *readings {
 	return &readings{
 		b:           b,
+		arrivals:    desc("arrivals", "Connections that have not logged in, by listener and phase: waiting or greeted.", "listener", "phase"),
+		joined:      desc("logged_in", "Connections of a listener that have logged in.", "listener"),
+		caps:        desc("logged_in_limit", "Connections of a listener that may be logged in.", "listener"),
+		files:       desc("open_files_limit", "Open files that the system allows this process."),
 		connections: desc("connections", "Connections by account.", "account"),
 		sessions:    desc("sessions", "Sessions by listener and purpose of the token.", "listener", "purpose"),
 		messages:    desc("messages_total", "Messages by listener and direction.", "listener", "direction"),
@@ -73,7 +90,8 @@ func newReadings(b *Broker) *readings {
 // Describe implements prometheus.Collector.
 func (r *readings) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations, r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free,
+		r.arrivals, r.joined, r.caps, r.files, r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations,
+		r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free,
 	} {
 		to <- d
 	}
@@ -86,6 +104,12 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, h := range r.b.halves() {
 		r.traffic(to, h)
+		name := string(h.gate.listener)
+		waiting, greeted, joined := h.arrivals.arriving()
+		gauge(r.arrivals, float64(waiting), name, "waiting")
+		gauge(r.arrivals, float64(greeted), name, "greeted")
+		gauge(r.joined, float64(joined), name)
+		gauge(r.caps, float64(h.arrivals.members), name)
 		counts := h.gate.sessions.count()
 		for _, p := range purposes(h.gate.listener) {
 			gauge(r.sessions, float64(counts[p]), string(h.gate.listener), string(p))
@@ -94,6 +118,7 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	for name, account := range r.b.fleet.gate.accounts {
 		gauge(r.connections, float64(account.NumLocalConnections()), name)
 	}
+	gauge(r.files, float64(r.b.files))
 	s := r.b.fleet.server
 	gauge(r.routes, float64(s.NumRoutes()))
 	gauge(r.leafs, float64(s.NumLeafNodes()))

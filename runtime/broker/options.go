@@ -20,14 +20,19 @@ const (
 	routeUser = "broker"
 )
 
+// inProcess is how many connections from within the process a server takes beside those of its listener.
+const inProcess = 100
+
 // common is what the servers of both listeners are made with.
-func (c *Config) common(g *gate, address string, connections int) *server.Options {
-	host, port, _ := splitAddress(address) // Validate has read it
+func (c *Config) common(g *gate, connections int) *server.Options {
 	l := &c.Limits
+	most := l.most()
+	at := g.arrivals.Listener.Addr().(*net.TCPAddr)
 	o := &server.Options{
-		Host: host, Port: port, NoSigs: true, AlwaysEnableNonce: true, CustomClientAuthentication: g,
-		MaxConn: connections, MaxSubs: l.Subscriptions, MaxSubTokens: uint8(l.SubjectTokens),
-		MaxPayload: int32(l.Payload), MaxControlLine: int32(l.ControlLine), MaxPending: l.Pending,
+		Host: at.IP.String(), Port: at.Port, NoSigs: true, AlwaysEnableNonce: true, CustomClientAuthentication: g,
+		// Arrivals hold connections to their bounds; hosts' own are always let in.
+		MaxConn: connections + l.Greeted + inProcess, MaxSubs: most.Subscriptions, MaxSubTokens: uint8(l.SubjectTokens),
+		MaxPayload: int32(l.Payload), MaxControlLine: int32(l.ControlLine), MaxPending: most.Pending,
 		PingInterval: l.PingInterval, MaxPingsOut: l.PingsMissed, WriteDeadline: l.WriteDeadline,
 		AuthTimeout: l.AuthTimeout.Seconds(), TLSTimeout: l.TLSTimeout.Seconds(),
 		// The first ping would come two seconds after the connection: before the login's answer where thousands log in at once, and nats.go
@@ -46,7 +51,7 @@ func (c *Config) common(g *gate, address string, connections int) *server.Option
 
 // fleetOptions is of the server of the fleet, which has the accounts, JetStream and the cluster.
 func (c *Config) fleetOptions(g *gate) (*server.Options, error) {
-	o := c.common(g, c.Fleet, c.Limits.Connections)
+	o := c.common(g, c.Limits.Connections)
 	o.ServerName = c.Name
 	if err := c.accounts(o); err != nil {
 		return nil, err
@@ -157,7 +162,7 @@ func (c *Config) remote(r Remote) (*server.RemoteLeafOpts, error) {
 
 // enrollmentOptions is of the server of those who join. It has one account, which is ENROLLMENT of the other server by a leafnode.
 func (c *Config) enrollmentOptions(g *gate, leafPort int, secret string) *server.Options {
-	o := c.common(g, c.Enrollment, c.Limits.EnrollmentConnections)
+	o := c.common(g, c.Limits.EnrollmentConnections)
 	o.ServerName = c.Name + "/enrollment"
 	o.NoSystemAccount = true
 	o.Accounts = []*server.Account{server.NewAccount(AccountEnrollment)}

@@ -29,6 +29,8 @@ const (
 	ReasonRevoked     Reason = "revoked"       // the token, its holder or its issuer is revoked
 	ReasonSecret      Reason = "secret"        // a leafnode that is not ours
 	ReasonBusy        Reason = "busy"          // too many renewals at once: to be tried again
+	ReasonSessions    Reason = "sessions"      // as many sessions of this key as there may be
+	ReasonInternal    Reason = "internal"      // the broker cannot hold the session to its limits: a fault of this program
 	ReasonAgain       Reason = "again"         // a second CONNECT on one connection
 )
 

@@ -154,7 +154,7 @@ func TestSessionsForgetWhatEnded(t *testing.T) {
 	for id := range uint64(50_000) {
 		alive[id] = true
 		delete(alive, id-100) // a hundred are connected at a time
-		if !s.open(id, session{purpose: identity.PurposeNode}) {
+		if _, refused := s.open(id, session{purpose: identity.PurposeNode}, 1000, true); refused != "" {
 			t.Fatal("a new connection had a session")
 		}
 		if len(s.book) > 2*100+2*fewSessions {
@@ -164,7 +164,7 @@ func TestSessionsForgetWhatEnded(t *testing.T) {
 	if n := s.count()[identity.PurposeNode]; n != 100 {
 		t.Errorf("%d sessions, want 100", n)
 	}
-	if s.open(49_999, session{}) {
+	if _, refused := s.open(49_999, session{}, 1000, true); refused != ReasonAgain {
 		t.Error("a connection has two sessions")
 	}
 }

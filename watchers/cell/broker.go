@@ -23,6 +23,7 @@ const (
 	causeDisk       = "disk"
 	causeLeaderless = "leaderless"
 	causeBehind     = "behind"
+	causeFull       = "full"
 )
 
 const (
@@ -54,7 +55,7 @@ func healthPayload() map[string]machine.ValueType {
 		"running": machine.Boolean, "enabled": machine.Boolean, "clustered": machine.Boolean, "current": machine.Boolean,
 		"leader": machine.String, "hosts": machine.Array, "streams": machine.Integer, "leads": machine.Array, "lag": machine.Object,
 		"used": machine.Integer, "limit": machine.Integer, "free": machine.Integer, "size": machine.Integer,
-		"nodes": machine.Integer, "clients": machine.Integer,
+		"nodes": machine.Integer, "clients": machine.Integer, "connections": machine.Object,
 	}
 }
 
@@ -70,7 +71,7 @@ func brokerType(b Broker) watchers.Type {
 				{Name: outcomeDegraded, Class: machine.Neutral, Payload: read, Doc: "the broker is not well; told again when the cause is another one, or " +
 					"whether there is room. cause is stopped (it does not listen), disabled (nats-server has switched JetStream off, as it does when the disk is full), " +
 					"broken (something cannot be written or read any more), disk (less is free than room), leaderless (too few hosts are there to decide " +
-					"anything) or behind; reason says it in words"},
+					"anything), behind or full (a listener has 80 % of the connections that it may have); reason says it in words"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "look: as before"},
 			},
 		},
@@ -93,6 +94,7 @@ type brokerWatch struct {
 	low    bool      // the disk was found too full: it takes half as much again to be taken for free
 	behind time.Time // since when it takes in nothing of what it misses; zero while it is not behind
 	moved  uint64    // Health.Moved at the look before
+	full   bool      // a listener was found nearly full: it takes a tenth less to be taken for roomy
 }
 
 // verdict is what is told once.
@@ -157,10 +159,35 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 		}
 	}
 	w.moved = h.Moved
+	if crowd := w.crowd(h); crowd != "" && v.cause == "" {
+		v.cause, reason = causeFull, crowd
+	}
 	if !v.room {
 		reason = strings.TrimPrefix(fmt.Sprintf("%s; %d MiB of the disk are free, of %d MiB", reason, h.Free/mebibyte, h.Size/mebibyte), "; ")
 	}
 	return v, reason
+}
+
+// From fullAt percent of its connections on a listener is nearly full, until it has less than roomyAt.
+const (
+	fullAt  = 80
+	roomyAt = 70
+)
+
+// crowd says which listeners are nearly full.
+func (w *brokerWatch) crowd(h *Health) string {
+	most := fullAt
+	if w.full {
+		most = roomyAt
+	}
+	var crowded []string
+	for _, c := range h.Connections {
+		if c.Limit > 0 && c.Used*100 >= c.Limit*most {
+			crowded = append(crowded, fmt.Sprintf("%d of %d connections of the listener %s are taken", c.Used, c.Limit, c.Listener))
+		}
+	}
+	w.full = len(crowded) > 0
+	return enumerate(crowded)
 }
 
 // room reports whether enough of the disk is free.
@@ -197,6 +224,10 @@ func document(h *Health, v verdict, reason string) map[string]any {
 	for _, name := range h.Leads {
 		leads = append(leads, name)
 	}
+	connections := map[string]any{}
+	for _, c := range h.Connections {
+		connections[c.Listener] = map[string]any{"used": c.Used, "limit": c.Limit}
+	}
 	lag := map[string]any{}
 	for name, n := range h.Lag {
 		lag[name] = int(n)
@@ -205,6 +236,7 @@ func document(h *Health, v verdict, reason string) map[string]any {
 		"cause": v.cause, "reason": reason, "room": v.room, "running": h.Running, "enabled": h.Enabled, "clustered": h.Clustered,
 		"current": h.Current && len(h.Behind) == 0, "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": leads, "lag": lag,
 		"used": whole(h.Used), "limit": whole(h.Limit), "free": whole(h.Free), "size": whole(h.Size), "nodes": h.Nodes, "clients": h.Clients,
+		"connections": connections,
 	}
 }
 

@@ -34,6 +34,11 @@ func well() Health {
 	return Health{Running: true, Enabled: true, Clustered: true, Current: true, Leader: "o1", Free: 100 * gib, Size: 200 * gib, Limit: 10 * gib}
 }
 
+// taken is how many of a hundred connections of a listener are taken.
+func taken(n int) func(*Health) {
+	return func(h *Health) { h.Connections = []Connections{{Listener: "fleet", Used: n, Limit: 100}} }
+}
+
 func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 	type step struct {
 		after   time.Duration
@@ -54,6 +59,9 @@ func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 		"a disk at the edge": {
 			{0, func(h *Health) { h.Free = 63 << 20 }, "degraded", "disk", false}, {0, func(h *Health) { h.Free = 65 << 20 }, "unchanged", "disk", false},
 			{0, func(h *Health) { h.Free = 97 << 20 }, "success", "", true},
+		},
+		"a listener that fills": {
+			{0, taken(79), "success", "", true}, {0, taken(80), "degraded", "full", true}, {0, taken(70), "unchanged", "full", true}, {0, taken(69), "success", "", true},
 		},
 		"a small disk":                    {{0, func(h *Health) { h.Free, h.Size = 7<<20, 60<<20 }, "success", "", true}},
 		"a stream that cannot be written": {{0, func(h *Health) { h.Broken = []string{"EVENTS: write error"} }, "degraded", "broken", true}},

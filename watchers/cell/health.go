@@ -36,6 +36,14 @@ type Health struct {
 	Free, Size int64
 	// Nodes and Clients are connected to this broker.
 	Nodes, Clients int
+	// Connections are those that have logged in, by listener.
+	Connections []Connections
+}
+
+// Connections is how many have logged in at a listener, fleet or enrollment, and how many may.
+type Connections struct {
+	Listener    string
+	Used, Limit int
 }
 
 // Host is a broker of the cluster as another one sees it.

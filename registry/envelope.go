@@ -13,6 +13,7 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -225,7 +226,7 @@ func (v *Envelopes) open(envelope []byte) (*opened, error) {
 	return o, nil
 }
 
-func shorten(text string) string { return text[:min(60, len(text))] }
+func shorten(text string) string { return diag.Brief(text, 60) }
 
 // canonical is JSON with sorted keys, no spaces, and integers only (RFC 8785 where numbers are integers).
 func canonical(document any) ([]byte, error) {

@@ -5,8 +5,12 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
+
+// maxMessage bounds what a look says of its outcome, in bytes: some of it is what others sent, and it goes into the log.
+const maxMessage = 4096
 
 // outcome takes the outcome of a look whose activation lasts: plans the next look, then lets the machine
 // decide the event that the outcome fires.
@@ -16,6 +20,7 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 	if u.secretive {
 		u.conceal(&rep, spec.Name)
 	}
+	rep.Message = diag.Brief(rep.Message, maxMessage)
 	news := rep.State != nil && !rep.Quiet && !u.repeats(i, rep.Outcome)
 	w.last = &lastReport{outcome: rep.Outcome, message: rep.Message, at: u.wall, took: u.elapsed - w.started, state: rep.State}
 	if rep.Facts != nil {

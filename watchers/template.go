@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // Expand runs a template of COMPAT's kind (lookup, Title, Capitalize, ToLower, ToUpper, StringJoin,
@@ -133,11 +134,7 @@ func within(data map[string]any, path string) (any, bool) {
 
 // brief shortens a text for a message.
 func brief(text string) string {
-	const limit = 60
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "..."
+	return diag.Brief(text, 60)
 }
 
 var (

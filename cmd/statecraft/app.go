@@ -96,7 +96,7 @@ func (inv *invocation) apply(g globals) {
 		level = slog.LevelWarn // cannot be: the flag admits the names of levels only
 	}
 	inv.level = level
-	inv.log = slog.New(slog.NewTextHandler(inv.stderr, &slog.HandlerOptions{Level: level}))
+	inv.log = slog.New(slog.NewTextHandler(inv.stderr, logOptions(level)))
 	inv.json = g.JSON
 	inv.colour = !g.NoColor && os.Getenv("NO_COLOR") == "" && isTerminal(inv.out.w)
 }

@@ -114,7 +114,7 @@ func (v *runVerb) config(inv *invocation, h *hosting, dir string, log *slog.Logg
 
 // logger logs beside the display, at the level that all verbs have.
 func (v *runVerb) logger(inv *invocation, d *display) *slog.Logger {
-	options := &slog.HandlerOptions{Level: inv.level}
+	options := logOptions(inv.level)
 	if v.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(d.beside(inv.stderr), options))
 	}

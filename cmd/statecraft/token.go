@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -70,9 +71,5 @@ func notToken(err error) error {
 
 // shortened keeps a message short that names what somebody gave.
 func shortened(text string) string {
-	const limit = 80
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "..."
+	return diag.Brief(text, 80)
 }

@@ -134,9 +134,5 @@ func orEmpty(s string) string {
 
 // brief keeps what a message quotes from the document readable.
 func brief(s string) string {
-	const longest = 60
-	if len(s) <= longest {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longest], "") + "..."
+	return diag.Brief(s, 60)
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // Revoke bans and ends the sessions that are banned, on this broker. Other brokers learn of it by the bucket.
@@ -187,7 +189,7 @@ func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
 	switch {
 	case err != nil:
 		b.metrics.unreadable.Inc()
-		b.log.warn("revocation_not_readable", slog.String("key", entry.Key()), slog.Any("error", err))
+		b.log.warn("revocation_not_readable", slog.String("key", diag.Brief(entry.Key(), 200)), slog.String("error", diag.Brief(err.Error(), diag.MaxBrief)))
 	case v.caughtUp:
 		b.Revoke(r)
 	default:

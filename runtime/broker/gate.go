@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -66,10 +67,10 @@ func (g *gate) tell(e Evidence, d Decision) {
 		attrs = append(attrs, slog.String("remote", e.Remote.String()))
 	}
 	if d.Purpose != "" {
-		attrs = append(attrs, slog.String("purpose", string(d.Purpose)), slog.String("node", d.Identity), slog.String("token", d.TokenID))
+		attrs = append(attrs, slog.String("purpose", string(d.Purpose)), slog.String("node", diag.Brief(d.Identity, 300)), slog.String("token", diag.Brief(d.TokenID, 200)))
 	}
 	if e.TokenErr != nil {
-		attrs = append(attrs, slog.Any("error", e.TokenErr))
+		attrs = append(attrs, slog.String("error", diag.Brief(e.TokenErr.Error(), diag.MaxBrief)))
 	}
 	g.log.warn("connection_refused", attrs...)
 }

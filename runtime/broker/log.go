@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // Lines a second, and at once, of what strangers can cause.
@@ -51,7 +53,7 @@ type serverLog struct {
 }
 
 func (l *serverLog) line(format string, v []any) slog.Attr {
-	return slog.String("text", fmt.Sprintf(format, v...))
+	return slog.String("text", diag.Brief(fmt.Sprintf(format, v...), diag.MaxBrief))
 }
 
 // Noticef implements server.Logger.

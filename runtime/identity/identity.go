@@ -6,6 +6,8 @@ package identity
 import (
 	"fmt"
 	"strings"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // Identity names a node, a host, a person or a program: [a-z0-9]([a-z0-9._-]*[a-z0-9])?, at most 253 characters.
@@ -42,9 +44,5 @@ func FromToken(token string) (Identity, error) {
 
 // shorten cuts a text of others for a message.
 func shorten(text string) string {
-	const limit = 80
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "..."
+	return diag.Brief(text, 80)
 }

@@ -232,7 +232,7 @@ const maxPendingSize = 64 << 20
 // answerable leaves out requests whose answer would be led where its asker could not publish.
 func (c *depotCounter) answerable(r micro.Request) bool {
 	prefix, err := c.spec.Inbox.Text(c.look, map[string]any{"subject": r.Subject(), "tokens": messaging.Tokens(r.Subject())})
-	return err == nil && prefix != "" && strings.HasPrefix(r.Reply(), prefix)
+	return err == nil && messaging.Answerable(r.Reply(), prefix)
 }
 
 // The codes of error replies, as those of HTTP.

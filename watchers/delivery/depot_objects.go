@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
 )
 
@@ -95,7 +96,7 @@ func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 		case errors.Is(err, errObjectSize):
 			deny(r, codeTooLarge, err.Error())
 		default:
-			s.log.Warn("object_not_read", "bucket", s.bucket, "object", q.Name, "error", err)
+			s.log.Warn("object_not_read", "bucket", s.bucket, "object", q.Name, "error", diag.Brief(err.Error(), diag.MaxBrief))
 			deny(r, codeFailed, "the object cannot be read")
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
@@ -257,10 +258,5 @@ func describe(failures []failure) string {
 
 // short is the first line of an error, at most 200 bytes.
 func short(err error) string {
-	const limit = 200
-	text := firstLine(err.Error())
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "..."
-	}
-	return text
+	return diag.Brief(firstLine(err.Error()), 200)
 }

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
@@ -88,8 +88,8 @@ func (o *outlet) onward(look *watchers.Look, digest string, message map[string]a
 	if err != nil {
 		return nil, err
 	}
-	if to == "" || strings.ContainsAny(to, "*> \t\r\n") {
-		return nil, fmt.Errorf("%q is no subject for the stream", to)
+	if err := messaging.CheckSubject(to, false); err != nil {
+		return nil, fmt.Errorf("%q is no subject for the stream: %w", diag.Brief(to, 200), err)
 	}
 	sender, err := o.spec.Sender.Text(look, message)
 	if err != nil {
@@ -110,7 +110,7 @@ func (o *outlet) onward(look *watchers.Look, digest string, message map[string]a
 		return nil, err
 	}
 	onward := &nats.Msg{Subject: to, Data: bytes.TrimSuffix(data.Bytes(), []byte("\n"))}
-	if digest != "" {
+	if digest != "" && len(digest) <= maxDigest {
 		onward.Header = nats.Header{DigestHeader: {digest}}
 	}
 	return onward, nil

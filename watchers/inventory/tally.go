@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -34,7 +35,7 @@ func (t *tally) refuse(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.refused++
-	t.because = reason
+	t.because = diag.Brief(reason, diag.MaxBrief)
 }
 
 // drop counts a message that was sent, and that the stream does not have.
@@ -42,7 +43,7 @@ func (t *tally) drop(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lost++
-	t.reason = reason
+	t.reason = diag.Brief(reason, diag.MaxBrief)
 }
 
 // overflowed counts the messages for which there was no room.
@@ -67,7 +68,7 @@ func (t *tally) withheld(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kept++
-	t.reason = reason
+	t.reason = diag.Brief(reason, diag.MaxBrief)
 }
 
 // counts are what became of messages so far; under the lock. A message that the stream has not answered for yet is in none but received.

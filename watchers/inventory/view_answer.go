@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -163,9 +164,5 @@ func encoded(v any) ([]byte, error) {
 
 // brief cuts what is repeated of a question.
 func brief(text string) string {
-	const limit = 100
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + "..."
+	return diag.Brief(text, 100)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
@@ -99,7 +99,7 @@ func (o *opening) close() {
 
 // take takes a question, which may have to wait for its turn.
 func (d *desk) take(o *opening, r micro.Request) {
-	if !strings.HasPrefix(r.Reply(), inbox) {
+	if !messaging.Answerable(r.Reply(), inbox) {
 		return
 	}
 	d.questions.Add(1)
@@ -203,12 +203,5 @@ func (d *desk) deny(r micro.Request, err error) {
 	d.refused.Add(1)
 	known := refusal{codeFailed, err.Error()}
 	_ = errors.As(err, &known)
-	text := known.text
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
-	}
-	_ = r.Error(known.code, text, nil)
+	_ = r.Error(known.code, diag.Brief(known.text, diag.MaxBrief), nil)
 }
-
-// maxReason bounds what an error says, in bytes.
-const maxReason = 1000

@@ -75,6 +75,9 @@ var (
 	keyForm    = regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
 )
 
+// maxKey bounds a key, in bytes: with its bucket it is a subject, and part of others.
+const maxKey = 512
+
 // place is where a property stands, or the properties where it is not written.
 func place(w *machine.WatcherSpec, key string) diag.Position {
 	if n := w.Properties.Get(key); n != nil {
@@ -95,8 +98,8 @@ func expandKey(look *watchers.Look, what, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !keyForm.MatchString(key) {
-		return "", fmt.Errorf("%s %q is not a key; keys are letters, digits, -, _, = and / in parts that a dot separates", what, key)
+	if len(key) > maxKey || !keyForm.MatchString(key) {
+		return "", fmt.Errorf("%s %q is not a key; keys are at most %d letters, digits, -, _, = and / in parts that a dot separates", what, diag.Brief(key, 200), maxKey)
 	}
 	return key, nil
 }

@@ -82,10 +82,16 @@ func (c *counter) answerable(d delivery) error {
 		}
 		prefix = text
 	}
-	if !strings.HasPrefix(d.reply, prefix) {
+	if !Answerable(d.reply, prefix) {
 		return errAstray
 	}
 	return nil
+}
+
+// Answerable reports whether an answer may be sent to a reply subject: it begins as the asker's inbox does, and is no longer than a subject may
+// be.
+func Answerable(reply, prefix string) bool {
+	return prefix != "" && strings.HasPrefix(reply, prefix) && len(reply) <= MaxSubject
 }
 
 var errAstray = errors.New("the reply subject is not the asker's inbox")

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 var errUnreachable = errors.New("no broker answers")
@@ -41,6 +43,6 @@ func (ln *line) fault(kind string, err error) {
 		n /= 10
 	}
 	if n == 1 {
-		ln.pool.log.Warn("connection_fault", "identity", l.name.id, "connection", l.name.name, "kind", kind, "count", l.faults[kind], "error", err)
+		ln.pool.log.Warn("connection_fault", "identity", l.name.id, "connection", l.name.name, "kind", kind, "count", l.faults[kind], "error", diag.Brief(err.Error(), diag.MaxBrief))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -69,8 +70,8 @@ func (f *forwarding) onward(d delivery, message map[string]any) (*nats.Msg, erro
 	if err != nil {
 		return nil, fmt.Errorf("the subject to forward to: %w", err)
 	}
-	if err := checkSubject(subject, false); err != nil {
-		return nil, fmt.Errorf("the subject to forward to: %w: %q", err, subject)
+	if err := CheckSubject(subject, false); err != nil {
+		return nil, fmt.Errorf("the subject to forward to: %w: %q", err, diag.Brief(subject, quoted))
 	}
 	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: d.data}
 	for key, values := range d.header {

@@ -59,7 +59,7 @@ func (s *publishSpec) checkRegistration(f *findings) {
 	if _, err := netip.ParseAddr(r.IP); err != nil {
 		f.add("registration", CodeName, "write an address, such as 192.0.2.7", "registration: %q is not an IP address", r.IP)
 	}
-	if err := checkSubject(r.Prefix, false); err != nil {
+	if err := CheckSubject(r.Prefix, false); err != nil {
 		f.add("registration", CodeSubject, subjectHint, "registration: the prefix: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
@@ -230,6 +231,7 @@ func (in *inlet) unreadable(subject string, err error) {
 
 // unusable is the report of a message that nothing can be done with. Whoever may send can send such, so that it is no failure of the machine.
 func unusable(subject, reason string) watchers.Report {
+	subject, reason = diag.Brief(subject, quoted), diag.Brief(reason, diag.MaxBrief)
 	return watchers.Report{
 		Outcome: outcomeUnreadable, Message: "a message to " + subject + ": " + reason, Payload: map[string]any{"subject": subject, "reason": reason},
 	}

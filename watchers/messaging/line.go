@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
@@ -190,7 +191,7 @@ func (ln *line) lost(err error) {
 	if ln.reason != nil {
 		err = ln.reason
 	}
-	l.down, l.reason = true, err.Error()
+	l.down, l.reason = true, diag.Brief(err.Error(), diag.MaxBrief)
 	l.losses++
 	ln.fault("lost", err)
 }
@@ -202,7 +203,7 @@ func (ln *line) refused(err error) {
 	if l.refused {
 		return
 	}
-	l.refused, l.down, l.reason = true, true, err.Error()
+	l.refused, l.down, l.reason = true, true, diag.Brief(err.Error(), diag.MaxBrief)
 	l.refusals++
 	ln.fault("refused", err)
 }

@@ -38,6 +38,9 @@ func deliveryOf(m *nats.Msg) delivery { return delivery{m.Subject, m.Reply, m.He
 
 // read makes the mapping that formulas and payloads see. In JSON it takes at most limit bytes.
 func (d delivery) read(limit int) (map[string]any, error) {
+	if len(d.subject) > MaxSubject || len(d.reply) > MaxSubject {
+		return nil, errSubjectLong
+	}
 	if len(d.data) > limit {
 		return nil, fmt.Errorf("%w: its body has %d bytes, the limit is %d", errTooLarge, len(d.data), limit)
 	}

@@ -19,7 +19,7 @@ func TestSubjects(t *testing.T) {
 		"a b": {errSubjectSpace, errSubjectSpace}, "a\r\nPUB b": {errSubjectSpace, errSubjectSpace}, "a\tb": {errSubjectSpace, errSubjectSpace},
 	} {
 		for i, wildcards := range []bool{false, true} {
-			if err := checkSubject(subject, wildcards); !errors.Is(err, want[i]) || (err == nil) != (want[i] == nil) {
+			if err := CheckSubject(subject, wildcards); !errors.Is(err, want[i]) || (err == nil) != (want[i] == nil) {
 				t.Errorf("%q, wildcards %t: %v, want %v", subject, wildcards, err, want[i])
 			}
 		}

@@ -110,7 +110,7 @@ func (r *requester) message(look *watchers.Look) (*nats.Msg, error) {
 
 // judge makes a report of a reply.
 func (r *requester) judge(look *watchers.Look, reply *nats.Msg) watchers.Report {
-	code, text := reply.Header.Get(micro.ErrorCodeHeader), reply.Header.Get(micro.ErrorHeader)
+	code, text := diag.Brief(reply.Header.Get(micro.ErrorCodeHeader), 20), diag.Brief(reply.Header.Get(micro.ErrorHeader), diag.MaxBrief)
 	if code != "" || text != "" {
 		return watchers.Report{
 			Outcome: outcomeRefused, Message: fmt.Sprintf("refused: %s %s", code, text), Payload: map[string]any{"code": code, "error": text},

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -140,6 +143,9 @@ func admits(where *watchers.Formula, look *watchers.Look, message any, subject s
 	return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": subject, "reason": reason}}, err == nil && holds
 }
 
+// maxSpawnKey bounds the key of an instance, in bytes: it is part of the instance's name in logs, records and folders.
+const maxSpawnKey = 512
+
 // nursery starts the instances of one watcher.
 type nursery struct {
 	spawner    watchers.Spawner
@@ -183,8 +189,8 @@ func (n *nursery) order(look *watchers.Look, message map[string]any) (watchers.S
 	if o.Key, err = n.key.Text(look, given); err != nil {
 		return o, fmt.Errorf("key: %w", err)
 	}
-	if o.Key == "" {
-		return o, errors.New("key: the text is empty")
+	if o.Key == "" || len(o.Key) > maxSpawnKey || strings.ContainsFunc(o.Key, unicode.IsControl) || !utf8.ValidString(o.Key) {
+		return o, fmt.Errorf("key: %q is no name: it is empty, has control characters or more than %d bytes", diag.Brief(o.Key, 100), maxSpawnKey)
 	}
 	if n.input == nil {
 		return o, nil

@@ -19,15 +19,23 @@ const (
 
 const subjectHint = "a subject is words with dots between them, such as orders.new; in subscriptions * is any one word and > at the end any rest"
 
+// MaxSubject bounds a subject, in bytes. Subjects are made of what others say, a broker closes the connection of whoever sends a line that is
+// longer than its max_control_line (4096 by default), and a line has a reply subject and numbers beside the subject.
+const MaxSubject = 1024
+
 var (
+	errSubjectLong  = fmt.Errorf("the subject is longer than %d bytes", MaxSubject)
 	errSubjectEmpty = errors.New("the subject has an empty word")
 	errSubjectSpace = errors.New("the subject has white space in it")
 	errWildcard     = errors.New("the subject has a wildcard, and a message is sent to one subject")
 	errRest         = errors.New("in the subject > is not the last word")
 )
 
-// checkSubject holds a subject against NATS's rules. Wildcards are for subscriptions.
-func checkSubject(subject string, wildcards bool) error {
+// CheckSubject holds a subject against NATS's rules and MaxSubject. Wildcards are for subscriptions.
+func CheckSubject(subject string, wildcards bool) error {
+	if len(subject) > MaxSubject {
+		return errSubjectLong
+	}
 	if strings.ContainsAny(subject, " \t\r\n\f\x00") {
 		return errSubjectSpace
 	}
@@ -51,8 +59,8 @@ func expandSubject(look *watchers.Look, text string, wildcards bool) (string, er
 	if err != nil {
 		return "", err
 	}
-	if err := checkSubject(subject, wildcards); err != nil {
-		return "", fmt.Errorf("%w: %q", err, subject)
+	if err := CheckSubject(subject, wildcards); err != nil {
+		return "", fmt.Errorf("%w: %q", err, diag.Brief(subject, quoted))
 	}
 	return subject, nil
 }
@@ -62,11 +70,14 @@ func expandQueue(look *watchers.Look, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.ContainsAny(queue, " \t\r\n") {
-		return "", fmt.Errorf("the queue has white space in it: %q", queue)
+	if strings.ContainsAny(queue, " \t\r\n") || len(queue) > MaxSubject {
+		return "", fmt.Errorf("the queue has white space in it, or more than %d bytes: %q", MaxSubject, diag.Brief(queue, quoted))
 	}
 	return queue, nil
 }
+
+// quoted is how much of a subject an error quotes, in bytes.
+const quoted = 200
 
 // isTemplate tells texts that are only known at a look.
 func isTemplate(text string) bool { return strings.Contains(text, "{{") }
@@ -94,7 +105,7 @@ func (f *findings) subject(text string, wildcards bool) {
 	if text == "" || isTemplate(text) {
 		return
 	}
-	if err := checkSubject(text, wildcards); err != nil {
+	if err := CheckSubject(text, wildcards); err != nil {
 		f.add("subject", CodeSubject, subjectHint, "subject: %v", err)
 	}
 }

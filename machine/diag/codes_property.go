@@ -48,6 +48,35 @@ watchers:
 `,
 	},
 	{
+		Code: "SC258", Title: "quota or size of a listener",
+		Explanation: "A rate is a whole number, or a size with KiB, MiB or GiB, and a unit of time: s, m, h or d, such as 10/s or 2KiB/h. A size is a whole " +
+			"number of bytes of at least 1, with KiB, MiB or GiB or without a unit.",
+		Bad: `format: 1
+name: listener
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: heard, from: [idle], destination: idle}
+watchers:
+  - name: listen
+    type: subscribe
+    success_transition: heard
+    properties: {subject: in.*, quota: [{by: "message.tokens[1]", rate: often}]}
+`,
+		Good: `format: 1
+name: listener
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: heard, from: [idle], destination: idle}
+watchers:
+  - name: listen
+    type: subscribe
+    success_transition: heard
+    properties: {subject: in.*, quota: [{by: "message.tokens[1]", rate: 10/s}]}
+`,
+	},
+	{
 		Code: "SC340", Title: "path of a file watcher",
 		Explanation: "A relative path stays below the machine's directory. Write an absolute one for files elsewhere.",
 		Bad: `format: 1

@@ -43,6 +43,11 @@ type ingestSpec struct {
 	Pending int `yaml:"pending" default:"16384" min:"1" max:"1048576"`
 	// Window is how many messages may be sent without the stream having acknowledged them.
 	Window int `yaml:"window" default:"4096" min:"1" max:"65536"`
+	// MaxSize bounds a message in bytes, such as 256KiB; a larger one is refused. Absent is no bound.
+	MaxSize watchers.Bytes `yaml:"max_size"`
+	// Quota is how much is taken of each who is counted, such as
+	// [{by: "message.tokens[1]", rate: 6/m, burst: 20}]; one that has no room in all of them is refused.
+	Quota []watchers.Quota `yaml:"quota"`
 }
 
 // CodeIngestSubject is a subject or queue of an ingest watcher that cannot be.

@@ -41,6 +41,7 @@ type outlet struct {
 	spec  *ingestSpec
 	js    jetstream.JetStream
 	tally *tally
+	meter *watchers.Meter // of spec.Quota
 }
 
 func newOutlet(ctx context.Context, conn *nats.Conn, spec *ingestSpec, t *tally) (*outlet, error) {
@@ -54,13 +55,33 @@ func newOutlet(ctx context.Context, conn *nats.Conn, spec *ingestSpec, t *tally)
 	if err != nil {
 		return nil, err
 	}
-	return &outlet{spec: spec, js: js, tally: t}, nil
+	return &outlet{spec: spec, js: js, tally: t, meter: watchers.NewMeter(spec.Quota)}, nil
 }
 
 var errWhere = errors.New("where is false for it")
 
+// admits refuses what is larger than a message may be, or over a quota.
+func (o *outlet) admits(look *watchers.Look, m *nats.Msg) error {
+	size := m.Size()
+	if most := int(o.spec.MaxSize); most > 0 && size > most {
+		return fmt.Errorf("it has %d bytes, the limit is %d", size, most)
+	}
+	if o.meter == nil {
+		return nil
+	}
+	now := time.Now() //nolint:forbidigo // when it came: a listener has no other clock, and no state depends on it
+	if over := o.meter.Take(look, m.Subject, messaging.Tokens(m.Subject), size, now); over != nil {
+		return errors.New("it is over a quota: " + over.Reason)
+	}
+	return nil
+}
+
 // take sends one message on, and waits where the window is full.
 func (o *outlet) take(look *watchers.Look, m *nats.Msg) {
+	if err := o.admits(look, m); err != nil {
+		o.tally.refuse(fmt.Sprintf("%s: %v", m.Subject, err))
+		return
+	}
 	message := messageOf(m)
 	holds, err := o.spec.Where.Holds(look, message)
 	if err == nil && !holds {

@@ -38,6 +38,30 @@ type counter struct {
 	service *service
 	inlet   *inlet
 	nursery nursery
+	waiting *waitingList
+}
+
+// offer lets a request wait for its turn, or answers at once that there is no room. The library would drop it, and say nothing.
+func (c *counter) offer(r request) {
+	switch c.waiting.add(r, c.inlet.from.pending) {
+	case ended:
+		c.leave(r)
+	case full:
+		if c.answerable(delivery{subject: r.Subject(), reply: r.Reply()}) == nil {
+			busy(r, crowdFor)
+		}
+		c.crowded()
+	}
+}
+
+// crowded reports how many were turned away, if that is news.
+func (c *counter) crowded() {
+	if away, news := c.waiting.news(); news {
+		c.inlet.tell(outcomeOverflowed, watchers.Report{
+			Message: fmt.Sprintf("%d requests were answered with busy: more than %d wait", away, c.inlet.from.pending),
+			Payload: map[string]any{"dropped": away},
+		})
+	}
 }
 
 // serve answers a request, or sees to it that somebody does.
@@ -48,10 +72,18 @@ func (c *counter) serve(r request) {
 		return
 	}
 	if c.inlet.ctx.Err() != nil {
-		c.deny(r, codeLeaving, "the service is not offered any more")
+		c.leave(r)
 		return
 	}
-	message, err := d.read(machine.MaxPayload)
+	if over := c.inlet.excess(d); over != nil {
+		busy(r, over.After)
+		return
+	}
+	err := c.inlet.oversized(d)
+	var message map[string]any
+	if err == nil {
+		message, err = d.read(machine.MaxPayload)
+	}
 	if err != nil {
 		code := codeUnreadable
 		if errors.Is(err, errTooLarge) {
@@ -63,7 +95,14 @@ func (c *counter) serve(r request) {
 	}
 	rep := c.take(r, message)
 	c.inlet.tell(rep.Outcome, rep)
-	c.inlet.caughtUp()
+	c.crowded()
+}
+
+// leave answers a request that nobody serves any more.
+func (c *counter) leave(r request) {
+	if c.answerable(delivery{subject: r.Subject(), reply: r.Reply()}) == nil {
+		c.deny(r, codeLeaving, "the service is not offered any more")
+	}
 }
 
 // anyInbox is what reply subjects begin with where the manifest says nothing else: NATS's own.
@@ -142,7 +181,7 @@ func (c *counter) spawn(r request, message map[string]any) watchers.Report {
 	case outcomeExists:
 		c.deny(r, codeExists, rep.Message)
 	case outcomeFull:
-		c.deny(r, codeBusy, "busy")
+		busy(r, busyFor)
 	default:
 		c.deny(r, codeFailed, cannotServe)
 	}
@@ -179,7 +218,11 @@ func (r plainRequest) Respond(data []byte, _ ...micro.RespondOpt) error {
 }
 
 // Error answers with the headers that micro's clients read.
-func (r plainRequest) Error(code, description string, data []byte, _ ...micro.RespondOpt) error {
-	header := nats.Header{micro.ErrorHeader: []string{description}, micro.ErrorCodeHeader: []string{code}}
-	return r.msg.RespondMsg(&nats.Msg{Header: header, Data: data})
+func (r plainRequest) Error(code, description string, data []byte, opts ...micro.RespondOpt) error {
+	m := &nats.Msg{Header: nats.Header{}, Data: data}
+	for _, opt := range opts {
+		opt(m)
+	}
+	m.Header[micro.ErrorHeader], m.Header[micro.ErrorCodeHeader] = []string{description}, []string{code}
+	return r.msg.RespondMsg(m)
 }

@@ -25,7 +25,12 @@ const (
 	outcomeOverflowed = "overflowed"
 	outcomeUnreadable = "unreadable"
 	outcomeRefused    = "refused"
+	outcomeLimited    = "limited"
 )
+
+// maxArrived is how many requests may have come that nobody has looked at yet. A look takes no time, so that it is more than may wait: who is
+// dropped here hears nothing.
+const maxArrived = 1 << 18
 
 const (
 	confirmTimeout = 10 * time.Second // for the broker to say that it has the subscription
@@ -43,6 +48,8 @@ var (
 type intake struct {
 	connection, subject, queue string
 	pending                    int
+	maxSize                    int // of a message in bytes; 0 is no bound
+	quota                      []watchers.Quota
 }
 
 func (i intake) check(f *findings) {
@@ -59,6 +66,9 @@ type inlet struct {
 	mapped map[string]bool // outcomes that the manifest does something with
 	from   intake          // expanded
 	micro  bool            // it also listens to the subjects of NATS's micro
+	meter  *watchers.Meter // of from.quota
+	// arriving is how many messages may wait in the library's list where that is more than from.pending: of a service, which has its own.
+	arriving int
 
 	mu      sync.Mutex
 	counts  map[string]int // of outcomes
@@ -71,7 +81,8 @@ func newInlet(ctx context.Context, pool *Pool, look *watchers.Look, from intake,
 	if pool == nil {
 		return nil, errNoPool
 	}
-	in := &inlet{pool: pool, look: look, ctx: ctx, emit: emit, mapped: mapped, from: from, counts: map[string]int{}}
+	in := &inlet{pool: pool, look: look, ctx: ctx, emit: emit, mapped: mapped, from: from, counts: map[string]int{},
+		meter: watchers.NewMeter(from.quota)}
 	var err error
 	if in.from.subject, err = expandSubject(look, from.subject, true); err != nil {
 		return nil, err
@@ -174,7 +185,7 @@ func (in *inlet) plain(handle func(m *nats.Msg), end func(*nats.Subscription) er
 		if err != nil {
 			return nil, fmt.Errorf("subscribing: %w", err)
 		}
-		if err := sub.SetPendingLimits(in.from.pending, maxPendingSize); err != nil {
+		if err := sub.SetPendingLimits(max(in.from.pending, in.arriving), maxPendingSize); err != nil {
 			return nil, errors.Join(err, sub.Unsubscribe())
 		}
 		return func() error { return end(sub) }, nil
@@ -211,6 +222,13 @@ func (in *inlet) tell(outcome string, rep watchers.Report) {
 	if told {
 		in.emit(rep)
 	}
+}
+
+// counted is how often each outcome was.
+func (in *inlet) counted() map[string]any {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.state()
 }
 
 // state is the state event's part: how often each outcome was; under the lock.

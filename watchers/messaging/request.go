@@ -33,6 +33,7 @@ type requestSpec struct {
 const (
 	outcomeUnanswered = "unanswered"
 	outcomeRejected   = "rejected"
+	outcomeBusy       = "busy"
 )
 
 // Validate checks the subject.
@@ -54,7 +55,11 @@ func requestType(pool *Pool) watchers.Type {
 					Doc: "the reply has nothing new, as unchanged_when says"},
 				{Name: outcomeUnanswered, Class: machine.Failure, Doc: "nobody listens to the subject"},
 				{Name: outcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"code": machine.String, "error": machine.String},
-					Doc: "the reply is an error"},
+					Doc: "the reply is an error that does not pass by itself"},
+				{Name: outcomeBusy, Class: machine.Failure,
+					Payload: map[string]machine.ValueType{"code": machine.String, "error": machine.String, "after": machine.Integer},
+					Doc: "the reply is that there is no room, or nobody to answer, at the moment (code 429 or 503), and was again whenever it was " +
+						"asked within the look's time; after is the seconds that it says to wait"},
 				{Name: outcomeRejected, Class: machine.Failure, Payload: messagePayload(), Doc: "the reply is not what accept asks for"},
 			},
 		},
@@ -79,7 +84,7 @@ func (r *requester) Check(ctx context.Context, look *watchers.Look) watchers.Rep
 	if err != nil {
 		return watchers.Failure(err.Error())
 	}
-	reply, err := within(ctx, func() (*nats.Msg, error) { return conn.RequestMsgWithContext(ctx, msg) })
+	reply, err := r.ask(ctx, conn, msg)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return watchers.Report{Outcome: outcomeUnanswered, Message: "nobody listens to " + msg.Subject}
@@ -89,6 +94,20 @@ func (r *requester) Check(ctx context.Context, look *watchers.Look) watchers.Rep
 		return watchers.Failure(fmt.Sprintf("asking %s: %v", msg.Subject, connectionError(err)))
 	}
 	return r.judge(look, reply)
+}
+
+// ask asks, and again while the reply is that there is no room and the look's time allows to wait for as long as it says.
+func (r *requester) ask(ctx context.Context, conn *nats.Conn, msg *nats.Msg) (*nats.Msg, error) {
+	for tries := 0; ; tries++ {
+		reply, err := within(ctx, func() (*nats.Msg, error) { return conn.RequestMsgWithContext(ctx, msg) })
+		if err != nil {
+			return nil, err
+		}
+		after, again := Busy(reply)
+		if !again || !pauseWithin(ctx, after, tries) {
+			return reply, nil
+		}
+	}
 }
 
 func (r *requester) message(look *watchers.Look) (*nats.Msg, error) {
@@ -111,6 +130,12 @@ func (r *requester) message(look *watchers.Look) (*nats.Msg, error) {
 // judge makes a report of a reply.
 func (r *requester) judge(look *watchers.Look, reply *nats.Msg) watchers.Report {
 	code, text := diag.Brief(reply.Header.Get(micro.ErrorCodeHeader), 20), diag.Brief(reply.Header.Get(micro.ErrorHeader), diag.MaxBrief)
+	if after, passes := Busy(reply); passes {
+		return watchers.Report{
+			Outcome: outcomeBusy, Message: fmt.Sprintf("busy: %s %s; ask again after %s", code, text, after),
+			Payload: map[string]any{"code": code, "error": text, "after": int(after.Seconds())},
+		}
+	}
 	if code != "" || text != "" {
 		return watchers.Report{
 			Outcome: outcomeRefused, Message: fmt.Sprintf("refused: %s %s", code, text), Payload: map[string]any{"code": code, "error": text},

@@ -24,8 +24,15 @@ type serviceSpec struct {
 	Subject string `yaml:"subject,required" template:"true"`
 	// Queue makes each request go to one of those who name the same queue; by default the service's name.
 	Queue string `yaml:"queue" template:"true"`
-	// Pending is how many requests may wait; those beyond are dropped, counted and reported.
+	// Pending is how many requests may wait; those beyond are answered at once with an error, code 429, counted and reported.
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
+	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger request is answered with an error of code 413. Absent is no bound but
+	// that of a message that can be read.
+	MaxSize watchers.Bytes `yaml:"max_size"`
+	// Quota is how much is taken of each who is counted, such as
+	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; a request that has not is
+	// answered with an error of code 429, with the seconds after which there is room in the header Retry-After.
+	Quota []watchers.Quota `yaml:"quota"`
 	// Micro makes it a service that "nats micro ls", info and stats know. Nodes may not: they need false.
 	Micro bool `yaml:"micro" default:"true"`
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A request that
@@ -56,7 +63,7 @@ type serviceSpawn struct {
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (s *serviceSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, s.Name), pending: s.Pending}
+	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, s.Name), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota}
 }
 
 // Validate holds the properties against each other.
@@ -113,15 +120,33 @@ func (s *service) Listen(ctx context.Context, look *watchers.Look, emit func(wat
 	if err != nil {
 		return watchers.Failure(err.Error())
 	}
-	c := &counter{service: s, inlet: in}
+	c := &counter{service: s, inlet: in, waiting: newWaitingList()}
 	if s.spec.Spawn != nil {
 		c.nursery = nursery{spawner: s.spawner, template: s.spec.Spawn.Template, key: s.spec.Spawn.Key, input: s.spec.Spawn.Input, limit: s.spec.Spawn.Limit}
 	}
-	if s.spec.Micro {
+	return c.listen(s.spec.Micro)
+}
+
+// listen takes requests in, which wait beside until they are served, so that the library's own list never fills.
+func (c *counter) listen(asMicro bool) watchers.Report {
+	in := c.inlet
+	ctx, cancel := context.WithCancel(in.ctx)
+	served := make(chan struct{})
+	supervise.Go(in.ctx, func() {
+		defer close(served)
+		defer c.waiting.close(c.leave)
+		c.waiting.each(ctx.Done(), c.serve)
+	})
+	defer func() {
+		cancel()
+		Leave(in.ctx, func() error { <-served; return nil }) // a request that is being served may take longer
+	}()
+	in.arriving = maxArrived
+	if asMicro {
 		in.micro = true
 		return in.listen(c.micro)
 	}
-	return in.listen(in.plain(func(m *nats.Msg) { c.serve(plainRequest{m}) }, (*nats.Subscription).Drain))
+	return in.listen(in.plain(func(m *nats.Msg) { c.offer(plainRequest{m}) }, (*nats.Subscription).Drain))
 }
 
 // version is what NATS takes for a version, whatever Choria's manifests say.
@@ -133,6 +158,11 @@ func (c *counter) micro(conn *nats.Conn) (func() error, error) {
 	cfg := micro.Config{
 		Name: c.service.spec.Name, Version: "0.0.0", Description: "watcher " + look.Watcher + " of machine " + look.Machine,
 		Metadata: map[string]string{"machine": look.Machine, "watcher": look.Watcher, "identity": look.Identity},
+		// The library sees when a request has come only, not what becomes of it.
+		StatsHandler: func(*micro.Endpoint) any {
+			defer supervise.Recover(c.inlet.ctx)
+			return c.inlet.counted()
+		},
 	}
 	if version.MatchString(look.Version) {
 		cfg.Version = look.Version
@@ -143,10 +173,10 @@ func (c *counter) micro(conn *nats.Conn) (func() error, error) {
 	}
 	err = served.AddEndpoint(cfg.Name, micro.HandlerFunc(func(r micro.Request) {
 		defer supervise.Recover(c.inlet.ctx)
-		c.serve(r)
+		c.offer(r)
 	}),
 		micro.WithEndpointSubject(c.inlet.from.subject), micro.WithEndpointQueueGroup(c.inlet.from.queue),
-		micro.WithEndpointPendingLimits(c.inlet.from.pending, maxPendingSize))
+		micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
 	if err != nil {
 		_ = served.Stop() // it has nothing to drain
 		return nil, err

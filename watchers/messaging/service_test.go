@@ -94,7 +94,7 @@ func TestServiceIsKnownToMicro(t *testing.T) {
 	if err := json.Unmarshal(ask(t, conn, "$SRV.STATS.adder", "").Data, &stats); err != nil {
 		t.Fatal(err)
 	}
-	if e := stats.Endpoints[0]; e.NumRequests != 3 || e.NumErrors != 1 || e.LastError != "403:refused" {
+	if e := stats.Endpoints[0]; e.NumRequests != 3 || !strings.Contains(string(e.Data), `"refused":1`) || !strings.Contains(string(e.Data), `"success":2`) {
 		t.Errorf("stats: %+v", e)
 	}
 	a.stop()
@@ -348,6 +348,51 @@ func TestMicroServiceFollowsItsConnection(t *testing.T) {
 	}
 	if listenings != 1 {
 		t.Errorf("says %d times that it listens", listenings)
+	}
+}
+
+// TestE33RequestsBeyondPendingAreAnsweredAtOnce sends 2,000 requests of which five may wait: each has an answer, and most at once, while the first is
+// still at work.
+func TestE33RequestsBeyondPendingAreAnsweredAtOnce(t *testing.T) {
+	b := startBroker(t)
+	p := kept(t, b, "fleet")
+	conn := b.client()
+	const many = 2000
+	for _, kind := range []string{"micro: true", "micro: false"} {
+		s := &slowSpawner{entered: make(chan struct{}, 1), hold: make(chan struct{})}
+		a := listening(t, p, s, "service", kind+"\nname: jobs\nsubject: jobs\npending: 5\nspawn: {template: job, key: string(message.body)}")
+		inbox := conn.NewInbox()
+		answers, err := conn.SubscribeSync(inbox)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range many {
+			if err := conn.PublishRequest("jobs", inbox, fmt.Append(nil, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range many - 6 { // one is being served, five wait
+			m, err := answers.NextMsg(patience)
+			if err != nil {
+				t.Fatalf("%s: %d of %d have an answer: %v", kind, i, many, err)
+			}
+			if refusal(m) != "429 busy" || m.Header.Get("Retry-After") != "1" {
+				t.Fatalf("%s: answered with %v", kind, m.Header)
+			}
+		}
+		close(s.hold)
+		if r := a.await(outcomeOverflowed); r.Payload["dropped"] == nil {
+			t.Errorf("%+v", r)
+		}
+		eventually(t, "those that waited are served", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.orders) == 6
+		})
+		a.stop()
 	}
 }
 

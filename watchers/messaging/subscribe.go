@@ -20,6 +20,12 @@ type subscribeSpec struct {
 	Queue string `yaml:"queue" template:"true"`
 	// Pending is how many messages may wait; those beyond are dropped, counted and reported.
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
+	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger one is unreadable. Absent is no bound but
+	// that of a message that can be read.
+	MaxSize watchers.Bytes `yaml:"max_size"`
+	// Quota is how much is taken of each who is counted, such as
+	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; one that has not is left out and counted.
+	Quota []watchers.Quota `yaml:"quota"`
 	// Where is a condition on the message; one for which it is false or has no answer is left out. So is one that would be passed on as it
 	// came, and of which others may read something else: an object of its JSON body has a key twice, or keys that differ in case alone.
 	Where *watchers.Formula `yaml:"where"`
@@ -39,7 +45,7 @@ type forwardSpec struct {
 }
 
 func (s *subscribeSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending}
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota}
 }
 
 // Validate checks the subject and the queue.
@@ -86,7 +92,7 @@ func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit fun
 		take = f.take
 	}
 	return in.listen(in.plain(func(m *nats.Msg) {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && in.admits(m) {
 			take(in, m)
 			in.caughtUp()
 		}

@@ -28,6 +28,7 @@ func listenerOutcomes(own ...machine.Outcome) []machine.Outcome {
 		machine.Outcome{Name: outcomeListening, Class: machine.Neutral, Doc: "the broker has confirmed the subscription; once for each time that the state is entered"},
 		machine.Outcome{Name: outcomeUnreadable, Class: machine.Neutral, Payload: unreadablePayload(),
 			Doc: "a message is no text, is larger than what an event may carry, a formula has no answer for it, or others may read it otherwise"},
+		limitedOutcome("a message is over a quota, as by says of whom; it is left out, or the request answered with an error of code 429"),
 		machine.Outcome{Name: outcomeOverflowed, Class: machine.Neutral, Payload: map[string]machine.ValueType{"dropped": machine.Integer},
 			Doc: "messages were dropped, because more than pending were waiting"},
 	)

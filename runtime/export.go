@@ -39,21 +39,15 @@ func ReadCheckpoints(ctx context.Context, stateDir, name string, f func(name str
 
 // ReadSnapshots returns the last recorded snapshot of every machine of a state folder, by name, for a host that is not running.
 func ReadSnapshots(ctx context.Context, stateDir string) (map[string]machine.Snapshot, error) {
-	last := map[string]machine.Snapshot{}
-	err := ReadCheckpoints(ctx, stateDir, "", func(name string, s *machine.Snapshot) error {
-		last[name] = *s
-		return nil
-	})
-	if err != nil {
+	kept := newBook()
+	if err := journal.ReadState(ctx, journalDir(stateDir), kept.replay); err != nil {
 		return nil, err
 	}
-	err = ReadHistory(ctx, stateDir, "", func(e HistoryEntry) error {
-		if e.Record != nil && e.Record.Seq == last[e.Unit].Seq+1 {
-			last[e.Unit] = last[e.Unit].Apply(e.Record, machine.HashRecord(e.JSON))
-		}
-		return nil
-	})
-	return last, err
+	last := map[string]machine.Snapshot{}
+	for name, s := range kept.snapshots {
+		last[name] = *s
+	}
+	return last, nil
 }
 
 // Export writes the history of one machine as a trace that can be replayed.

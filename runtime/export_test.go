@@ -187,12 +187,12 @@ func TestExportOfADamagedHistory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[len(b)/3] ^= 1
+	b[len(b)/3+bytes.Index(b[len(b)/3:], []byte("\x01\x06ticker{"))+10] ^= 1 // a record of the ticker
 	if err := os.WriteFile(segments[1], b, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, done, last := exported(t, dir, d)
-	if done.Gaps != 1 || done.LeftOut != 0 || done.Records == 61 || last.Seq != 61 {
+	if done.Gaps == 0 || done.Records+done.LeftOut != 60 || done.Records < 30 || last.Seq != 61 {
 		t.Errorf("exported %+v, ends at record %d", done, last.Seq)
 	}
 }

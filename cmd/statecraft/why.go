@@ -65,6 +65,19 @@ func (v *whyVerb) Run(inv *invocation) error {
 
 // recorded reads the log of a host that is not running.
 func (v *whyVerb) recorded(inv *invocation, dir string, take func(runtime.HistoryEntry) error, noHost error) error {
+	records := 0
+	err := runtime.ReadHistory(inv.ctx, dir, v.Machine, func(e runtime.HistoryEntry) error {
+		if e.Record != nil {
+			records++
+		}
+		return take(e)
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return noHost
+	case err != nil || records > 0:
+		return err
+	}
 	kept, err := readRecorded(inv.ctx, dir, noHost)
 	if err != nil {
 		return err
@@ -72,11 +85,7 @@ func (v *whyVerb) recorded(inv *invocation, dir string, take func(runtime.Histor
 	if _, ok := kept.last[v.Machine]; !ok {
 		return kept.unknown(v.Machine)
 	}
-	err = runtime.ReadHistory(inv.ctx, dir, v.Machine, take)
-	if errors.Is(err, fs.ErrNotExist) {
-		return noHost
-	}
-	return err
+	return nil
 }
 
 // take keeps the last entries.

@@ -32,7 +32,7 @@ func mountTiny(t *testing.T) string {
 // until polls a condition.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for tick := time.NewTicker(20 * time.Millisecond); !ok(); {
 		select {
 		case <-tick.C:

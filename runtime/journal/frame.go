@@ -61,21 +61,30 @@ func checksum(chain uint32, length, body []byte) uint32 {
 
 // parseBody takes a body apart. Data is a part of it.
 func parseBody(body []byte) (Entry, error) {
-	if len(body) == 0 {
-		return Entry{}, errKind
+	kind, key, data, err := splitBody(body)
+	if err != nil {
+		return Entry{}, err
 	}
-	kind := Kind(body[0])
+	return Entry{Kind: kind, Key: string(key), Data: data}, nil
+}
+
+// splitBody takes a body apart. Key and data are parts of it.
+func splitBody(body []byte) (kind Kind, key, data []byte, err error) {
+	if len(body) == 0 {
+		return 0, nil, nil, errKind
+	}
+	kind = Kind(body[0])
 	switch kind {
 	case KindRecord, KindCheckpoint, KindGap, kindEnd, kindLedger:
 	default:
-		return Entry{}, fmt.Errorf("%w %d", errKind, kind)
+		return 0, nil, nil, fmt.Errorf("%w %d", errKind, kind)
 	}
 	size, n := binary.Uvarint(body[1:])
 	rest := body[1+max(n, 0):]
 	if n <= 0 || size > uint64(len(rest)) {
-		return Entry{}, errKeySize
+		return 0, nil, nil, errKeySize
 	}
-	return Entry{Kind: kind, Key: string(rest[:size]), Data: rest[size:]}, nil
+	return kind, rest[:size], rest[size:], nil
 }
 
 // fits says whether a key and data of at most limit bytes can be stored.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 )
@@ -90,6 +91,9 @@ func (h history) segment(ctx context.Context, seg segment) error {
 	if seg.broken != nil {
 		return h.damaged(seg, 0)
 	}
+	if done, err := h.indexed(ctx, seg); done || err != nil {
+		return err
+	}
 	file, size, err := openSized(seg.path, h.open)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Retention was faster.
@@ -100,9 +104,24 @@ func (h history) segment(ctx context.Context, seg segment) error {
 	}
 	defer file.Close()
 	s := scan(file, seg.header, seg.end, size)
+	if h.key != "" {
+		s.keep = func(kind Kind, key []byte) bool { return kind == KindGap || kind == KindRecord && string(key) == h.key }
+	}
+	if seg.sum == ([sha256.Size]byte{}) {
+		s.sum = nil
+	}
 	var seen int64
 	for {
 		e, err := s.next()
+		if _, bad := errors.AsType[*badFrame](err); bad {
+			if lost, ok := s.resync(file); ok {
+				seen += max(lost, 0)
+				if err := h.gap(GapDamage, seg.began(), seg.newest(), lost); err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if err != nil {
 			return h.ended(seg, s, seen, err)
 		}
@@ -115,6 +134,47 @@ func (h history) segment(ctx context.Context, seg segment) error {
 	}
 }
 
+// indexed hands out the frames of a key by the segment's index. It is not done, and has handed out nothing, where there is none.
+func (h history) indexed(ctx context.Context, seg segment) (done bool, err error) {
+	err = h.places(seg, func(e Entry, damaged error) error {
+		if damaged != nil {
+			return h.gap(GapDamage, seg.began(), seg.newest(), 1)
+		}
+		return h.entry(ctx, e)
+	})
+	if errors.Is(err, errIndex) {
+		return false, nil
+	}
+	return true, err
+}
+
+// places calls f with the frames of the key and with all gaps, or with why one is damaged. The error is errIndex, before the first call,
+// where the segment has no index that can be used.
+func (h history) places(seg segment, f func(e Entry, damaged error) error) error {
+	if h.key == "" || seg.end < 0 || seg.sum == [sha256.Size]byte{} {
+		return errIndex
+	}
+	places, err := seg.places(h.key)
+	if err != nil || len(places) == 0 {
+		return err
+	}
+	file, err := h.open(seg.path, os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err) // who reads the segment says why
+	}
+	defer file.Close()
+	for _, p := range places {
+		e, err := frameAt(file, p, seg.end)
+		if _, bad := errors.AsType[*badFrame](err); err != nil && !bad {
+			return fmt.Errorf("%s: %w", seg.path, err)
+		}
+		if err := f(e, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ended looks at why a segment has no further frame.
 func (h history) ended(seg segment, s *scanner, seen int64, err error) error {
 	if _, bad := errors.AsType[*badFrame](err); bad {
@@ -124,7 +184,7 @@ func (h history) ended(seg segment, s *scanner, seen int64, err error) error {
 		return fmt.Errorf("%s: %w", seg.path, err)
 	}
 	none := [sha256.Size]byte{}
-	if seg.sum != none && seg.sum != [sha256.Size]byte(s.sum.Sum(nil)) {
+	if s.sum != nil && seg.sum != none && seg.sum != [sha256.Size]byte(s.sum.Sum(nil)) {
 		// Each frame fits the one before, and yet they are not the ones that were written.
 		return h.damaged(seg, seen)
 	}

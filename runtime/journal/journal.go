@@ -5,7 +5,7 @@
 // A directory holds seg-<16 hex digits>.log files, numbered upwards, and LOCK. The newest segment alone gives the
 // present state (its checkpoint, then its records); the ones before it are history. A segment is written as
 // .tmp and renamed when its head is synced. What was damaged is set aside as .damaged. The format of the bytes
-// is described in frame.go and header.go. Beside the directory lies its mark, which says how far the log reached (mark.go).
+// is described in frame.go and header.go; each closed segment has an index beside it (index.go). Beside the directory lies its mark, which says how far the log reached (mark.go).
 //
 // It never reads a record's meaning or its time, never retries a failed sync and never reports a record as stored that
 // is not.

@@ -40,8 +40,8 @@ func readMark(dir string) (m mark, ok bool) {
 	return m, m.Format == markFormat && m.Segment > 0
 }
 
-// write replaces the mark for good.
-func (m mark) write(dir string) error {
+// write replaces the mark, synced for good where it is to be.
+func (m mark) write(dir string, synced bool) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -52,10 +52,13 @@ func (m mark) write(dir string) error {
 		return err
 	}
 	_, err = file.Write(append(text, '\n'))
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if synced {
+		err = errors.Join(err, file.Sync())
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(name+tmpSuffix, name); err != nil {
+	if err := os.Rename(name+tmpSuffix, name); err != nil || !synced {
 		return err
 	}
 	return syncDir(filepath.Dir(name))
@@ -107,14 +110,14 @@ func (j *Journal) lost(found, unusable []segment, got findings) []Gap {
 	return []Gap{j.damageGap(m.At)}
 }
 
-// remember writes the mark. A log without one works all the same, and only cannot tell that it was removed.
-func (j *Journal) remember() {
+// remember writes the mark. It is synced when the log is opened or closed; what a loss of power takes of those between makes it older. A log without one works all the same, and only cannot tell that it was removed.
+func (j *Journal) remember(synced bool) {
 	j.mu.Lock()
 	last := j.segs[len(j.segs)-1]
 	j.mu.Unlock()
 	m := mark{Format: markFormat, Log: hex.EncodeToString(last.header.id[:]), Segment: last.number, Size: last.end, At: j.opts.Now().UTC()}
 	dir := j.opts.Dir
-	if err := j.disk.do("mark", func() error { return m.write(dir) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := j.disk.do("mark", func() error { return m.write(dir, synced) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		j.opts.Log.Warn("the log's mark is not written", "file", MarkFile(dir), "error", err)
 	}
 }

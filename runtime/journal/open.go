@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// Journal is an open log. It has one goroutine, the committer, from Open to Close.
+// Journal is an open log. From Open to Close it has two goroutines, the committer and the indexer.
 type Journal struct {
 	opts    Options
 	lock    *os.File
 	disk    *patience
+	indexer *indexer
 	metrics *metrics
 	wake    chan struct{}
 	ended   chan struct{} // closed by the committer as its last act
@@ -78,12 +79,14 @@ func (j *Journal) start(replay func(Entry) error) error {
 		return err
 	}
 	go j.run()
+	go j.indexer.run(j)
+	j.indexer.poke()
 	return nil
 }
 
 func newJournal(opts Options, lock *os.File) *Journal {
 	j := &Journal{
-		opts: opts, lock: lock, disk: newPatience(), metrics: newMetrics(),
+		opts: opts, lock: lock, disk: newPatience(), indexer: newIndexer(), metrics: newMetrics(),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		pending: &batch{}, spare: &batch{}, room: maxPending,
 		status: Status{Durable: true},

@@ -44,7 +44,7 @@ func (j *Journal) resume(got findings, unusable []segment, lost []Gap) {
 	// Only when the gap is written down: a crash in between finds the damage again instead of forgetting it.
 	j.setAside(unusable)
 	j.sweep()
-	j.remember()
+	j.remember(true)
 }
 
 // confess records segments that cannot be used and returns the gap they leave.

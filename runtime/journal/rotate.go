@@ -51,7 +51,7 @@ func (j *Journal) begin(gaps []Gap, checkpoint func(put func(string, []byte) err
 	if len(drop) > 0 {
 		j.sweep()
 	}
-	j.remember()
+	j.remember(false)
 	return nil
 }
 
@@ -119,6 +119,7 @@ func (j *Journal) adopt(w *writer, h header, path string, l ledger, dropped int)
 	j.status.Gaps = l.all()
 	j.metrics.kept(j.segs)
 	j.mu.Unlock()
+	j.indexer.poke()
 	j.hook("synced")
 }
 

@@ -2,12 +2,14 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 )
 
 // badFrame is where the good prefix of a segment ends although there is more.
@@ -27,7 +29,10 @@ type scanner struct {
 	end    int64
 	marked bool // end is known to be where the data ends; else zeros may end it before
 	chain  uint32
-	sum    hash.Hash // of what is before off
+	sum    hash.Hash // of what is before off; nil where nobody asks for it
+	// keep chooses the frames whose key and data are returned, where not all are; key is its own only during the call.
+	keep func(kind Kind, key []byte) bool
+	buf  []byte // of a frame that need not be kept
 }
 
 // scan reads file behind its header up to end, or up to size where end is not known (negative).
@@ -67,7 +72,7 @@ func (s *scanner) next() (Entry, error) {
 }
 
 func (s *scanner) body(head [frameHead]byte, length int64) (Entry, error) {
-	body := make([]byte, length)
+	body := s.room(length)
 	if _, err := io.ReadFull(s.r, body); err != nil {
 		return Entry{}, s.failed(err)
 	}
@@ -75,14 +80,31 @@ func (s *scanner) body(head [frameHead]byte, length int64) (Entry, error) {
 	if chain != binary.LittleEndian.Uint32(head[4:]) {
 		return Entry{}, s.bad("checksum does not match")
 	}
-	e, err := parseBody(body)
+	kind, key, data, err := splitBody(body)
 	if err != nil {
 		return Entry{}, s.bad("%v", err)
 	}
-	s.sum.Write(head[:])
-	s.sum.Write(body)
+	if s.sum != nil {
+		s.sum.Write(head[:])
+		s.sum.Write(body)
+	}
 	s.chain, s.off = chain, s.off+frameHead+length
-	return e, nil
+	switch {
+	case s.keep == nil:
+		return Entry{Kind: kind, Key: string(key), Data: data}, nil
+	case s.keep(kind, key):
+		return Entry{Kind: kind, Key: string(key), Data: bytes.Clone(data)}, nil
+	}
+	return Entry{Kind: kind}, nil
+}
+
+// room is where the body of a frame is read to: its own where it is returned, else one for all.
+func (s *scanner) room(length int64) []byte {
+	if s.keep == nil {
+		return make([]byte, length)
+	}
+	s.buf = slices.Grow(s.buf[:0], int(length))
+	return s.buf[:length]
 }
 
 func (s *scanner) atEnd(left int64) error {

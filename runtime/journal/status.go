@@ -29,6 +29,7 @@ func (j *Journal) Close() error {
 	if again {
 		return nil
 	}
+	j.indexer.end()
 	j.metrics.unregister(j.opts.Metrics)
 	return errors.Join(j.closeErr, j.unlock())
 }
@@ -56,6 +57,6 @@ func (j *Journal) finish() {
 	j.closeErr = j.fault
 	j.retire()
 	if j.fault == nil {
-		j.remember()
+		j.remember(true)
 	}
 }

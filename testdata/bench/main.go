@@ -42,7 +42,7 @@ func parts() []part {
 		{"exec", (*bench).commands}, {"timeout", (*bench).timeouts}, {"stop", (*bench).stopping},
 		{"enrollment", (*bench).enrollment}, {"helper", (*bench).helper}, {"burst", (*bench).burst},
 		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
-		{"inventory", (*bench).inventory}, {"machines", (*bench).machines},
+		{"inventory", (*bench).inventory}, {"machines", (*bench).machines}, {"history", (*bench).history},
 	}
 }
 

@@ -91,7 +91,7 @@ func (u *unit) end(i int) {
 		}
 	}
 	if r, ok := w.watcher.(watchers.Resetter); ok {
-		r.Reset()
+		u.ask(i, r.Reset)
 	}
 	u.unwatch(w)
 }
@@ -111,7 +111,8 @@ func (u *unit) setPlan(i int, p watchers.Planning) {
 		why = watchers.Interval
 	}
 	if planner, ok := w.watcher.(watchers.Planner); ok {
-		due := planner.Plan(p)
+		var due watchers.Due
+		u.ask(i, func() { due = planner.Plan(p) })
 		if splay := u.prog.spec(i).Splay; splay > 0 && due.After > 0 && p.Moment != watchers.Looked {
 			due.After += p.Random(splay)
 		}

@@ -259,3 +259,29 @@ func (l *logText) String() string {
 	defer l.mu.Unlock()
 	return l.text.String()
 }
+
+// careless panics in everything that a turn asks a watcher.
+type careless struct{}
+
+func (careless) Check(context.Context, *watchers.Look) watchers.Report { return watchers.Success() }
+func (careless) Plan(watchers.Planning) watchers.Due                   { panic("boom") }
+func (careless) Paths(*watchers.Look) []string                         { panic("boom") }
+func (careless) Reset()                                                { panic("boom") }
+
+// TestH61APanicInATurnEndsNothing has a watcher panic where the turn asks it when it is due, and where its activation ends.
+func TestH61APanicInATurnEndsNothing(t *testing.T) {
+	fakes := newFakes()
+	fakes.add("careless", &watchers.Prepared{New: func() watchers.Watcher { return careless{} }})
+	h := runHost(t, runtime.Config{Catalogue: fakes, StateDir: t.TempDir()})
+	h.deploy(listening("m", "careless"), listening("beside", "probe"))
+	eventually(t, "the panic shows", func() bool {
+		d, err := h.Machine(t.Context(), "m")
+		return err == nil && d.Watchers[0].Outcome == machine.OutcomePanic
+	})
+	if f, err := h.Fire(t.Context(), "m", "broken", nil, "test"); err != nil || !f.Durable {
+		t.Errorf("the machine itself: %+v, %v", f, err)
+	}
+	if f, err := h.Fire(t.Context(), "beside", "broken", nil, "test"); err != nil || !f.Durable {
+		t.Errorf("the machine beside it: %+v, %v", f, err)
+	}
+}

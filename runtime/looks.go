@@ -171,16 +171,6 @@ func (l *look) check(ctx context.Context) (rep watchers.Report) {
 	return watchers.Failure("the watcher can neither check nor listen")
 }
 
-// panicked takes a panic and ends the look with it. One that comes after the look has returned is only logged.
-func (l *look) panicked(p any, stack string) {
-	text := fmt.Sprint(p)
-	l.view.Log.Error("watcher_panicked", "machine", l.unit.name, "watcher", l.name, "panic", text, "stack", stack)
-	l.panic.CompareAndSwap(nil, &watchers.Report{Outcome: machine.OutcomePanic, Message: "the watcher panicked: " + text})
-	if l.cancel != nil {
-		l.cancel()
-	}
-}
-
 // do is the goroutine of a look.
 func (l *look) do() {
 	defer l.cancel()

@@ -105,7 +105,8 @@ func (u *unit) watchPaths(i int) {
 		return
 	}
 	view := u.newLook(i, watchers.Looked, 0).view
-	paths := p.Paths(&view)
+	var paths []string
+	u.ask(i, func() { paths = p.Paths(&view) })
 	if slices.Equal(paths, w.paths) {
 		return
 	}

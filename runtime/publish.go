@@ -3,8 +3,10 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -78,6 +80,12 @@ func (p *publisher) offer(n notice) {
 }
 
 func (p *publisher) publish(n notice) {
+	defer func() { // a bus is somebody else's
+		if panicked := recover(); panicked != nil {
+			p.metrics.unpublished.Inc()
+			p.log.Error("bus_panicked", "type", n.typ, "panic", fmt.Sprint(panicked), "stack", string(debug.Stack()))
+		}
+	}()
 	e := event.New()
 	e.SetID(uuid.NewString())
 	e.SetSource(eventSource)

@@ -188,7 +188,9 @@ func (u *unit) replan() {
 		w := &u.watches[i]
 		if p, ok := w.watcher.(watchers.Planner); ok && w.activation != 0 {
 			due, at, why := w.due, w.at, w.why
-			u.setDue(w, p.Plan(u.planning(i, watchers.Jumped)), watchers.Interval)
+			var next watchers.Due
+			u.ask(i, func() { next = p.Plan(u.planning(i, watchers.Jumped)) })
+			u.setDue(w, next, watchers.Interval)
 			if due > 0 && at.IsZero() && (w.due == 0 || due < w.due) {
 				w.due, w.at, w.why = due, at, why // the wall clock has nothing to do with it: a clock set often must not delay it for ever
 			}

@@ -96,6 +96,7 @@ func (b *Broker) followBy(ctx context.Context, server nats.InProcessConnProvider
 
 // heard takes in what is being written to the bucket. What is not in its form is counted by the watch.
 func (b *Broker) heard(m *nats.Msg) {
+	defer b.log.recovered("revocation_panicked")
 	if r, err := readRevocation(strings.TrimPrefix(m.Subject, revokedSubjects), m.Data); err == nil {
 		b.Revoke(r)
 	}

@@ -47,7 +47,8 @@ func (g *gate) attach(s *server.Server) {
 }
 
 // Check implements server.Authentication.
-func (g *gate) Check(c server.ClientAuthentication) bool {
+func (g *gate) Check(c server.ClientAuthentication) (in bool) {
+	defer g.log.recovered("login_panicked") // what is checked comes from strangers
 	e := g.evidence(c)
 	d := g.decide(e, g.knowledge)
 	if d.Refused == "" {

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,13 @@ func (q *quiet) warn(message string, attrs ...any) {
 		attrs = append(attrs, slog.Int64("left_out", n))
 	}
 	q.log.Warn(message, attrs...)
+}
+
+// recovered, deferred, logs a panic, which would else end the host: whoever calls is a library.
+func (q *quiet) recovered(message string) {
+	if p := recover(); p != nil {
+		q.warn(message, slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+	}
 }
 
 // serverLog is the log of a nats-server: its warnings and errors, and the rest for who debugs.

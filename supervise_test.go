@@ -15,7 +15,7 @@ import (
 // the last one.
 var callbacks = map[string]int{
 	"Go": 0, "AfterFunc": -1,
-	"Subscribe": -1, "QueueSubscribe": -1, "Consume": 0, "HandlerFunc": 0, "AddEndpoint": 1, "WithPublishAsyncErrHandler": 0, "ConsumeErrHandler": 0,
+	"Subscribe": -1, "QueueSubscribe": -1, "Consume": 0, "HandlerFunc": 0, "AddEndpoint": 1, "WithPublishAsyncErrHandler": 0, "WithPublishAsyncAckHandler": 0, "ConsumeErrHandler": 0,
 	"ConnectHandler": 0, "ReconnectHandler": 0, "DisconnectErrHandler": 0, "DisconnectHandler": 0, "ReconnectErrHandler": 0, "ErrorHandler": 0,
 	"ClosedHandler": 0, "DiscoveredServersHandler": 0, "LameDuckModeHandler": 0, "SetClosedHandler": 0, "TokenHandler": 0, "UserJWT": 0,
 	"CustomReconnectDelay": 0, "Nkey": 1,

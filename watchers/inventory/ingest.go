@@ -37,6 +37,12 @@ type ingestSpec struct {
 	To *watchers.Formula `yaml:"to,required"`
 	// Sender is an expression for who the message is from.
 	Sender *watchers.Formula `yaml:"sender,required"`
+	// ID is an expression for what a message is known by, a text: one that its sender tells again, because nobody answered, has the same. A
+	// stream with a duplicates window stores it once. By default, and where it is "", every message is another.
+	ID *watchers.Formula `yaml:"id"`
+	// Inbox is an expression, over the message's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A message
+	// that wants its answer elsewhere is refused: the answer would be published with the rights of who takes in, which the sender may not have.
+	Inbox *watchers.Formula `yaml:"inbox"`
 	// Format is the document that is written.
 	Format string `yaml:"format" default:"choria_streams" enum:"choria_streams|jetstream"`
 	// Pending is how many messages may wait to be sent; those beyond are dropped and counted.
@@ -69,7 +75,7 @@ func (s *ingestSpec) Validate(w *machine.WatcherSpec) diag.List {
 
 func ingestType(s Services) watchers.Type {
 	counts := map[string]machine.ValueType{
-		"received": machine.Integer, "stored": machine.Integer, "refused": machine.Integer, "dropped": machine.Integer,
+		"received": machine.Integer, "stored": machine.Integer, "refused": machine.Integer, "dropped": machine.Integer, "waiting": machine.Integer,
 	}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
@@ -159,7 +165,6 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 			t.received.Add(1)
 			out.take(look, m)
 		case <-ticker.C:
-			t.waiting.Store(int64(out.js.PublishAsyncPending()))
 			t.overflowed(sub)
 			t.report()
 		case <-closed:

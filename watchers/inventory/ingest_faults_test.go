@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/watchers"
 )
@@ -33,7 +35,7 @@ func TestIngestSaysWhatTheStreamDidNotTake(t *testing.T) {
 			a.listen()
 			a.send(inventoryOf("n1=example", "n1.example", "{}"))
 			a.says(outcomeLagging, tt.text,
-				map[string]any{"received": 1, "stored": 0, "refused": 0, "dropped": 1})
+				map[string]any{"received": 1, "stored": 0, "refused": 0, "dropped": 1, "waiting": 0})
 		})
 	}
 }
@@ -49,7 +51,7 @@ func TestIngestRefusesWhatHasNoPlace(t *testing.T) {
 			a.spec.To = formula(t, to)
 			a.listen()
 			a.send(inventoryOf("n1=example", "n1.example", "{}"))
-			a.says(outcomeRefused, text, map[string]any{"received": 1, "stored": 0, "refused": 1, "dropped": 0})
+			a.says(outcomeRefused, text, map[string]any{"received": 1, "stored": 0, "refused": 1, "dropped": 0, "waiting": 0})
 		})
 	}
 }
@@ -154,7 +156,7 @@ func TestTallyReportsOnce(t *testing.T) {
 		want []string
 	}{
 		{func() {}, nil},
-		{func() { tally.drop("a"); tally.withheld("b") }, []string{outcomeLagging}},
+		{func() { tally.drop("a"); tally.drop("b") }, []string{outcomeLagging}},
 		{func() { tally.drop("c") }, []string{outcomeLagging}},
 		{func() {}, []string{outcomeCaughtUp}},
 		{func() {}, nil},
@@ -169,4 +171,67 @@ func TestTallyReportsOnce(t *testing.T) {
 			t.Errorf("it says %v, not %v", said, step.want)
 		}
 	}
+}
+
+// told sends a message as a node does that waits for its answer.
+func (a *adapterTest) told(m *nats.Msg) *nats.Msg {
+	a.t.Helper()
+	answer, err := a.conn.RequestMsg(m, patience)
+	if err != nil {
+		a.t.Fatalf("%s is not answered: %v", m.Subject, err)
+	}
+	return answer
+}
+
+// TestH64TheNodeHearsThatTheStreamHasIt stores once what is told twice, because the node heard of no answer, and says so both times.
+func TestH64TheNodeHearsThatTheStreamHasIt(t *testing.T) {
+	a := newAdapterTest(t, false)
+	stream := a.stream()
+	a.spec.ID = formula(t, `(message.headers["Statecraft-Message-Id"] ?? "") == "" ? "" : message.tokens[1] + "/" + message.headers["Statecraft-Message-Id"]`)
+	a.listen()
+	for _, id := range []string{"1", "1", "2", "", ""} {
+		m := inventoryOf("n1=example", "n1.example", "{}")
+		m.Header.Set("Statecraft-Message-Id", id)
+		var ack jetstream.PubAck
+		if answer := a.told(m); json.Unmarshal(answer.Data, &ack) != nil || ack.Stream != "DISCOVERY" || ack.Sequence == 0 {
+			t.Errorf("the node hears %s %v", answer.Data, answer.Header)
+		}
+	}
+	if info, err := stream.Info(t.Context()); err != nil || info.State.LastSeq != 4 {
+		t.Errorf("the stream has %+v (%v)", info, err)
+	}
+}
+
+// TestH64TheNodeHearsWhyTheStreamDoesNotHaveIt tells what may be told again from what need not.
+func TestH64TheNodeHearsWhyTheStreamDoesNotHaveIt(t *testing.T) {
+	a := newAdapterTest(t, false)
+	a.listen()
+	for _, tt := range []struct{ sender, want string }{
+		{"n2.example", "400 it is refused: where is false for it"}, {"n1.example", "503 nats: no response from stream"},
+	} {
+		answer := a.told(inventoryOf("n1=example", tt.sender, "{}"))
+		if said := answer.Header.Get(micro.ErrorCodeHeader) + " " + answer.Header.Get(micro.ErrorHeader); said != tt.want {
+			t.Errorf("the node hears %q, want %q", said, tt.want)
+		}
+	}
+	a.stream(func(c *jetstream.StreamConfig) { c.MaxMsgSize = 10 })
+	if code := a.told(inventoryOf("n1=example", "n1.example", "{}")).Header.Get(micro.ErrorCodeHeader); code != "400" {
+		t.Errorf("what is too large: code %s", code)
+	}
+	m := inventoryOf("n1=example", "n1.example", "{}")
+	m.Reply = "discovery.n2=example"
+	a.send(m)
+	a.stop()
+	if said := a.reports(outcomeRefused); len(said) == 0 || !strings.Contains(said[len(said)-1].Message, "inbox") {
+		t.Errorf("what wants its answer elsewhere: %+v", said)
+	}
+}
+
+// TestH64AStreamThatComesMeanwhileHasTheInventory tries again by itself, as there is a leader again soon.
+func TestH64AStreamThatComesMeanwhileHasTheInventory(t *testing.T) {
+	a := newAdapterTest(t, false)
+	a.listen()
+	a.send(inventoryOf("n1=example", "n1.example", "{}"))
+	a.stream()
+	waitFor(t, a.holds(1))
 }

@@ -216,7 +216,7 @@ func TestAdapterWritesWhatConsumersExpect(t *testing.T) {
 		t.Errorf("message %d with the headers %v", got.Sequence, got.Header)
 	}
 	a.says(outcomeRefused, "1 messages were refused; the last: node.n1=example.out.inventory: where is false for it",
-		map[string]any{"received": 2, "stored": 1, "refused": 1, "dropped": 0})
+		map[string]any{"received": 2, "stored": 1, "refused": 1, "dropped": 0, "waiting": 0})
 }
 
 func BenchmarkAdapter(b *testing.B) {

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,13 +16,11 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
-	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
-	ackTimeout    = 30 * time.Second // for the stream to say that it has a message
-	stallTimeout  = 10 * time.Second // for the window to have room
-	settleTimeout = 2 * time.Second  // for what was sent to be acknowledged at the end
+	stallTimeout  = 2 * time.Second // for the window to have room
+	settleTimeout = 2 * time.Second // for what was sent to be acknowledged at the end
 )
 
 // outputRoom is bytes for what an output has beside the message.
@@ -36,72 +35,104 @@ type output struct {
 	RequestID string `json:"requestid"`
 }
 
-// outlet sends documents to a stream.
+// outlet sends documents to a stream, and tells who sent them what has become of each.
 type outlet struct {
 	spec  *ingestSpec
-	js    jetstream.JetStream
+	store *messaging.Store
 	tally *tally
 	meter *watchers.Meter // of spec.Quota
+	full  bool            // there was no room for the last one
 }
 
 func newOutlet(ctx context.Context, conn *nats.Conn, spec *ingestSpec, t *tally) (*outlet, error) {
-	js, err := jetstream.New(conn,
-		jetstream.WithPublishAsyncMaxPending(spec.Window), jetstream.WithPublishAsyncTimeout(ackTimeout),
-		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, err error) {
-			defer supervise.Recover(ctx)
-			t.drop(fmt.Sprintf("%s: %v", m.Subject, err))
-		}),
-	)
+	store, err := messaging.NewStore(ctx, conn, spec.Window)
 	if err != nil {
 		return nil, err
 	}
-	return &outlet{spec: spec, js: js, tally: t, meter: watchers.NewMeter(spec.Quota)}, nil
+	return &outlet{spec: spec, store: store, tally: t, meter: watchers.NewMeter(spec.Quota)}, nil
 }
 
 var errWhere = errors.New("where is false for it")
 
-// admits refuses what is larger than a message may be, or over a quota.
+// admits refuses what is larger than a message may be, or over a quota: that may be told again later.
 func (o *outlet) admits(look *watchers.Look, m *nats.Msg) error {
 	size := m.Size()
 	if most := int(o.spec.MaxSize); most > 0 && size > most {
-		return fmt.Errorf("it has %d bytes, the limit is %d", size, most)
+		return fmt.Errorf("%w: it has %d bytes, the limit is %d", messaging.ErrRefused, size, most)
 	}
 	if o.meter == nil {
 		return nil
 	}
 	now := time.Now() //nolint:forbidigo // when it came: a listener has no other clock, and no state depends on it
 	if over := o.meter.Take(look, m.Subject, messaging.Tokens(m.Subject), size, now); over != nil {
-		return errors.New("it is over a quota: " + over.Reason)
+		return fmt.Errorf("it is %w: %s", messaging.ErrOverQuota, over.Reason)
 	}
 	return nil
 }
 
 // take sends one message on, and waits where the window is full.
 func (o *outlet) take(look *watchers.Look, m *nats.Msg) {
-	if err := o.admits(look, m); err != nil {
+	if err := o.astray(look, m); err != nil {
 		o.tally.refuse(fmt.Sprintf("%s: %v", m.Subject, err))
 		return
 	}
+	if err := o.admits(look, m); err != nil {
+		o.tally.refuse(fmt.Sprintf("%s: %v", m.Subject, err))
+		messaging.Answer(m, nil, err)
+		return
+	}
 	message := messageOf(m)
+	onward, err := o.read(look, m, message)
+	if err != nil {
+		o.tally.refuse(fmt.Sprintf("%s: %v", m.Subject, err))
+		messaging.Answer(m, nil, fmt.Errorf("%w: %w", messaging.ErrRefused, err))
+		return
+	}
+	o.put(m, onward)
+}
+
+// put sends a message on its way. Where there was no room within a while there is none for the next ones either, until it shows.
+func (o *outlet) put(m, onward *nats.Msg) {
+	patience := stallTimeout
+	if o.full {
+		patience = 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	o.tally.waiting.Add(1)
+	err := o.store.Put(ctx, onward, func(ack *jetstream.PubAck, err error) {
+		o.tally.settled(onward.Subject, err)
+		messaging.Answer(m, ack, err)
+	})
+	o.full = err != nil
+	if err != nil {
+		o.tally.settled(onward.Subject, err)
+		messaging.Answer(m, nil, err)
+	}
+}
+
+// astray refuses a message whose answer would go where its sender could not publish.
+func (o *outlet) astray(look *watchers.Look, m *nats.Msg) error {
+	if m.Reply == "" {
+		return nil
+	}
+	if o.spec.Inbox == nil {
+		return messaging.CheckReply(m, messaging.AnyInbox)
+	}
+	prefix, err := o.spec.Inbox.Text(look, map[string]any{"subject": m.Subject, "tokens": messaging.Tokens(m.Subject)})
+	return errors.Join(err, messaging.CheckReply(m, prefix))
+}
+
+// read makes of a message what goes into the stream.
+func (o *outlet) read(look *watchers.Look, m *nats.Msg, message map[string]any) (*nats.Msg, error) {
 	holds, err := o.spec.Where.Holds(look, message)
 	if err == nil && !holds {
 		err = errWhere
 	}
-	var onward *nats.Msg
-	if err == nil {
-		onward, err = o.onward(look, m.Header.Get(DigestHeader), message)
-	}
 	if err != nil {
-		o.tally.refuse(fmt.Sprintf("%s: %v", m.Subject, err))
-		return
+		return nil, err
 	}
-	// What the stream answers is counted by the error handler, and from how many wait.
-	if _, err := o.js.PublishMsgAsync(onward, jetstream.WithStallWait(stallTimeout)); err != nil {
-		o.tally.withheld(fmt.Sprintf("%s: %v", onward.Subject, err))
-		return
-	}
-	o.tally.sent.Add(1)
-	o.tally.waiting.Store(int64(o.js.PublishAsyncPending()))
+	return o.onward(look, m.Header.Get(DigestHeader), message)
 }
 
 func (o *outlet) onward(look *watchers.Look, digest string, message map[string]any) (*nats.Msg, error) {
@@ -130,11 +161,31 @@ func (o *outlet) onward(look *watchers.Look, digest string, message map[string]a
 	if err := write.Encode(doc); err != nil {
 		return nil, err
 	}
-	onward := &nats.Msg{Subject: to, Data: bytes.TrimSuffix(data.Bytes(), []byte("\n"))}
+	onward := &nats.Msg{Subject: to, Data: bytes.TrimSuffix(data.Bytes(), []byte("\n")), Header: nats.Header{}}
+	id, err := o.id(look, message)
+	if err != nil {
+		return nil, err
+	}
+	onward.Header[jetstream.MsgIDHeader] = []string{cmp.Or(id, doc.RequestID)}
 	if digest != "" && len(digest) <= maxDigest {
-		onward.Header = nats.Header{DigestHeader: {digest}}
+		onward.Header[DigestHeader] = []string{digest}
 	}
 	return onward, nil
+}
+
+// maxID bounds what a sender makes the broker remember.
+const maxID = 256
+
+// id is what a message is known by that is told again, "" where its sender does not say.
+func (o *outlet) id(look *watchers.Look, message map[string]any) (string, error) {
+	if o.spec.ID == nil {
+		return "", nil
+	}
+	id, err := o.spec.ID.Text(look, message)
+	if err == nil && len(id) > maxID {
+		err = fmt.Errorf("its id has %d bytes, %d are allowed", len(id), maxID)
+	}
+	return id, err
 }
 
 // DigestHeader carries the digest of an inventory's stable part.
@@ -154,10 +205,6 @@ func messageOf(m *nats.Msg) map[string]any {
 func (o *outlet) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	select {
-	case <-o.js.PublishAsyncComplete():
-	case <-ctx.Done():
-	}
-	o.tally.waiting.Store(int64(o.js.PublishAsyncPending()))
+	o.store.Close(ctx)
 	o.tally.report()
 }

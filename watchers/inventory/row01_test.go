@@ -26,7 +26,7 @@ func TestRow1WhereInventoriesGoIsBounded(t *testing.T) {
 		s, err := a.js.Stream(t.Context(), "DISCOVERY")
 		return err == nil && s.CachedInfo().State.Msgs == 1
 	})
-	a.says(outcomeRefused, "4 messages were refused", map[string]any{"received": 5, "stored": 1, "refused": 4, "dropped": 0})
+	a.says(outcomeRefused, "4 messages were refused", map[string]any{"received": 5, "stored": 1, "refused": 4, "dropped": 0, "waiting": 0})
 	for _, r := range a.reports(outcomeRefused) {
 		if len(r.Message) > 2_000 {
 			t.Errorf("the report has %d bytes", len(r.Message))

@@ -15,11 +15,10 @@ import (
 type tally struct {
 	emit func(watchers.Report)
 
-	received, sent, waiting atomic.Int64
+	received, stored, waiting atomic.Int64
 
 	mu      sync.Mutex
-	lost    int64  // sent, and not stored
-	kept    int64  // never sent
+	dropped int64  // not stored
 	reason  string // of the last drop
 	told    int64  // drops that were reported
 	lagging bool
@@ -38,11 +37,21 @@ func (t *tally) refuse(reason string) {
 	t.because = diag.Brief(reason, diag.MaxBrief)
 }
 
-// drop counts a message that was sent, and that the stream does not have.
+// settled counts a message of which it is known what has become.
+func (t *tally) settled(subject string, err error) {
+	t.waiting.Add(-1)
+	if err == nil {
+		t.stored.Add(1)
+		return
+	}
+	t.drop(fmt.Sprintf("%s: %v", subject, err))
+}
+
+// drop counts a message that the stream does not have.
 func (t *tally) drop(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lost++
+	t.dropped++
 	t.reason = diag.Brief(reason, diag.MaxBrief)
 }
 
@@ -58,24 +67,16 @@ func (t *tally) overflowed(sub *nats.Subscription) {
 		t.from, t.missed = sub, 0
 	}
 	if n > t.missed {
-		t.kept += int64(n - t.missed)
+		t.dropped += int64(n - t.missed)
 		t.missed, t.reason = n, "more messages came than could wait"
 	}
 }
 
-// withheld counts a message that was never sent.
-func (t *tally) withheld(reason string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kept++
-	t.reason = diag.Brief(reason, diag.MaxBrief)
-}
-
-// counts are what became of messages so far; under the lock. A message that the stream has not answered for yet is in none but received.
+// counts are what became of messages so far; under the lock. waiting are those that the stream has not answered for yet.
 func (t *tally) counts() map[string]any {
 	return map[string]any{
-		"received": int(t.received.Load()), "stored": int(t.sent.Load() - t.waiting.Load() - t.lost),
-		"refused": int(t.refused), "dropped": int(t.lost + t.kept),
+		"received": int(t.received.Load()), "stored": int(t.stored.Load()), "refused": int(t.refused), "dropped": int(t.dropped),
+		"waiting": int(t.waiting.Load()),
 	}
 }
 
@@ -96,9 +97,8 @@ func (t *tally) due() (due []watchers.Report) {
 	if more := t.refused - t.named; more > 0 {
 		add(outcomeRefused, fmt.Sprintf("%d messages were refused; the last: %s", more, t.because), false)
 	}
-	dropped := t.lost + t.kept
-	more, was := dropped-t.told, t.lagging
-	t.told, t.named, t.lagging = dropped, t.refused, more > 0
+	more, was := t.dropped-t.told, t.lagging
+	t.told, t.named, t.lagging = t.dropped, t.refused, more > 0
 	switch {
 	case more > 0:
 		add(outcomeLagging, fmt.Sprintf("%d messages were dropped; the last: %s", more, t.reason), false)

@@ -105,15 +105,15 @@ func (c *counter) leave(r request) {
 	}
 }
 
-// anyInbox is what reply subjects begin with where the manifest says nothing else: NATS's own.
-const anyInbox = "_INBOX."
+// AnyInbox is what reply subjects begin with where a manifest says nothing else: NATS's own.
+const AnyInbox = "_INBOX."
 
 // answerable reports a request whose answer would be led where its asker could not publish.
 func (c *counter) answerable(d delivery) error {
 	if d.reply == "" {
 		return nil
 	}
-	prefix := anyInbox
+	prefix := AnyInbox
 	if inbox := c.service.spec.Inbox; inbox != nil {
 		text, err := inbox.Text(c.inlet.look, map[string]any{"subject": d.subject, "tokens": Tokens(d.subject)})
 		if err != nil || text == "" {

@@ -3,6 +3,7 @@ package messaging
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -19,6 +20,20 @@ type eventSpec struct {
 	Source string `yaml:"source,required" template:"true"`
 	// Subject is what the event is about; by default the identity.
 	Subject string `yaml:"subject" template:"true"`
+	// ID is an expression for the event's id, a text; by default every look makes a new one. What is told again, because nobody answered, has
+	// the same.
+	ID *watchers.Formula `yaml:"id"`
+}
+
+func (s *eventSpec) id(look *watchers.Look) (string, error) {
+	if s.ID == nil {
+		return uuid.NewString(), nil
+	}
+	id, err := s.ID.Text(look, nil)
+	if err == nil && id == "" {
+		err = errors.New("the text is empty")
+	}
+	return id, err
 }
 
 // wrap makes the event of a body. A text that is JSON is taken as that.
@@ -31,7 +46,11 @@ func (s *eventSpec) wrap(look *watchers.Look, body any) ([]byte, error) {
 		}
 	}
 	e := event.New()
-	e.SetID(uuid.NewString())
+	id, err := s.id(look)
+	if err != nil {
+		return nil, fmt.Errorf("making the event's id: %w", err)
+	}
+	e.SetID(id)
 	e.SetTime(look.At)
 	e.SetType(attributes[0])
 	e.SetSource(attributes[1])

@@ -69,6 +69,8 @@ type inlet struct {
 	meter  *watchers.Meter // of from.quota
 	// arriving is how many messages may wait in the library's list where that is more than from.pending: of a service, which has its own.
 	arriving int
+	// patience is how long ending a subscription may take.
+	patience time.Duration
 
 	mu      sync.Mutex
 	counts  map[string]int // of outcomes
@@ -82,7 +84,7 @@ func newInlet(ctx context.Context, pool *Pool, look *watchers.Look, from intake,
 		return nil, errNoPool
 	}
 	in := &inlet{pool: pool, look: look, ctx: ctx, emit: emit, mapped: mapped, from: from, counts: map[string]int{},
-		meter: watchers.NewMeter(from.quota)}
+		patience: leaveTimeout, meter: watchers.NewMeter(from.quota)}
 	var err error
 	if in.from.subject, err = expandSubject(look, from.subject, true); err != nil {
 		return nil, err
@@ -123,7 +125,7 @@ func (in *inlet) by(l *link, conn *nats.Conn, subscribe subscriber) error {
 		}
 		return err
 	}
-	defer Leave(in.ctx, stop)
+	defer leave(in.ctx, in.patience, stop)
 	for login := 0; ; {
 		s, changed := in.pool.standing(l)
 		switch {

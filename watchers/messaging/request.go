@@ -23,6 +23,8 @@ type requestSpec struct {
 	Body *watchers.Formula `yaml:"body"`
 	// Headers are sent with the request.
 	Headers map[string]string `yaml:"headers" template:"true"`
+	// Event makes a CloudEvent of the body, with the time of the look.
+	Event *eventSpec `yaml:"event"`
 	// Accept is a condition on the reply, which it reads as message; a reply for which it is false is rejected.
 	Accept *watchers.Formula `yaml:"accept"`
 	// UnchangedWhen is a condition on a reply that was accepted, which it reads as message: where it is true the reply has nothing new, and a
@@ -98,11 +100,16 @@ func (r *requester) Check(ctx context.Context, look *watchers.Look) watchers.Rep
 
 // ask asks, and again while the reply is that there is no room and the look's time allows to wait for as long as it says.
 func (r *requester) ask(ctx context.Context, conn *nats.Conn, msg *nats.Msg) (*nats.Msg, error) {
+	var last *nats.Msg // it is more than that there is no reply to the next try
 	for tries := 0; ; tries++ {
 		reply, err := within(ctx, func() (*nats.Msg, error) { return conn.RequestMsgWithContext(ctx, msg) })
 		if err != nil {
+			if last != nil {
+				return last, nil
+			}
 			return nil, err
 		}
+		last = reply
 		after, again := Busy(reply)
 		if !again || !pauseWithin(ctx, after, tries) {
 			return reply, nil
@@ -120,7 +127,12 @@ func (r *requester) message(look *watchers.Look) (*nats.Msg, error) {
 		return nil, fmt.Errorf("making the body: %w", err)
 	}
 	msg := &nats.Msg{Subject: subject}
-	if msg.Data, err = writeBody(v); err != nil {
+	if r.spec.Event != nil {
+		msg.Data, err = r.spec.Event.wrap(look, v)
+	} else {
+		msg.Data, err = writeBody(v)
+	}
+	if err != nil {
 		return nil, err
 	}
 	msg.Header, err = expandHeaders(look, r.spec.Headers)

@@ -42,6 +42,18 @@ type forwardSpec struct {
 	// Body is an expression for the body; by default the message goes on as it came, without the headers that would tell the broker what
 	// to do (Nats-...).
 	Body *watchers.Formula `yaml:"body"`
+	// Acknowledged sends to a stream, several times within six seconds where that does not answer, and tells who sent a message with a reply
+	// subject what has become of it: the stream's acknowledgement, {"stream": "EVENTS", "seq": 7}, or an error with a code, 503 or 429 where
+	// telling it again may help and 400 where it does not.
+	Acknowledged bool `yaml:"acknowledged"`
+	// ID is an expression for what a message is known by, a text: one that its sender tells again, because nobody answered, has the same. A
+	// stream with a duplicates window stores it once. It goes with acknowledged; where it is "" every message is another.
+	ID *watchers.Formula `yaml:"id"`
+	// Inbox is an expression, over the message's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". One that
+	// wants its answer elsewhere is refused: the answer would be published with the rights of who passes it on. It goes with acknowledged.
+	Inbox *watchers.Formula `yaml:"inbox"`
+	// Window is how many messages may wait for the stream's acknowledgement. It goes with acknowledged.
+	Window int `yaml:"window" default:"1024" min:"1" max:"65536"`
 }
 
 func (s *subscribeSpec) intake() intake {
@@ -60,6 +72,10 @@ func subscribeType(pool *Pool) watchers.Type {
 		machine.Outcome{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(), Doc: "a message; none with forward"},
 		machine.Outcome{Name: machine.OutcomeFail, Class: machine.Failure,
 			Doc: "the broker does not permit the subscription, or messages cannot be passed on, once until they can"},
+		machine.Outcome{Name: outcomeLagging, Class: machine.Neutral, Payload: unreadablePayload(),
+			Doc: "the stream did not take a message, which is told who sent it; with acknowledged, once until it takes messages again"},
+		machine.Outcome{Name: outcomeCaughtUp, Class: machine.Neutral,
+			Doc: "the stream takes messages again; with acknowledged"},
 		machine.Outcome{Name: outcomeRefused, Class: machine.Neutral, Payload: unreadablePayload(),
 			Doc: "a message for which where is false, or has no answer; with forward"},
 		machine.Outcome{Name: outcomeForwarded, Class: machine.Neutral, Payload: map[string]machine.ValueType{"subject": machine.String},
@@ -86,14 +102,18 @@ func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit fun
 	if err != nil {
 		return watchers.Failure(err.Error())
 	}
-	take := s.fire
 	if s.spec.Forward != nil {
 		f := &forwarding{spec: s.spec, inlet: in}
-		take = f.take
+		in.patience = lastWords
+		defer f.end()
+		return in.listen(in.plain(func(m *nats.Msg) { // also when ctx has ended: what the broker has sent nobody else hears
+			f.take(in, m)
+			in.caughtUp()
+		}, drained))
 	}
 	return in.listen(in.plain(func(m *nats.Msg) {
 		if ctx.Err() == nil && in.admits(m) {
-			take(in, m)
+			s.fire(in, m)
 			in.caughtUp()
 		}
 	}, (*nats.Subscription).Unsubscribe))

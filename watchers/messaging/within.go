@@ -12,8 +12,10 @@ const leaveTimeout = 50 * time.Millisecond
 
 // Leave ends a subscription or a service. Who listens is not kept by a broker that is gone: whatever comes of it is no matter.
 // ctx, of who leaves, may have ended.
-func Leave(ctx context.Context, stop func() error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+func Leave(ctx context.Context, stop func() error) { leave(ctx, leaveTimeout, stop) }
+
+func leave(ctx context.Context, patience time.Duration, stop func() error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	_, _ = within(ctx, func() (struct{}, error) { return struct{}{}, stop() })
 }

@@ -20,7 +20,8 @@ var (
 // template is a program that instances are started of.
 type template struct {
 	prog    *program
-	running int // instances in the host
+	running int            // instances in the host
+	of      map[string]int // those that are for somebody, by whom
 }
 
 // offer makes a template known and goes on with the instances that an ended host has left. Instances that run go on with the
@@ -29,7 +30,7 @@ func (h *Host) offer(ctx context.Context, name string, w who, prog *program) err
 	h.mu.Lock()
 	t := h.templates[name]
 	if t == nil {
-		t = &template{}
+		t = &template{of: map[string]int{}}
 		h.templates[name] = t
 	}
 	t.prog = prog
@@ -70,7 +71,7 @@ func (h *Host) withdraw(name string) (instances []string, known bool) {
 // Spawn implements watchers.Spawner. The errors are ErrUnknownTemplate, ErrTooMany, ErrStopped and those of the input.
 func (h *Host) Spawn(ctx context.Context, o watchers.SpawnOrder) (started bool, err error) {
 	w := h.whoOf(Deployment{Identity: o.Identity, Instance: o.Key})
-	w.template, w.ephemeral = w.scope+o.Template, true
+	w.template, w.ephemeral, w.beneficiary = w.scope+o.Template, true, o.For
 	fail := func(err error) (bool, error) {
 		return false, fmt.Errorf("starting an instance of %q: %w", w.template, err)
 	}
@@ -82,7 +83,7 @@ func (h *Host) Spawn(ctx context.Context, o watchers.SpawnOrder) (started bool, 
 		return fail(err)
 	}
 	name := w.template + ":" + o.Key
-	u, prog, err := h.admit(name, w, o.Limit)
+	u, prog, err := h.admit(name, w, o)
 	switch {
 	case err != nil:
 		return fail(err)
@@ -96,7 +97,7 @@ func (h *Host) Spawn(ctx context.Context, o watchers.SpawnOrder) (started bool, 
 }
 
 // admit makes the unit of an instance, nil where there is one of the key.
-func (h *Host) admit(name string, w who, limit int) (*unit, *program, error) {
+func (h *Host) admit(name string, w who, o watchers.SpawnOrder) (*unit, *program, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.templates[w.template]
@@ -105,12 +106,17 @@ func (h *Host) admit(name string, w who, limit int) (*unit, *program, error) {
 		return nil, nil, ErrUnknownTemplate
 	case h.units[name] != nil:
 		return nil, nil, nil
-	case limit > 0 && t.running >= limit:
-		return nil, nil, fmt.Errorf("%w: %d", ErrTooMany, limit)
+	case o.LimitFor > 0 && t.of[o.For] >= o.LimitFor:
+		return nil, nil, fmt.Errorf("%w: %d for %q", ErrTooMany, o.LimitFor, o.For)
+	case o.Limit > 0 && t.running >= o.Limit:
+		return nil, nil, fmt.Errorf("%w: %d", ErrTooMany, o.Limit)
 	}
 	u := &unit{host: h, name: name, who: w, left: make(chan struct{})}
 	h.include(u)
 	t.running++
+	if w.beneficiary != "" {
+		t.of[w.beneficiary]++
+	}
 	h.metrics.machines.Set(float64(len(h.units)))
 	return u, t.prog, nil
 }
@@ -123,6 +129,11 @@ func (h *Host) forget(u *unit) {
 	h.mu.Lock()
 	if t := h.templates[u.who.template]; t != nil {
 		t.running--
+		if n := t.of[u.who.beneficiary]; n > 1 {
+			t.of[u.who.beneficiary] = n - 1
+		} else {
+			delete(t.of, u.who.beneficiary)
+		}
 	}
 	h.mu.Unlock()
 	if u.ended() {

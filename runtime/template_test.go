@@ -116,6 +116,38 @@ func TestSpawnSaysWhyItRefuses(t *testing.T) {
 	}
 }
 
+// TestRow10InstancesAreCountedByWhomTheyAreFor: one who asks for many keeps nobody else from theirs, and has room again when some have ended.
+func TestRow10InstancesAreCountedByWhomTheyAreFor(t *testing.T) {
+	s := simulate(t, newFakes(), replaced(jobTemplate, "DURABLE", "false"))
+	ask := func(key, whom string) error {
+		o := order(key, nil)
+		o.Limit, o.For, o.LimitFor = 4, whom, 2
+		_, err := s.Spawn(t.Context(), o)
+		return err
+	}
+	for _, key := range []string{"a1", "a2"} {
+		if err := ask(key, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask("a3", "a"); !errors.Is(err, runtime.ErrTooMany) {
+		t.Errorf("a third of one: %v", err)
+	}
+	if err := ask("b1", "b"); err != nil {
+		t.Errorf("of another: %v", err)
+	}
+	s.complete("probe", watchers.Success()) // a1
+	if err := ask("a3", "a"); err != nil {
+		t.Errorf("when one has ended: %v", err)
+	}
+	if err := ask("c1", ""); err != nil {
+		t.Errorf("for nobody: %v", err)
+	}
+	if err := ask("b2", "b"); !errors.Is(err, runtime.ErrTooMany) {
+		t.Errorf("beyond the limit of all: %v", err)
+	}
+}
+
 // TestDurableInstancesGoOn ends a host between an instance's start and end.
 func TestDurableInstancesGoOn(t *testing.T) {
 	c, dir := newFakes(), t.TempDir()

@@ -46,6 +46,8 @@ type who struct {
 	template  string // the name of the template that it is an instance of, with the scope; "" for other machines
 	instance  string
 	ephemeral bool // leaves the host when it has ended
+	// beneficiary is whom an instance is for, "" for nobody in particular or one that an ended host has left.
+	beneficiary string
 }
 
 type published struct {

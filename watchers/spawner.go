@@ -24,6 +24,9 @@ type SpawnOrder struct {
 	Input    map[string]any
 	// Limit is how many instances of the template may run at once; 0 is no limit.
 	Limit int
+	// For is whom the instance is for, and LimitFor how many of the template may run at once for the same; 0 is no limit.
+	For      string
+	LimitFor int
 }
 
 // SpawnerFunc is a Spawner that is a function.

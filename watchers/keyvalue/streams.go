@@ -37,6 +37,9 @@ type commonSpec struct {
 	// broker says by its tag stream_bytes:N. Absent is no bound. What holds more than its share and has no bound yet is bounded a quarter
 	// above that, and told. A bound grows only while all brokers that keep a copy are there.
 	MaxBytes allotment `yaml:"max_bytes"`
+	// Shrink is what becomes of messages or values beyond a max_bytes, max_age or ttl that is lower than before: keep refuses the bound and says
+	// so, drop deletes the oldest. Where a bound of bytes refuses what is new, none is deleted for it.
+	Shrink string `yaml:"shrink" default:"keep" enum:"keep|drop"`
 	// Compression is none or s2.
 	Compression string `yaml:"compression" default:"none" enum:"none|s2"`
 	// Cluster is the cluster that keeps it. Absent is wherever it is.
@@ -66,9 +69,6 @@ type streamSpec struct {
 	MaxConsumers int `yaml:"max_consumers" min:"1"`
 	// Discard is what gives way when a bound is reached: old messages or the new one.
 	Discard string `yaml:"discard" default:"old" enum:"old|new"`
-	// Shrink is what becomes of messages beyond a max_bytes that is lower than the bound before: keep refuses the bound and says so, drop
-	// deletes the oldest, with discard old.
-	Shrink string `yaml:"shrink" default:"keep" enum:"keep|drop"`
 	// DiscardNewPerSubject refuses a new message also where its subject has as many as it may; with discard new.
 	DiscardNewPerSubject bool `yaml:"discard_new_per_subject"`
 	// Duplicates is how long message ids are remembered. Absent is 2 minutes, or max_age where that is shorter.
@@ -212,9 +212,6 @@ func (s *streamSpec) validate(at diag.Position, list *diag.List) {
 	if s.Persist == "async" && s.Storage != "file" {
 		list.Add(diag.Error, CodeReplicas, at, "remove persist", "streams: %s is in memory, and has nothing to persist", s.Name)
 	}
-	if s.Shrink == "drop" && s.Discard != "old" {
-		list.Add(diag.Error, CodeOutOfPlace, at, "remove shrink, or write discard: old", "streams: %s drops nothing that is old", s.Name)
-	}
 	if s.DiscardNewPerSubject && (s.Discard != "new" || s.MaxMessagesPerSubject == 0) {
 		list.Add(diag.Error, CodeMissing, at, "add discard: new and max_messages_per_subject", "streams: discard_new_per_subject of %s needs both", s.Name)
 	}
@@ -253,7 +250,7 @@ type want struct {
 	fill func(c *config)
 	// async is set where a broker that is in no cluster may persist messages after they are acknowledged.
 	async bool
-	// drops is set where a lower bound of bytes may delete what is old.
+	// drops is set where a lower bound may delete what is old.
 	drops bool
 }
 

@@ -26,7 +26,7 @@ func (s *streamsSpec) wants() []want {
 	var all []want
 	for i := range s.Streams {
 		d := &s.Streams[i]
-		all = append(all, want{kind: "stream", name: d.Name, spec: d.commonSpec, fill: d.fill, async: d.Persist == "async", drops: d.Shrink == "drop"})
+		all = append(all, want{kind: "stream", name: d.Name, spec: d.commonSpec, fill: d.fill, async: d.Persist == "async"})
 	}
 	for i := range s.Buckets {
 		d := &s.Buckets[i]
@@ -35,6 +35,9 @@ func (s *streamsSpec) wants() []want {
 	for i := range s.Objects {
 		d := &s.Objects[i]
 		all = append(all, want{kind: "object store", name: d.Name, spec: d.commonSpec, fill: d.fill})
+	}
+	for i := range all {
+		all[i].drops = all[i].spec.Shrink == "drop"
 	}
 	return all
 }

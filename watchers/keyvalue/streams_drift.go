@@ -59,8 +59,8 @@ func fields() []field {
 }
 
 // drift compares a stream with what is declared. It returns the configuration to update to, with the settings that stay as they are
-// because they cannot be changed, the names of those that change, and a sentence for every one that cannot. With drops a lower bound of bytes
-// may delete messages.
+// because they cannot be changed, the names of those that change, and a sentence for every one that cannot. With drops a lower bound of
+// bytes or age may delete messages.
 func drift(have *jetstream.StreamInfo, wanted config, drops bool) (to config, changed, refused []string) {
 	present := normal(have.Config)
 	to = wanted
@@ -69,7 +69,7 @@ func drift(have *jetstream.StreamInfo, wanted config, drops bool) (to config, ch
 		if reflect.DeepEqual(is.Interface(), should.Interface()) {
 			continue
 		}
-		if f.against != nil && !(drops && f.name == "max_bytes") {
+		if f.against != nil && !(drops && (f.name == "max_bytes" || f.name == "max_age")) {
 			if reason := f.against(have, &wanted); reason != "" {
 				refused = append(refused, fmt.Sprintf("%s is %s and is to be %s: %s", f.name, show(is), show(should), reason))
 				should.Set(is)

@@ -58,6 +58,11 @@ type serviceSpawn struct {
 	Input *watchers.Formula `yaml:"input"`
 	// Limit is how many instances of the template may run at once, 0 is no limit; a request beyond is answered with an error, code 429.
 	Limit int `yaml:"limit" min:"0"`
+	// For is an expression for whom the instance is, such as message.tokens[1], a text.
+	For *watchers.Formula `yaml:"for"`
+	// LimitFor is how many instances of the template may run at once for the same, 0 is no limit; a request beyond is answered
+	// with an error, code 429.
+	LimitFor int `yaml:"limit_for" min:"0"`
 }
 
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -73,6 +78,9 @@ func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f.queue(s.Queue)
 	if !serviceName.MatchString(s.Name) {
 		f.add("name", CodeName, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)
+	}
+	if s.Spawn != nil {
+		f.spawn(s.Spawn.For, s.Spawn.LimitFor)
 	}
 	if s.Reply != nil && s.Spawn != nil {
 		f.add("spawn", CodeTogether, "leave out one of them: either the watcher answers or the instance", "reply and spawn are both given")
@@ -122,7 +130,8 @@ func (s *service) Listen(ctx context.Context, look *watchers.Look, emit func(wat
 	}
 	c := &counter{service: s, inlet: in, waiting: newWaitingList()}
 	if s.spec.Spawn != nil {
-		c.nursery = nursery{spawner: s.spawner, template: s.spec.Spawn.Template, key: s.spec.Spawn.Key, input: s.spec.Spawn.Input, limit: s.spec.Spawn.Limit}
+		c.nursery = nursery{spawner: s.spawner, template: s.spec.Spawn.Template, key: s.spec.Spawn.Key, input: s.spec.Spawn.Input, limit: s.spec.Spawn.Limit,
+			whom: s.spec.Spawn.For, limitFor: s.spec.Spawn.LimitFor}
 	}
 	return c.listen(s.spec.Micro)
 }

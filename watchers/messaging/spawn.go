@@ -32,6 +32,11 @@ type spawnSpec struct {
 	Input *watchers.Formula `yaml:"input"`
 	// Limit is how many instances of the template may run at once; 0 is no limit.
 	Limit int `yaml:"limit" min:"0"`
+	// For is an expression for whom the instance is, such as message.tokens[1], a text.
+	For *watchers.Formula `yaml:"for"`
+	// LimitFor is how many instances of the template may run at once for the same, 0 is no limit; one beyond is
+	// not started.
+	LimitFor int `yaml:"limit_for" min:"0"`
 	// Where is a condition; a message or look for which it is false or has no answer starts nothing.
 	Where *watchers.Formula `yaml:"where"`
 	// Subject makes it listen, and start an instance for each message; without it one is started for each look.
@@ -58,6 +63,7 @@ func (s *spawnSpec) intake() intake {
 func (s *spawnSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	s.intake().check(&f)
+	f.spawn(s.For, s.LimitFor)
 	if s.Subject == "" && s.Queue != "" {
 		f.add("queue", CodeTogether, "give a subject, or leave out the queue", "a queue is for messages, and there is no subject")
 	}
@@ -79,7 +85,7 @@ func spawnType(pool *Pool, spawner watchers.Spawner) watchers.Type {
 		Summary:     "Starts an instance of a template, for each message of a subject or for each look.",
 	}, func(spec *spawnSpec, w *machine.WatcherSpec) *watchers.Prepared {
 		does := mapped(w, outcomes)
-		p := nursery{spawner: spawner, template: spec.Template, key: spec.Key, input: spec.Input, limit: spec.Limit}
+		p := nursery{spawner: spawner, template: spec.Template, key: spec.Key, input: spec.Input, limit: spec.Limit, whom: spec.For, limitFor: spec.LimitFor}
 		return &watchers.Prepared{New: func() watchers.Watcher {
 			if spec.Subject == "" {
 				return &spawnCheck{spec: spec, nursery: p}
@@ -158,6 +164,8 @@ type nursery struct {
 	template   string
 	key, input *watchers.Formula
 	limit      int
+	whom       *watchers.Formula // nil for nobody in particular
+	limitFor   int
 }
 
 // start starts an instance. message is what it is started for, nil for a look.
@@ -176,7 +184,7 @@ func (n *nursery) start(ctx context.Context, look *watchers.Look, message map[st
 	key := map[string]any{"key": order.Key}
 	switch {
 	case errors.Is(err, watchers.ErrTooMany):
-		return watchers.Report{Outcome: outcomeFull, Payload: key, Message: "as many instances of " + n.template + " run as may"}
+		return watchers.Report{Outcome: outcomeFull, Payload: key, Message: "as many instances of " + n.template + " run as may: " + err.Error()}
 	case err != nil:
 		return watchers.Failure(fmt.Sprintf("starting %s %q: %v", n.template, order.Key, err))
 	case !started:
@@ -186,7 +194,7 @@ func (n *nursery) start(ctx context.Context, look *watchers.Look, message map[st
 }
 
 func (n *nursery) order(look *watchers.Look, message map[string]any) (watchers.SpawnOrder, error) {
-	o := watchers.SpawnOrder{Identity: look.Identity, Template: n.template, Input: message, Limit: n.limit}
+	o := watchers.SpawnOrder{Identity: look.Identity, Template: n.template, Input: message, Limit: n.limit, LimitFor: n.limitFor}
 	var given any // a formula reads nil where there is no message
 	if message != nil {
 		given = message
@@ -197,6 +205,11 @@ func (n *nursery) order(look *watchers.Look, message map[string]any) (watchers.S
 	}
 	if o.Key == "" || len(o.Key) > maxSpawnKey || strings.ContainsFunc(o.Key, unicode.IsControl) || !utf8.ValidString(o.Key) {
 		return o, fmt.Errorf("key: %q is no name: it is empty, has control characters or more than %d bytes", diag.Brief(o.Key, 100), maxSpawnKey)
+	}
+	if n.whom != nil {
+		if o.For, err = n.whom.Text(look, given); err != nil {
+			return o, fmt.Errorf("for: %w", err)
+		}
 	}
 	if n.input == nil {
 		return o, nil

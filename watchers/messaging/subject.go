@@ -115,3 +115,10 @@ func (f *findings) queue(text string) {
 		f.add("queue", CodeSubject, "give the queue a name without white space", "queue: the name has white space in it")
 	}
 }
+
+// spawn holds for and limit_for against each other.
+func (f *findings) spawn(whom *watchers.Formula, limit int) {
+	if whom == nil && limit > 0 {
+		f.add("limit_for", CodeTogether, "add for, such as message.tokens[1]", "limit_for: nothing says whom an instance is for")
+	}
+}

@@ -48,6 +48,10 @@ func newCell(t *testing.T, hosts int) *cluster {
 // init makes the folders of so many hosts, or adds those that are missing.
 func (c *cluster) init(hosts int) {
 	c.t.Helper()
+	statecraft(c.t, c.initArgs(hosts)...)
+}
+
+func (c *cluster) initArgs(hosts int) []string {
 	args := []string{"overlay", "init", c.dir, "--cell", "c1", "--listen", "127.0.0.1"}
 	for i, flag := range []string{"--fleet-port", "--enrollment-port", "--cluster-port", "--monitor-port"} {
 		args = append(args, flag, fmt.Sprint(c.port+i))
@@ -55,7 +59,7 @@ func (c *cluster) init(hosts int) {
 	for i := range hosts {
 		args = append(args, "--host", hostName(i)+"=127.0.0.1")
 	}
-	statecraft(c.t, args...)
+	return args
 }
 
 // startAll starts all hosts at once and waits until what is declared is on all of them.
@@ -101,7 +105,13 @@ func (c *cluster) start(name string) {
 // process starts the program. It is killed at the end of the test where it still runs.
 func (c *cluster) process(args ...string) *process {
 	c.t.Helper()
-	p := &process{t: c.t, Cmd: exec.Command("statecraft", args...)}
+	return c.processOf("statecraft", args...)
+}
+
+// processOf starts a program, such as that of another release.
+func (c *cluster) processOf(program string, args ...string) *process {
+	c.t.Helper()
+	p := &process{t: c.t, Cmd: exec.Command(program, args...)}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	if err := p.Start(); err != nil {
 		c.t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -177,8 +178,9 @@ func (r *resting) quietAnswer(name string) (watchers.Report, bool) {
 		"bundle:web fetch": {Outcome: machine.OutcomeSuccess, Payload: map[string]any{"directory": "/web", "digest": "aa"}},
 		"bundle:web verify": {Outcome: watchers.OutcomeUnchanged, State: map[string]any{"name": "web"}, Quiet: true,
 			Payload: map[string]any{"directory": "/web", "digest": "aa"}},
-		"web check":      {Outcome: machine.OutcomeSuccess, State: map[string]any{"command": "./check", "previous_outcome": "success"}},
-		"streams ensure": {Outcome: watchers.OutcomeUnchanged},
+		"web check":       {Outcome: machine.OutcomeSuccess, State: map[string]any{"command": "./check", "previous_outcome": "success"}},
+		"metadata facter": {Outcome: watchers.OutcomeUnchanged, Payload: map[string]any{"count": 100}},
+		"streams ensure":  {Outcome: watchers.OutcomeUnchanged},
 	}
 	rep, known := reports[name]
 	return rep, known
@@ -285,7 +287,13 @@ watchers:
 
 // TestH63ADayOfANodeAtRest counts what a node at rest stores in EVENTS within a day of virtual time, and what it writes to its own disk.
 func TestH63ADayOfANodeAtRest(t *testing.T) {
-	for name, machines := range map[string][]string{"nothing published": nil, "a published machine": {published}} {
+	example, err := os.ReadFile("examples/metadata/machine.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, machines := range map[string][]string{
+		"nothing published": nil, "a published machine": {published}, "the example metadata": {string(example)},
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := rest(t, "node", nodeName, machines...)
 			r.day()

@@ -41,7 +41,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 			done; \
 		done
 
-bench: ## run every benchmark, then measure the whole system (about fifteen minutes)
+bench: ## run every benchmark, then measure the whole system (about twenty minutes)
 	go test -run '^$$' -bench . -benchmem ./...
 	go run ./testdata/bench
 

@@ -1,5 +1,5 @@
 // Command bench measures the whole system on this machine, each thing beside a reference of the same run where there is one. It
-// takes about nine minutes, prints a table and writes the numbers as JSON.
+// takes about twenty minutes, prints a table and writes the numbers as JSON.
 //
 // What was done is counted by the hosts, not by what drives them, and anything that cannot be read or does not add up ends
 // the run without figures.
@@ -42,7 +42,7 @@ func parts() []part {
 		{"exec", (*bench).commands}, {"timeout", (*bench).timeouts}, {"stop", (*bench).stopping},
 		{"enrollment", (*bench).enrollment}, {"helper", (*bench).helper}, {"burst", (*bench).burst},
 		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
-		{"inventory", (*bench).inventory}, {"machines", (*bench).machines}, {"history", (*bench).history},
+		{"inventory", (*bench).inventory}, {"quiet", (*bench).quiet}, {"machines", (*bench).machines}, {"history", (*bench).history},
 	}
 }
 

@@ -22,6 +22,7 @@ type cell struct {
 	host *overlay.Host
 	join string // the join token
 	stop func() error
+	log  *slog.Logger // of the host
 }
 
 func freePorts(t testing.TB, n int) []int {
@@ -69,7 +70,7 @@ func makeCell(t testing.TB, change func(o *overlay.InitOptions)) *cell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cell{t: t, dir: dir, join: strings.TrimSpace(string(join))}
+	return &cell{t: t, dir: dir, join: strings.TrimSpace(string(join)), log: quiet()}
 }
 
 // run starts the cell's host, which stops at the end of the test.
@@ -83,7 +84,7 @@ func (c *cell) run() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.host, err = overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: quiet()})
+	c.host, err = overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: c.log})
 	if err != nil {
 		c.t.Fatal(err)
 	}

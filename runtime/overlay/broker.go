@@ -18,6 +18,9 @@ func (h *Host) startBroker(ctx context.Context) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.member.moves.Load() {
+		quiet(&cfg)
+	}
 	return broker.Start(ctx, cfg)
 }
 

@@ -41,6 +41,9 @@ type Config struct {
 	Peers []string `yaml:"peers"`
 	// Replicas is how many brokers the cell has; with 1 there is no cluster.
 	Replicas int `yaml:"hosts" default:"1" min:"1" max:"9"`
+	// Founders are the hosts that the cell began with; empty is all. A host that is not among them serves nobody before one that has the cell's
+	// register says that it is complete: what it finds empty may be what has not been copied yet.
+	Founders []string `yaml:"founders"`
 	// Helper is a program that decides where nodes belong, in place of the policy of the enrollee machine.
 	Helper string `yaml:"helper"`
 	// HelperWorkers is how many helpers run at once.

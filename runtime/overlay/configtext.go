@@ -7,7 +7,7 @@ import (
 )
 
 // config is the text of a host's configuration, with what may be changed in it.
-func (m *maker) config(h HostOptions) string {
+func (m *maker) config(h HostOptions) (string, error) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Host %s of cell %s. Every key is described in docs/overlay.md.", h.Name, m.o.Cell)
@@ -25,16 +25,9 @@ func (m *maker) config(h HostOptions) string {
 	line("brokers: %s", list(m.urls(fleetPort)))
 	line("hosts: %d", len(m.o.Hosts))
 	line("peers: %s", list(m.peers(h)))
-	if m.o.Helper != "" {
-		line("helper: %s", strconv.Quote(m.o.Helper))
-	}
-	if m.o.HelperWorkers > 0 {
-		line("helper_workers: %d", m.o.HelperWorkers)
-	}
-	if m.o.Machines != "" {
-		line("machines: %s", strconv.Quote(m.o.Machines))
-	}
-	return b.String()
+	settings, err := m.settings()
+	b.WriteString(settings)
+	return b.String(), err
 }
 
 // peers are the cluster listeners of the other hosts.

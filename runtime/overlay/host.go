@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,12 +44,15 @@ type Host struct {
 	wallet *identity.Wallet
 	key    *identity.Key
 	set    []runtime.Deployment
+	member membership
 }
 
 // The connections of a host, and the sets of credentials behind them: one for each account.
 const (
 	fleetConnection      = "fleet"
 	enrollmentConnection = "enrollment"
+	// aloneConnection is to the broker with the streams that are to be copied, where there is one.
+	aloneConnection = "alone"
 )
 
 // NewHost reads the host's folder and opens its state. The caller runs it with Run.
@@ -63,7 +67,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Pool:    h.pool,
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
-		Cell:    cell.Services{Broker: h},
+		Cell:    cell.Services{Broker: h, Member: h},
 	})
 	machines := cfg.Config.Machines
 	if machines != "" && !filepath.IsAbs(machines) {
@@ -98,11 +102,8 @@ func (h *Host) Host() *runtime.Host { return h.host }
 
 // Run starts the broker and the machines, and works until ctx ends.
 func (h *Host) Run(ctx context.Context) error {
-	if err := h.joinCluster(ctx); err != nil {
+	if err := h.enter(ctx); err != nil {
 		return errors.Join(err, h.host.Close())
-	}
-	if err := h.broker.open(ctx); err != nil {
-		return errors.Join(fmt.Errorf("starting the broker: %w", err), h.host.Close())
 	}
 	parts, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -122,21 +123,32 @@ func (h *Host) Run(ctx context.Context) error {
 		err = errors.Join(err, <-ended)
 	}
 	h.pool.Close()
-	return errors.Join(err, h.broker.close())
+	return errors.Join(err, h.member.leave(), h.broker.close())
 }
 
-// begin opens the host's connections and deploys its machines.
+// begin opens the host's connections and deploys the machines that run before it serves. The machine join lets it serve.
 func (h *Host) begin(ctx context.Context) error {
-	input, err := h.site()
-	if err != nil {
-		return err
-	}
 	for _, name := range []string{fleetConnection, enrollmentConnection} {
 		if err := h.pool.Keep(context.WithoutCancel(ctx), h.cfg.Config.Host, name); err != nil {
 			return err
 		}
 	}
-	return builtin.Deploy(ctx, h.host, h.set, "", input)
+	return h.deploy(ctx, func(name string) bool { return slices.Contains(beforeServing(), name) })
+}
+
+// deploy deploys the machines that are chosen. Those that run already go on.
+func (h *Host) deploy(ctx context.Context, chosen func(name string) bool) error {
+	input, err := h.site()
+	if err != nil {
+		return err
+	}
+	var set []runtime.Deployment
+	for _, d := range h.set {
+		if chosen(d.Definition.Manifest.Name) {
+			set = append(set, d)
+		}
+	}
+	return builtin.Deploy(ctx, h.host, set, "", input)
 }
 
 // openIdentity reads the host's key, its issuers and what it trusts.
@@ -167,12 +179,18 @@ func (h *Host) openIdentity() error {
 
 // credentials make a token for each connection of the host itself, which its service issuer signs.
 func (h *Host) credentials(_, name string) (*messaging.Credentials, error) {
+	if name == aloneConnection {
+		return h.credentialsAt(h.member.alone.Load(), fleetConnection)
+	}
 	return h.credentialsAt(h.broker.current.Load(), name)
 }
 
 func (h *Host) credentialsAt(b *broker.Broker, name string) (*messaging.Credentials, error) {
 	right, known := map[string]string{fleetConnection: "fleet_service", enrollmentConnection: "enrollment_service"}[name]
-	if !known {
+	switch {
+	case b == nil:
+		return nil, fmt.Errorf("there is no broker for the connection %q", name)
+	case !known:
 		return nil, fmt.Errorf("a host has the credentials %q and %q, not %q", fleetConnection, enrollmentConnection, name)
 	}
 	c := h.cfg.Config

@@ -68,7 +68,11 @@ func Init(o InitOptions) ([]Made, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	m := &maker{o: o}
+	standing, err := o.readStanding()
+	if err != nil {
+		return nil, err
+	}
+	m := &maker{o: o, standing: standing}
 	if err := m.authority(); err != nil {
 		return m.made, err
 	}
@@ -103,11 +107,12 @@ func (o *InitOptions) validate() error {
 
 // maker is an Init in progress.
 type maker struct {
-	o      InitOptions
-	made   []Made
-	root   *identity.Key
-	ca     *identity.CA
-	secret string
+	o        InitOptions
+	standing *standing
+	made     []Made
+	root     *identity.Key
+	ca       *identity.CA
+	secret   string
 }
 
 // write makes a file of mode 0600 unless there is one.
@@ -233,11 +238,15 @@ func (m *maker) host(h HostOptions) error {
 	if err == nil {
 		err = m.serverTLS(dir, h)
 	}
+	var config string
+	if err == nil {
+		config, err = m.config(h)
+	}
 	for _, f := range []struct{ name, what, content string }{
 		{rootsFile, "the roots that it trusts", m.root.Public().String() + "\n"},
 		{caFile, "the certificate of the authority", m.ca.PEM()},
 		{secretFile, "its copy of the cluster's secret", m.secret},
-		{configFile, "its configuration", m.config(h)},
+		{configFile, "its configuration", config},
 	} {
 		if err == nil {
 			err = m.write(filepath.Join(dir, f.name), f.what, func() ([]byte, error) { return []byte(f.content), nil })

@@ -2,6 +2,7 @@ package overlay_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -226,5 +227,40 @@ func TestTokensOfInitVerify(t *testing.T) {
 	}
 	if c, err := client.Credentials(); err != nil || !strings.HasPrefix(c.InboxPrefix, "_INBOX.U") || c.TLS == nil {
 		t.Errorf("the operator's credentials: %+v %v", c, err)
+	}
+}
+
+// TestH67AHostThatComesIsToldWhoWasThere, and given what of the others' configuration is the cell's.
+func TestH67AHostThatComesIsToldWhoWasThere(t *testing.T) {
+	dir := t.TempDir()
+	o := cellOptions(dir, "o1")
+	o.Helper, o.HelperWorkers = "/usr/bin/place", 7
+	initialise(t, o)
+	file := filepath.Join(dir, "hosts", "o1", "overlay.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, string(text)+"configuration: {region: north, sizes: [1, 2]}\n")
+	initialise(t, cellOptions(dir, "o1", "o2", "o3"))
+	initialise(t, cellOptions(dir, "o1", "o2", "o3")) // it can be repeated
+	for host, founders := range map[string][]string{"o1": nil, "o2": {"o1"}, "o3": {"o1"}} {
+		c, err := overlay.ReadConfig(filepath.Join(dir, "hosts", host, "overlay.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]any{"region": "north", "sizes": []any{1, 2}}
+		if !slices.Equal(c.Founders, founders) || c.Helper != o.Helper || c.HelperWorkers != 7 || fmt.Sprint(c.Configuration) != fmt.Sprint(want) {
+			t.Errorf("%s: founders %q, helper %q, %d workers, configuration %v", host, c.Founders, c.Helper, c.HelperWorkers, c.Configuration)
+		}
+	}
+	o = cellOptions(dir, "o1", "o2", "o3", "o4")
+	o.Helper = "/usr/bin/another"
+	if _, err := overlay.Init(o); err == nil || !strings.Contains(err.Error(), "it is the cell's") {
+		t.Errorf("another helper: %v", err)
+	}
+	write(t, file, string(text))
+	if _, err := overlay.Init(cellOptions(dir, "o1", "o2", "o3", "o4")); err == nil || !strings.Contains(err.Error(), "make them agree") {
+		t.Errorf("hosts that disagree: %v", err)
 	}
 }

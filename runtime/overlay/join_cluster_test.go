@@ -72,7 +72,7 @@ func TestWhoIsInAClusterStaysInIt(t *testing.T) {
 		"alone, with streams of others": {1, []string{aStream, aCluster}, true},
 	} {
 		h := hostWith(t, c.hosts, c.dirs...)
-		if err := h.joinCluster(t.Context()); (err != nil) != c.fails {
+		if _, err := h.setAsideAlone(); (err != nil) != c.fails {
 			t.Errorf("%s: %v", name, err)
 		}
 		if diff := cmp.Diff("streams", foldersOf(t, h)); diff != "" {

@@ -43,7 +43,7 @@ func Types(s Services) []watchers.Type {
 			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"),
 			later("metric"), later("nagios"), later("replicate"),
 		},
-		cell.Types(s.Cell), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
+		cell.Types(s.Cell, s.Pool), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
 		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })

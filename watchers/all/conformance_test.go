@@ -30,6 +30,7 @@ func cases() map[string]conformance.Case {
 		"kv":         {Properties: "bucket: NODES\nkey: a"},
 		"machine":    {Properties: "action: confirm\nname: web"},
 		"machines":   {Properties: "data_item: specs"},
+		"member":     {Properties: "action: look"},
 		"policy":     {Properties: "query: data.x.allow\npolicy: |\n  package x\n  allow := true\n"},
 		"publish":    {Properties: "subject: a.b\nbody: '{a: 1}'"},
 		"request":    {Properties: "subject: a.b\nbody: '{a: 1}'"},
@@ -40,6 +41,7 @@ func cases() map[string]conformance.Case {
 		"subscribe":  {Properties: "subject: a.b", Spec: onSuccess},
 		"timer":      {Properties: "timer: 1s"},
 		"token":      {Properties: "action: verify\npurpose: node\ntoken: data.token"},
+		"transfer":   {Properties: "from: alone\nto: fleet\nstreams: '[]'"},
 		"view":       {Properties: "stream: DISCOVERY\nname: inventory"},
 	}
 }

@@ -43,8 +43,9 @@ const (
 	copyPatience = 2 * time.Minute
 	// copyPending is how many messages are on their way at once.
 	copyPending = 256
-	// codeNoPeers is the answer of a cluster where too few brokers are there yet.
-	codeNoPeers jetstream.ErrorCode = 10005
+	// codeNoPeers is the answer of a cluster where too few brokers are there yet, codeOtherBefore that another message is the last than was expected.
+	codeNoPeers     jetstream.ErrorCode = 10005
+	codeOtherBefore jetstream.ErrorCode = 10070
 )
 
 // Copy copies the streams of these names, which are all that there are: one that cannot be opened must not be left behind. Those by which
@@ -147,7 +148,8 @@ func (c *Copier) persist(ctx context.Context, do func() error) error {
 // forGood reports whether trying again will not help.
 func forGood(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code < 500 && api.ErrorCode != codeNoPeers && api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence
+	passing := []jetstream.ErrorCode{codeNoPeers, codeOtherBefore, jetstream.JSErrCodeStreamWrongLastSequence}
+	return errors.As(err, &api) && api.Code < 500 && !slices.Contains(passing, api.ErrorCode)
 }
 
 // bounded gives one request its time.

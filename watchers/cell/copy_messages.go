@@ -60,8 +60,8 @@ func nextMessage(ctx context.Context, from jetstream.Stream, seq uint64) (*jetst
 	return msg, nil
 }
 
-// streamCopy is a stream on its way, in order. Each message says which sequence the one before it has at the target, so that none
-// overtakes one that was lost, and none is stored twice.
+// streamCopy is a stream on its way, in order. The first message says which sequence is the last at the target, and each that follows the id of
+// the one before it, so that none overtakes one that was lost, and none is stored twice, whatever others store there meanwhile.
 type streamCopy struct {
 	*Copier
 	from  jetstream.Stream
@@ -86,7 +86,7 @@ func (s *streamCopy) run(ctx context.Context) error {
 		return err
 	}
 	defer js.CleanupPublisher()
-	batch, last := make([]pending, 0, copyPending), at.LastSeq
+	batch, after := make([]pending, 0, copyPending), jetstream.WithExpectLastSequence(at.LastSeq)
 	for seq := max(have+1, s.state.FirstSeq); seq <= s.state.LastSeq; seq++ {
 		msg, err := nextMessage(ctx, s.from, seq)
 		if err != nil {
@@ -95,11 +95,11 @@ func (s *streamCopy) run(ctx context.Context) error {
 		if msg == nil {
 			break
 		}
-		ack, err := js.PublishMsgAsync(copyMessage(s.name, msg), jetstream.WithExpectStream(s.name), jetstream.WithExpectLastSequence(last))
+		ack, err := js.PublishMsgAsync(copyMessage(s.name, msg), jetstream.WithExpectStream(s.name), after)
 		if err != nil {
 			return errors.Join(fmt.Errorf("copying message %d: %w", msg.Sequence, err), s.settle(ctx, batch))
 		}
-		seq, last = msg.Sequence, last+1
+		seq, after = msg.Sequence, jetstream.WithExpectLastMsgID(messageName(s.name, msg.Sequence))
 		if batch = append(batch, pending{seq, ack}); len(batch) == copyPending {
 			if err := s.settle(ctx, batch); err != nil {
 				return err

@@ -1,14 +1,24 @@
 // Package cell holds the watchers by which a host of a cell looks after its own part of it: broker reads the health of the embedded
-// broker and starts it anew. Copier brings the streams of a broker that was alone into a cluster. It opens no connection and decides
-// nothing: what is done when is in the machines.
+// broker and starts it anew, member says how the host stands to its cell and lets it serve, transfer copies streams from one broker
+// to another. It opens no connection and decides nothing: what is done when is in the machines.
 package cell
 
-import "github.com/statecraft-io/statecraft/watchers"
+import (
+	"reflect"
+
+	"github.com/statecraft-io/statecraft/watchers"
+)
 
 // Services are what the types use of their host. The zero Services do for reading manifests: looks fail then and say so.
 type Services struct {
 	Broker Broker
+	Member Member
 }
 
-// Types returns the type broker.
-func Types(s Services) []watchers.Type { return []watchers.Type{brokerType(s.Broker)} }
+// Types returns the types broker, member and transfer.
+func Types(s Services, c Dialled) []watchers.Type {
+	if v := reflect.ValueOf(c); v.Kind() == reflect.Pointer && v.IsNil() {
+		c = nil // a nil *messaging.Pool is no nil interface
+	}
+	return []watchers.Type{brokerType(s.Broker), memberType(s.Member), transferType(c)}
+}

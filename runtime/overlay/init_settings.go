@@ -1,0 +1,95 @@
+package overlay
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// A host that comes beside others is given what of their configuration is the cell's, and is told which hosts the cell began with: it serves
+// nobody before one of those says that the register is complete.
+
+// standing is what the hosts that were there before say of their cell; nil where there were none.
+type standing struct {
+	host     string // that says it
+	config   Config
+	founders []string
+}
+
+// readStanding reads the configuration of the hosts that are there.
+func (o *InitOptions) readStanding() (*standing, error) {
+	found, err := filepath.Glob(filepath.Join(o.Dir, "hosts", "*", configFile))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	var s *standing
+	for _, path := range found {
+		c, err := ReadConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			s = &standing{host: c.Host, config: c}
+		}
+		if what := s.differs(c); what != "" && len(found) < len(o.Hosts) {
+			return nil, fmt.Errorf("the hosts %s and %s have another %s in their %s, which is the cell's and so the same on every host: make them agree first, "+
+				"so that it is known what a host that comes is given", s.host, c.Host, what, configFile)
+		}
+		if len(c.Founders) == 0 || slices.Contains(c.Founders, c.Host) {
+			s.founders = append(s.founders, c.Host)
+		}
+	}
+	if len(found) < len(o.Hosts) && o.Helper != "" && o.Helper != s.config.Helper {
+		return nil, fmt.Errorf("the hosts that are there have the helper %q, not %q: it is the cell's; change it in the %s of each host, or leave --helper out",
+			s.config.Helper, o.Helper, configFile)
+	}
+	return s, nil
+}
+
+// differs names a setting of the cell that another host has otherwise.
+func (s *standing) differs(c Config) string {
+	switch was := s.config; {
+	case was.Helper != c.Helper:
+		return "helper"
+	case was.HelperWorkers != c.HelperWorkers:
+		return "helper_workers"
+	case !reflect.DeepEqual(was.Configuration, c.Configuration):
+		return "configuration"
+	default:
+		return ""
+	}
+}
+
+// settings are the lines of a host's configuration that are the cell's.
+func (m *maker) settings() (string, error) {
+	c := Config{Helper: m.o.Helper, HelperWorkers: m.o.HelperWorkers, Machines: m.o.Machines}
+	if m.standing != nil {
+		c = m.standing.config
+	}
+	var keys []string
+	set := func(key string, value any, there bool) error {
+		if !there {
+			return nil
+		}
+		text, err := json.Marshal(value) // which is YAML, too
+		keys = append(keys, key+": "+string(text)+"\n")
+		return err
+	}
+	err := set("helper", c.Helper, c.Helper != "")
+	if err == nil {
+		err = set("helper_workers", c.HelperWorkers, c.HelperWorkers > 0)
+	}
+	if err == nil {
+		err = set("machines", c.Machines, c.Machines != "")
+	}
+	if err == nil {
+		err = set("configuration", c.Configuration, len(c.Configuration) > 0)
+	}
+	if m.standing != nil {
+		keys = append(keys, "founders: "+list(m.standing.founders)+"\n")
+	}
+	return strings.Join(keys, ""), err
+}

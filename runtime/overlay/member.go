@@ -1,0 +1,143 @@
+package overlay
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/watchers/cell"
+)
+
+// membership is a host's way into its cell. Before the machine join lets it serve it runs few machines, and where it moves in with others
+// its broker can be reached by them alone.
+type membership struct {
+	moves atomic.Bool                   // it has streams that are to be copied
+	alone atomic.Pointer[broker.Broker] // the broker with those
+
+	mu     sync.Mutex // held while the host begins to serve
+	cancel context.CancelFunc
+}
+
+// beforeServing are the machines that run before the host serves: who follows how it comes into its cell, and how its broker is.
+func beforeServing() []string { return []string{"join", healthMachine} }
+
+// enter starts the host's brokers.
+func (h *Host) enter(ctx context.Context) error {
+	moves, err := h.setAsideAlone()
+	if err != nil {
+		return err
+	}
+	h.member.moves.Store(moves)
+	if moves {
+		if err := h.openAlone(ctx); err != nil {
+			return err
+		}
+	}
+	if err := h.broker.open(ctx); err != nil {
+		return errors.Join(fmt.Errorf("starting the broker: %w", err), h.member.leave())
+	}
+	return nil
+}
+
+// openAlone starts the broker with the streams that are to be copied.
+func (h *Host) openAlone(ctx context.Context) error {
+	cfg, err := h.aloneConfig()
+	if err != nil {
+		return err
+	}
+	b, err := broker.Start(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("starting the broker with the streams that are to be copied, which are in %s: %w", h.path(aloneDir), err)
+	}
+	h.member.alone.Store(b)
+	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	h.member.cancel = cancel
+	h.cfg.Log.Info("streams_are_copied", "cell", h.cfg.Config.Cell, "peers", h.cfg.Config.Peers, "from", h.path(aloneDir))
+	return h.pool.Keep(keep, h.cfg.Config.Host, aloneConnection)
+}
+
+// leave ends the broker with the streams that were to be copied.
+func (m *membership) leave() error {
+	if m.cancel != nil {
+		m.cancel()
+	}
+	if b := m.alone.Swap(nil); b != nil {
+		return b.Close()
+	}
+	return nil
+}
+
+// Standing implements cell.Member.
+func (h *Host) Standing() (cell.Standing, error) {
+	c := h.cfg.Config
+	s := cell.Standing{Kind: cell.Founds, Hosts: c.Replicas, Settings: h.settings()}
+	switch {
+	case h.member.moves.Load():
+		s.Kind = cell.Moves
+		var err error
+		if s.Streams, err = streamsIn(h.path(aloneDir)); err != nil {
+			return s, err
+		}
+	case c.Replicas == 1:
+		s.Kind = cell.StandsAlone
+	case len(c.Founders) > 0 && !slices.Contains(c.Founders, c.Host):
+		s.Kind = cell.Joins
+	}
+	return s, nil
+}
+
+// Open implements cell.Member. What was copied is kept beside; the broker listens for nodes and clients from now on.
+func (h *Host) Open(ctx context.Context) error {
+	h.member.mu.Lock()
+	defer h.member.mu.Unlock()
+	if h.member.moves.Load() {
+		if err := h.member.leave(); err != nil {
+			return err
+		}
+		if _, err := os.Stat(h.path(aloneDir)); err == nil {
+			if err := os.Rename(h.path(aloneDir), h.path(copiedDir)); err != nil {
+				return fmt.Errorf("keeping the streams that were copied: %w", err)
+			}
+		}
+		h.member.moves.Store(false)
+		if err := h.Restart(ctx); err != nil {
+			h.member.moves.Store(true) // so that it is tried again
+			return err
+		}
+	}
+	return h.deploy(ctx, func(name string) bool { return !slices.Contains(beforeServing(), name) })
+}
+
+// settings are those of the configuration that are the cell's.
+func (h *Host) settings() map[string]any {
+	c := h.cfg.Config
+	configuration := c.Configuration
+	if configuration == nil {
+		configuration = map[string]any{}
+	}
+	return map[string]any{
+		"helper": c.Helper, "helper_workers": c.HelperWorkers, "configuration": configuration, "hosts": c.Replicas, "machines": h.machinesDigest(),
+	}
+}
+
+// machinesDigest tells machines of the site's own apart; "" where the host runs the built-in ones alone.
+func (h *Host) machinesDigest() string {
+	if h.cfg.Config.Machines == "" {
+		return ""
+	}
+	var lines []string
+	for _, d := range h.set {
+		lines = append(lines, d.Definition.Manifest.Name+" "+d.Definition.Manifest.Digest.String())
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

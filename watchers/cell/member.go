@@ -1,0 +1,97 @@
+package cell
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// Member is a host's place in its cell. The host implements it.
+type Member interface {
+	// Standing says how the host stands to its cell. It asks nothing over the network.
+	Standing() (Standing, error)
+	// Open lets the host serve: it listens for nodes, and runs all of its machines. Streams that were set aside count as copied then. It may be
+	// asked again.
+	Open(ctx context.Context) error
+}
+
+// How a host stands to its cell.
+const (
+	StandsAlone = "alone"  // it is the only host
+	Founds      = "founds" // it is one of those that the cell began with
+	Joins       = "joins"  // the cell was there before it
+	Moves       = "moves"  // it was alone, and has streams that are to be copied
+)
+
+// Standing is how a host stands to its cell.
+type Standing struct {
+	Kind    string
+	Hosts   int      // of the cell, by the host's configuration
+	Streams []string // that are to be copied, for Moves
+	// Settings are those of the configuration that are the cell's, by name, and so should be the same on all hosts.
+	Settings map[string]any
+}
+
+const openTimeout = 2 * time.Minute
+
+var errNoMember = errors.New("this program is no host of a cell; run the machine with overlay run")
+
+// memberSpec is the properties of a member watcher.
+type memberSpec struct {
+	// Action is look, which says how the host stands to its cell, or open, which lets the host serve nodes and run all of its machines: until
+	// then it runs the machines join and health only.
+	Action string `yaml:"action,required" enum:"look|open"`
+}
+
+func memberType(m Member) watchers.Type {
+	return watchers.Define(watchers.Type{
+		WatcherType: machine.WatcherType{
+			Name: "member",
+			Outcomes: []machine.Outcome{
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: map[string]machine.ValueType{
+					"standing": machine.String, "hosts": machine.Integer, "streams": machine.Array, "settings": machine.Object,
+				}, Doc: "look: standing is alone (the only host of its cell), founds (one that the cell began with), joins (the cell was there before it) or moves (it " +
+					"was alone and has streams that are to be copied); open: it serves, without a payload"},
+				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "the host's folder cannot be read, or the host cannot serve"},
+			},
+		},
+		Summary: "Says how the host stands to its cell, or lets it serve.",
+	}, func(spec *memberSpec, _ *machine.WatcherSpec) *watchers.Prepared {
+		return &watchers.Prepared{New: func() watchers.Watcher { return &member{spec: spec, member: m} }, Timeout: openTimeout}
+	})
+}
+
+type member struct {
+	spec   *memberSpec
+	member Member
+}
+
+// Check implements watchers.Checker.
+func (w *member) Check(ctx context.Context, _ *watchers.Look) watchers.Report {
+	if w.member == nil {
+		return watchers.Failure(errNoMember.Error())
+	}
+	if w.spec.Action == "open" {
+		if err := w.member.Open(ctx); err != nil {
+			return watchers.Failure(err.Error())
+		}
+		return watchers.Report{Outcome: machine.OutcomeSuccess, Message: "the host serves"}
+	}
+	s, err := w.member.Standing()
+	if err != nil {
+		return watchers.Failure(err.Error())
+	}
+	streams := []any{}
+	for _, name := range s.Streams {
+		streams = append(streams, name)
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: map[string]any{
+		"standing": s.Kind, "hosts": s.Hosts, "streams": streams, "settings": s.Settings,
+	}, Message: "the host " + map[string]string{
+		StandsAlone: "is alone in its cell", Founds: "is one of those that the cell began with", Joins: "joins a cell that was there before it",
+		Moves: "was alone, and moves in with others",
+	}[s.Kind]}
+}

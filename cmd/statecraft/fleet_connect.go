@@ -18,6 +18,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
+	"github.com/statecraft-io/statecraft/runtime/publication"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -171,6 +172,9 @@ func (m *member) failed(doing string, err error) error {
 			"%s: the cell has ended the session of %s: %w", doing, m.name, m.LastError())
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return fail(exitFailed, "the hosts of a cell make it when they start: statecraft overlay run", "%s: %w", doing, err)
+	case errors.Is(err, publication.ErrSilent):
+		return fail(exitUnreachable, "try again in a moment; how are the hosts? statecraft states on a host says, and two of three are to be there",
+			"%s: %w", doing, err)
 	case isSilence(err):
 		return fail(exitUnreachable, "are the hosts of the cell running? statecraft overlay run DIR runs one", "%s: the cell does not answer: %w", doing, err)
 	default:
@@ -178,10 +182,11 @@ func (m *member) failed(doing string, err error) error {
 	}
 }
 
-// isSilence reports whether an error is that nobody answers.
+// isSilence reports whether an error is that nobody answers. Where the client library gives up by itself it says that something was canceled;
+// an interrupt is seen before that.
 func isSilence(err error) bool {
 	for _, silence := range []error{
-		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrNoServers, nats.ErrConnectionClosed, nats.ErrDisconnected,
+		context.DeadlineExceeded, context.Canceled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrNoServers, nats.ErrConnectionClosed, nats.ErrDisconnected,
 		nats.ErrConnectionReconnecting, jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled,
 	} {
 		if errors.Is(err, silence) {

@@ -45,6 +45,22 @@ type shelf struct {
 	*publication.Shelf
 	*member
 	folder string
+	note   func(format string, args ...any)
+}
+
+// How long the registry is waited for: an election of a stream's leader takes 4 to 9 s, and more on a busy machine.
+const (
+	shelfPatience = 30 * time.Second
+	shelfNote     = 4 * time.Second // until it is said that it is waited for
+)
+
+// patience is a context for one thing that the registry is to do. It says what it waits for where that takes long.
+func (s *shelf) patience() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(s.ctx, shelfPatience)
+	bell := time.AfterFunc(shelfNote, func() {
+		s.note("the cell's streams do not answer: they may have no leader at the moment; it is tried for %s", shelfPatience)
+	})
+	return ctx, func() { bell.Stop(); cancel() }
 }
 
 // open connects to the cell and learns which roots it has had.
@@ -62,8 +78,8 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 		m.close()
 		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
 	}
-	s := &shelf{member: m, folder: folder}
-	ctx, cancel := m.patience()
+	s := &shelf{member: m, folder: folder, note: inv.notef}
+	ctx, cancel := s.patience()
 	defer cancel()
 	if s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust, time.Now); err == nil {
 		err = s.firstRoot(ctx)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/registry"
 )
@@ -13,19 +16,27 @@ func Source(digest string) string { return "object://" + BundlesBucket + "/" + d
 
 // PutBundle stores a bundle under its digest, once; what lies there spoiled is replaced. stored is false where it was there.
 func (s *Shelf) PutBundle(ctx context.Context, b *registry.Bundle) (stored bool, err error) {
-	if there, err := s.bundles.GetBytes(ctx, b.Digest); err == nil && bytes.Equal(there, b.Data) {
+	once, cancel := context.WithTimeout(ctx, within(len(b.Data)))
+	defer cancel()
+	if there, err := s.bundles.GetBytes(once, b.Digest); err == nil && bytes.Equal(there, b.Data) {
 		return false, nil
 	}
 	// Whatever was wrong with reading it: if the cell cannot be asked, it cannot be written to either.
-	if _, err := s.bundles.PutBytes(ctx, b.Digest, b.Data); err != nil {
+	_, err = again(ctx, within(len(b.Data)), func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+		return s.bundles.PutBytes(ctx, b.Digest, b.Data)
+	})
+	if err != nil {
 		return false, fmt.Errorf("storing the bundle of %s: %w", b.Name, err)
 	}
 	return true, nil
 }
 
+// readTimeout is for one try to read a bundle of whatever size.
+const readTimeout = 10 * time.Second
+
 // Bundle reads a bundle back. The error is jetstream.ErrObjectNotFound where it is not there.
 func (s *Shelf) Bundle(ctx context.Context, digest string) ([]byte, error) {
-	data, err := s.bundles.GetBytes(ctx, digest)
+	data, err := again(ctx, readTimeout, func(ctx context.Context) ([]byte, error) { return s.bundles.GetBytes(ctx, digest) })
 	if err != nil {
 		return nil, fmt.Errorf("reading the bundle %s: %w", digest, err)
 	}

@@ -22,7 +22,7 @@ func (s *Shelf) Base(ctx context.Context, channel string) (*Published, error) {
 	if _, refused := errors.AsType[*registry.Refusal](err); !refused && !errors.Is(err, ErrNoChannel) {
 		return nil, err
 	}
-	entries, failed := s.specs.History(ctx, specKey(channel))
+	entries, failed := s.history(ctx, specKey(channel))
 	if errors.Is(failed, jetstream.ErrKeyNotFound) {
 		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
 	}

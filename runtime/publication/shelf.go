@@ -1,6 +1,7 @@
 package publication
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,10 +65,10 @@ func Open(ctx context.Context, nc *nats.Conn, cell string, trust *registry.Store
 		return nil, fmt.Errorf("opening the registry: %w", err)
 	}
 	s := &Shelf{cell: cell, trust: trust, now: now}
-	if s.specs, err = js.KeyValue(ctx, SpecsBucket); err != nil {
+	if s.specs, err = again(ctx, tryTimeout, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, SpecsBucket) }); err != nil {
 		return nil, fmt.Errorf("opening the bucket %s: %w", SpecsBucket, err)
 	}
-	if s.bundles, err = js.ObjectStore(ctx, BundlesBucket); err != nil {
+	if s.bundles, err = again(ctx, tryTimeout, func(ctx context.Context) (jetstream.ObjectStore, error) { return js.ObjectStore(ctx, BundlesBucket) }); err != nil {
 		return nil, fmt.Errorf("opening the object store %s: %w", BundlesBucket, err)
 	}
 	return s, s.learnRoots(ctx)
@@ -85,7 +86,7 @@ func (s *Shelf) learnRoots(ctx context.Context) error {
 	}
 	for {
 		version++
-		e, err := s.specs.Get(ctx, rootKey(version))
+		e, err := s.get(ctx, rootKey(version))
 		switch {
 		case errors.Is(err, jetstream.ErrKeyNotFound):
 			return nil
@@ -106,7 +107,7 @@ func (s *Shelf) Root() (*registry.Root, error) { return s.trust.Root() }
 
 // Rooted reports whether the cell has a trust root.
 func (s *Shelf) Rooted(ctx context.Context) (bool, error) {
-	_, err := s.specs.Get(ctx, rootKey(1))
+	_, err := s.get(ctx, rootKey(1))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return false, nil
 	}
@@ -125,7 +126,7 @@ func (s *Shelf) PublishRoot(ctx context.Context, envelope []byte) (*registry.Roo
 	if err != nil {
 		return nil, fmt.Errorf("publishing a root: %w", err)
 	}
-	_, err = s.specs.Create(ctx, rootKey(root.Version), envelope)
+	_, err = s.create(ctx, rootKey(root.Version), envelope)
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		err = s.sameRoot(ctx, root.Version, envelope)
 	}
@@ -136,7 +137,7 @@ func (s *Shelf) PublishRoot(ctx context.Context, envelope []byte) (*registry.Roo
 }
 
 func (s *Shelf) sameRoot(ctx context.Context, version uint64, envelope []byte) error {
-	e, err := s.specs.Get(ctx, rootKey(version))
+	e, err := s.get(ctx, rootKey(version))
 	if err != nil {
 		return err
 	}
@@ -148,22 +149,29 @@ func (s *Shelf) sameRoot(ctx context.Context, version uint64, envelope []byte) e
 
 // Channels are the names of the channels that something was published to.
 func (s *Shelf) Channels(ctx context.Context) ([]string, error) {
-	keys, err := s.specs.ListKeysFiltered(ctx, specPrefix+">")
+	keys, err := again(ctx, tryTimeout, func(ctx context.Context) ([]string, error) { return s.keys(ctx) })
 	if err != nil {
 		return nil, fmt.Errorf("listing the channels: %w", err)
 	}
-	var names []string
+	slices.Sort(keys)
+	return keys, nil
+}
+
+func (s *Shelf) keys(ctx context.Context) (names []string, err error) {
+	keys, err := s.specs.ListKeysFiltered(ctx, specPrefix+">")
+	if err != nil {
+		return nil, err
+	}
 	for key := range keys.Keys() {
 		names = append(names, strings.TrimPrefix(key, specPrefix))
 	}
-	slices.Sort(names)
-	return names, nil
+	return names, ctx.Err()
 }
 
 // Current is what was last published to a channel. ErrNoChannel where nothing was. Its signatures are good, by the present root or, where
 // keys were rotated since, by an earlier one, which Under says; it may have expired.
 func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error) {
-	e, err := s.specs.Get(ctx, specKey(channel))
+	e, err := s.get(ctx, specKey(channel))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
 	}
@@ -199,7 +207,7 @@ func (s *Shelf) vouched(e jetstream.KeyValueEntry) (*Published, error) {
 // History is all that is kept of a channel, the oldest first. Of what is not good by the present root (its key may have been
 // rotated out since) the spec is nil.
 func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error) {
-	entries, err := s.specs.History(ctx, specKey(channel))
+	entries, err := s.history(ctx, specKey(channel))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
 	}
@@ -281,9 +289,18 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 // replace writes over the revision of what is there, or where nothing is, a mark of deletion included, over nothing.
 func (s *Shelf) replace(ctx context.Context, channel string, envelope []byte, over *Published) (revision uint64, err error) {
 	if over == nil {
-		return s.specs.Create(ctx, specKey(channel), envelope)
+		revision, err = s.create(ctx, specKey(channel), envelope)
+	} else {
+		revision, err = s.update(ctx, specKey(channel), envelope, over.Revision)
 	}
-	return s.specs.Update(ctx, specKey(channel), envelope, over.Revision)
+	if err == nil || !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return revision, err
+	}
+	// An earlier try may have been stored although nobody heard of it.
+	if e, failed := s.get(ctx, specKey(channel)); failed == nil && bytes.Equal(e.Value(), envelope) {
+		return e.Revision(), nil
+	}
+	return 0, err
 }
 
 // acceptable asks what a node would ask that has the spec before.

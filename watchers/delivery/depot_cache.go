@@ -67,7 +67,11 @@ func (c *objectCache) load(ctx context.Context, name string, lasting time.Durati
 		var data []byte
 		err := errCutShort
 		defer func() { c.loaded(name, lasting, data, err) }()
-		c.reading <- struct{}{}
+		select {
+		case c.reading <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		defer func() { <-c.reading }()
 		data, err = read()
 	})

@@ -1,10 +1,12 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // objectShelf serves ranges of the objects of a store. Objects are read whole, once for all who ask, and kept in memory.
@@ -26,7 +29,12 @@ type objectShelf struct {
 }
 
 const (
-	readTimeout = time.Minute // for one object
+	// readTimeout is for one object, with all tries. A node asks for half a minute, and others may join a read until its end.
+	readTimeout = 20 * time.Second
+	// readSilence is how long a try goes on without an answer or a part of the object: what is asked of a stream that has no leader is dropped in
+	// silence, and has to be asked again.
+	readSilence = 2 * time.Second
+	readPause   = 200 * time.Millisecond // before another try
 	// othersKept is how long an object is kept whose name is not its digest: it may be replaced.
 	othersKept = 5 * time.Second
 )
@@ -53,22 +61,104 @@ func (s *objectShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{
 	return nil, nil
 }
 
-// readObject reads one object. One that is named by its digest is held against it, so that no other is kept in its place.
+// readObject reads one object, with several tries.
 func readObject(ctx context.Context, store jetstream.ObjectStore, name string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, errObjectSilence)
 	defer cancel()
-	info, err := store.GetInfo(ctx, name)
-	if err != nil {
-		return nil, err
+	for {
+		data, err := readOnce(ctx, store, name, readSilence)
+		if err == nil || lastingly(err) {
+			return data, err
+		}
+		if rest(ctx, readPause); ctx.Err() != nil {
+			return nil, err
+		}
 	}
-	if info.Size > uint64(registry.DefaultLimits().Compressed) {
-		return nil, errObjectSize
+}
+
+// lastingly reports what another try does not change.
+func lastingly(err error) bool {
+	for _, lasts := range []error{jetstream.ErrObjectNotFound, jetstream.ErrNameRequired, errObjectSize, errObjectDigest} {
+		if errors.Is(err, lasts) {
+			return true
+		}
 	}
-	data, err := store.GetBytes(ctx, name)
-	if err == nil && checkDigest(name) == nil && digestOf(data) != name {
-		err = errObjectDigest
+	return false
+}
+
+var errObjectSilence = errors.New("the object store does not answer; it may have no leader at the moment")
+
+// readOnce reads one object, until nothing comes for a while. One that is named by its digest is held against it, so that no other is kept in its
+// place.
+func readOnce(ctx context.Context, store jetstream.ObjectStore, name string, silence time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	bell := time.AfterFunc(silence, func() {
+		defer supervise.Recover(ctx)
+		cancel(errObjectSilence)
+	})
+	defer bell.Stop()
+	return beside(ctx, func() ([]byte, error) {
+		info, err := store.GetInfo(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if info.Size > uint64(registry.DefaultLimits().Compressed) {
+			return nil, errObjectSize
+		}
+		bell.Reset(silence)
+		object, err := store.Get(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = object.Close() }() // it was read
+		data := bytes.NewBuffer(make([]byte, 0, info.Size))
+		if _, err := io.Copy(data, heard{object, func() { bell.Reset(silence) }}); err != nil {
+			return nil, err
+		}
+		if checkDigest(name) == nil && digestOf(data.Bytes()) != name {
+			return nil, errObjectDigest
+		}
+		return data.Bytes(), nil
+	})
+}
+
+// heard tells of every part that is read.
+type heard struct {
+	from io.Reader
+	tell func()
+}
+
+// Read implements io.Reader.
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.from.Read(p)
+	if n > 0 {
+		h.tell()
 	}
-	return data, err
+	return n, err
+}
+
+// beside calls f beside the caller, who gets away when ctx ends, whatever f waits for.
+func beside[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	supervise.Go(ctx, func() {
+		v, err := f()
+		done <- result{v, err}
+	})
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		r.err = ctx.Err()
+	}
+	if r.err != nil && ctx.Err() != nil {
+		r.err = context.Cause(ctx)
+	}
+	return r.value, r.err
 }
 
 // answer answers from memory at once, and beside the other requests what is read first. A name becomes part of a subject: the broker
@@ -95,6 +185,9 @@ func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 			deny(r, codeNotFound, "there is no such object")
 		case errors.Is(err, errObjectSize):
 			deny(r, codeTooLarge, err.Error())
+		case !lastingly(err):
+			s.log.Warn("object_not_read", "bucket", s.bucket, "object", q.Name, "error", diag.Brief(err.Error(), diag.MaxBrief))
+			deny(r, codeNotReady, "the object cannot be read at the moment; ask again")
 		default:
 			s.log.Warn("object_not_read", "bucket", s.bucket, "object", q.Name, "error", diag.Brief(err.Error(), diag.MaxBrief))
 			deny(r, codeFailed, "the object cannot be read")

@@ -16,14 +16,18 @@ import (
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 const (
 	objectRange    = 256 << 10 // bytes of one request
 	objectAhead    = 4         // requests in flight
-	objectAttempts = 3         // at one range, where no answer comes
+	objectAttempts = 6         // at one range, where no answer comes or it is to be asked again
 )
+
+// objectPause is how long to wait where nobody listens: a host that ends, or one that starts.
+const objectPause = time.Second
 
 // The headers of an answer.
 const (
@@ -140,10 +144,19 @@ func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byt
 		return nil, 0, err
 	}
 	var answer *nats.Msg
-	for range objectAttempts {
+	for try := 1; try <= objectAttempts; try++ {
 		answer, err = f.once(ctx, body)
-		if err == nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			break
+		}
+		after, passes := objectPause, errors.Is(err, nats.ErrNoResponders)
+		if err == nil {
+			if after, passes = messaging.Busy(answer); !passes {
+				break
+			}
+		}
+		if passes && try < objectAttempts { // silence took its time already
+			rest(ctx, min(after, f.wait))
 		}
 	}
 	if err != nil {
@@ -165,28 +178,14 @@ func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byt
 func (f *objectFetch) once(ctx context.Context, body []byte) (*nats.Msg, error) {
 	within, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
-	type result struct {
-		answer *nats.Msg
-		err    error
-	}
-	done := make(chan result, 1)
-	supervise.Go(ctx, func() {
-		answer, err := f.conn.RequestWithContext(within, f.subject, body)
-		done <- result{answer, err}
-	})
-	var r result
-	select {
-	case r = <-done:
-	case <-within.Done():
-		r.err = within.Err()
-	}
+	answer, err := beside(within, func() (*nats.Msg, error) { return f.conn.RequestWithContext(within, f.subject, body) })
 	switch {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case errors.Is(r.err, nats.ErrNoResponders):
-		return nil, fmt.Errorf("nobody there answers: %w", r.err)
-	case errors.Is(r.err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("no answer in %s: %w", f.wait, r.err)
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("nobody there answers: %w", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("no answer in %s: %w", f.wait, err)
 	}
-	return r.answer, r.err
+	return answer, err
 }

@@ -321,6 +321,24 @@ func (d *Definition) convertChanges(changes map[string]any) (map[string]any, str
 	return out, ""
 }
 
+// Holds reports whether a machine's data is already as changes would make it, so that they are not worth a record.
+func (d *Definition) Holds(s *Snapshot, changes map[string]any) bool {
+	normal, err := normalObject(changes)
+	if err != nil {
+		return false
+	}
+	converted, reason := d.convertChanges(normal)
+	if reason != "" {
+		return false
+	}
+	for key, v := range converted {
+		if !reflect.DeepEqual(s.Data[key], v) {
+			return false
+		}
+	}
+	return true
+}
+
 // withChanges returns data after changes, as a new map; nil values delete. It is nil when nothing is left.
 func withChanges(data, changes map[string]any) map[string]any {
 	if len(changes) == 0 {

@@ -98,6 +98,41 @@ transitions:
 	}
 }
 
+// TestH63DataThatIsTheSameAgainIsNotRecorded has a look that brings data without firing an event, as a command with parse_as_data does.
+func TestH63DataThatIsTheSameAgainIsNotRecorded(t *testing.T) {
+	s, _ := announced(t, `
+format: 1
+name: reader
+version: 1.0.0
+initial_state: a
+data: {count: {type: integer}, tags: {type: list, default: []}}
+transitions: [{name: leave, from: [a], destination: a}]
+watchers: [{name: probe, type: probe, interval: 1m, properties: {}}]
+`)
+	for i, tt := range []struct {
+		data map[string]any
+		want int // records so far, beside the start
+	}{
+		{map[string]any{"count": 7, "tags": []any{"x"}}, 1},
+		{map[string]any{"count": 7.0, "tags": []any{"x"}}, 1},
+		{map[string]any{"count": 7}, 1},
+		{map[string]any{"tags": nil}, 2},
+		{map[string]any{"tags": nil}, 2},
+		{map[string]any{"count": "none"}, 3}, // which is refused
+		{map[string]any{"count": 8}, 4},
+	} {
+		s.complete("probe", watchers.Report{Outcome: machine.OutcomeSuccess, Data: tt.data})
+		s.Advance(time.Minute)
+		if got := len(s.records) - 1; got != tt.want {
+			t.Errorf("step %d: %d records, want %d", i, got, tt.want)
+		}
+	}
+	d, err := s.Machine(t.Context(), "reader")
+	if err != nil || d.Data["count"] != 8 {
+		t.Errorf("the data is %v, %v", d.Data, err)
+	}
+}
+
 // TestH63AnOutcomeThatIsTheSameAgainIsNotPublished holds a look's state event against the one before: with a format what a look finds again is
 // no news, while Choria publishes every look.
 func TestH63AnOutcomeThatIsTheSameAgainIsNotPublished(t *testing.T) {

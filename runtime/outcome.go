@@ -46,7 +46,7 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 		w.tries = 0
 		u.plan(i, watchers.Looked)
 	}
-	if event == "" && len(rep.Data) == 0 && run == 0 {
+	if event == "" && run == 0 && u.prog.def.Holds(u.snap, rep.Data) {
 		return
 	}
 	u.decide(machine.Event{

@@ -45,6 +45,9 @@ func (c *cell) quiet(count int) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.known(conn.Conn, 0); err != nil { // the streams are there
+		return nil, err
+	}
 	empty, err := states(c.ctx, js)
 	if err != nil {
 		return nil, err

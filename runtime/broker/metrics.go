@@ -59,6 +59,7 @@ type readings struct {
 	arrivals, joined, caps, files                                            *prometheus.Desc
 	connections, sessions, messages, bytes, slow, routes, leafs, revocations *prometheus.Desc
 	usage, limit, assets, requests, enabled, current, free                   *prometheus.Desc
+	stream, streamLimit                                                      *prometheus.Desc
 	b                                                                        *Broker
 }
 
@@ -83,6 +84,8 @@ func newReadings(b *Broker) *readings {
 		enabled:     desc("jetstream_enabled", "Whether JetStream works: 0 after nats-server has switched it off, as it does when the disk is full."),
 		current:     desc("jetstream_current", "Whether this broker has all that its cluster has decided."),
 		free:        desc("disk_free_bytes", "Bytes that are free of the file system of the streams."),
+		stream:      desc("stream_bytes", "Bytes that a stream, bucket (KV_) or object store (OBJ_) has on this broker.", "stream"),
+		streamLimit: desc("stream_limit_bytes", "Bytes that a stream, bucket or object store may have; 0 is no bound.", "stream"),
 		requests:    desc("jetstream_requests_total", "Requests to JetStream, by outcome.", "outcome"),
 	}
 }
@@ -91,7 +94,7 @@ func newReadings(b *Broker) *readings {
 func (r *readings) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.arrivals, r.joined, r.caps, r.files, r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations,
-		r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free,
+		r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free, r.stream, r.streamLimit,
 	} {
 		to <- d
 	}
@@ -129,6 +132,22 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	gauge(r.free, float64(free))
 	if v, err := s.Varz(nil); err == nil && v.JetStream.Stats != nil {
 		r.jetStream(to, v.JetStream)
+		r.streams(to, s)
+	}
+}
+
+// streams are those of FLEET, as many as JetStreamLimits.Streams allows.
+func (r *readings) streams(to chan<- prometheus.Metric, s *server.Server) {
+	info, err := s.JszAccount(&server.JSzOptions{Account: AccountFleet, Streams: true, Config: true})
+	if err != nil {
+		return
+	}
+	gauge := func(d *prometheus.Desc, n int64, name string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), name)
+	}
+	for _, d := range info.Streams {
+		gauge(r.stream, int64(d.State.Bytes), d.Name)
+		gauge(r.streamLimit, max(0, d.Config.MaxBytes), d.Name)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "NODES"}); err != nil {
+	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "NODES", MaxBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	b.Revoke(Revocation{Kind: RevokedToken, Value: "x"})
@@ -62,7 +62,7 @@ func TestMetrics(t *testing.T) {
 		"sessions{listener=fleet,purpose=node} 1", "sessions{listener=fleet,purpose=client} 0", "sessions{listener=enrollment,purpose=join} 1",
 		"leafnodes{} 1", "routes{} 0", "revocations{} 1", "slow_consumers_total{listener=fleet} 0",
 		fmt.Sprintf("jetstream_limit_bytes{storage=file} %g", float64(10<<30)),
-		"jetstream_requests_total{outcome=error} 0",
+		"jetstream_requests_total{outcome=error} 0", "stream_bytes{stream=KV_NODES} 0", "stream_limit_bytes{stream=KV_NODES} 1.048576e+06",
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no line %q in\n%s", want, strings.Join(lines, "\n"))

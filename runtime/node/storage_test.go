@@ -84,6 +84,10 @@ func TestLesson45FullStreamsKeepNobodyOut(t *testing.T) {
 	s.publish(s.stock(web("1.0.0")))
 	renews.runs("web", "1.0.0")
 	eventually(t, "a node renews its token", func() bool { return renews.expires().After(time.Now().Add(time.Minute)) })
+	eventually(t, "the host says that streams are filling", func() bool { return stateOf(c.host.Host(), "storage") == "filling" })
+	if told := strings.Join(c.host.Host().Health().Degraded, "; "); !strings.Contains(told, "EVENTS has ") || !strings.Contains(told, "AUDIT has ") {
+		t.Errorf("the host says %q", told)
+	}
 	conn, err := renews.agent.Pool().Conn("n1.example", "fleet")
 	if err != nil {
 		t.Fatal(err)

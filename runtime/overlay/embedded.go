@@ -114,13 +114,19 @@ func (h *Host) Restart(ctx context.Context) error {
 // healthMachine is the machine whose data say why the host is not well.
 const healthMachine = "health"
 
-// degraded says what the machine health has found.
-func (h *Host) degraded() []string {
-	_, data, ok := h.host.Glance(healthMachine)
-	cause, _ := data["cause"].(string)
-	if !ok || cause == "" {
-		return nil
+// storageMachine tells which streams are filling, as docs/overlay.md says.
+const storageMachine = "storage"
+
+// degraded says what the machines health and storage have found.
+func (h *Host) degraded() (reasons []string) {
+	_, data, _ := h.host.Glance(healthMachine)
+	if cause, _ := data["cause"].(string); cause != "" {
+		reason, _ := data["reason"].(string)
+		reasons = append(reasons, fmt.Sprintf("its broker is %s: %s; statecraft states health says more", cause, reason))
 	}
-	reason, _ := data["reason"].(string)
-	return []string{fmt.Sprintf("its broker is %s: %s; statecraft states health says more", cause, reason)}
+	_, data, _ = h.host.Glance(storageMachine)
+	if reason, _ := data["reason"].(string); reason != "" {
+		reasons = append(reasons, reason+"; statecraft states storage says more")
+	}
+	return reasons
 }

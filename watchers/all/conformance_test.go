@@ -38,6 +38,7 @@ func cases() map[string]conformance.Case {
 		"service":    {Properties: "name: echo\nsubject: a.b\nreply: message.body"},
 		"spawn":      {Properties: "template: job\nsubject: a.b\nkey: message.subject"},
 		"streams":    {Properties: "buckets: [{name: A}]"},
+		"usage":      {Properties: "above: 90"},
 		"subscribe":  {Properties: "subject: a.b", Spec: onSuccess},
 		"timer":      {Properties: "timer: 1s"},
 		"token":      {Properties: "action: verify\npurpose: node\ntoken: data.token"},

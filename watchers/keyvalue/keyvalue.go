@@ -1,5 +1,5 @@
 // Package keyvalue holds the watchers over JetStream's streams and key-value buckets: kv reads and writes keys, streams keeps
-// streams, buckets and object stores as declared, brokers tells who keeps them, election and governor hold leases. It opens no
+// streams, buckets and object stores as declared, usage tells how full they are, brokers tells who keeps them, election and governor hold leases. It opens no
 // connection, knows no bucket by name but through properties, and never makes a consumer where a direct read does.
 package keyvalue
 
@@ -35,7 +35,7 @@ const (
 	CodeOutOfPlace diag.Code = "SC385" // a property that says nothing in this mode
 )
 
-// Types returns the types kv, streams, brokers, election and governor. c may be nil: their looks then fail and say so.
+// Types returns the types kv, streams, usage, brokers, election and governor. c may be nil: their looks then fail and say so.
 func Types(c Connections) []watchers.Type {
 	if v := reflect.ValueOf(c); v.Kind() == reflect.Pointer && v.IsNil() {
 		c = none{} // a nil *messaging.Pool is no nil interface
@@ -43,7 +43,7 @@ func Types(c Connections) []watchers.Type {
 	if c == nil {
 		c = none{}
 	}
-	return []watchers.Type{kvType(c), streamsType(c), brokersType(c), electionType(c), governorType(c)}
+	return []watchers.Type{kvType(c), streamsType(c), usageType(c), brokersType(c), electionType(c), governorType(c)}
 }
 
 // none has no connections.

@@ -353,6 +353,7 @@ func ExampleTypes() {
 	// Output:
 	// kv
 	// streams
+	// usage
 	// brokers
 	// election
 	// governor

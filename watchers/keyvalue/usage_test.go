@@ -1,0 +1,64 @@
+package keyvalue
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// TestLesson45AStreamThatIsFillingIsTold at 80 percent, once, and again when it has room.
+func TestLesson45AStreamThatIsFillingIsTold(t *testing.T) {
+	l := dial(t, broker(t).ClientURL())
+	js := must[jetstream.JetStream](t)(jetstream.New(l.nc))
+	keeps(t, l, `
+streams: [{name: EVENTS, subjects: [events], max_bytes: 100000}, {name: FREE, subjects: [free]}, {name: FEW, subjects: [few], max_messages: 10}]
+buckets: [{name: NODES, max_bytes: 100000}]`, machine.OutcomeSuccess)
+	w := newWatcher(t, l, "usage", "{}").(watchers.Checker)
+	looks := func(moment watchers.Moment, outcome string, filling map[string]any) watchers.Report {
+		t.Helper()
+		look := newLook(nil)
+		look.Moment = moment
+		rep := w.Check(t.Context(), look)
+		if diff := cmp.Diff(filling, rep.Payload["filling"]); rep.Outcome != outcome || diff != "" {
+			t.Fatalf("%s %s: %s", rep.Outcome, rep.Message, diff)
+		}
+		return rep
+	}
+	none := map[string]any{}
+	rep := looks(watchers.Entered, machine.OutcomeSuccess, none)
+	if diff := cmp.Diff([]any{"FEW", "FREE"}, rep.Payload["unbounded"]); diff != "" {
+		t.Error(diff)
+	}
+	looks(watchers.Interval, watchers.OutcomeUnchanged, none)
+	for range 79 {
+		must[*jetstream.PubAck](t)(js.Publish(t.Context(), "events", make([]byte, 1000-50)))
+	}
+	looks(watchers.Interval, watchers.OutcomeUnchanged, none)
+	for range 7 {
+		must[*jetstream.PubAck](t)(js.Publish(t.Context(), "events", make([]byte, 1000-50)))
+	}
+	percent := map[string]any{"EVENTS": fullness(streamOf(t, l, "EVENTS"))}
+	rep = looks(watchers.Interval, outcomeFilling, percent)
+	if !strings.Contains(rep.Message, "drops what is oldest") || rep.Payload["reason"] != rep.Message {
+		t.Errorf("%+v", rep)
+	}
+	looks(watchers.Interval, watchers.OutcomeUnchanged, percent)
+	looks(watchers.Entered, outcomeFilling, percent)
+	for range 8 {
+		must[*jetstream.PubAck](t)(js.Publish(t.Context(), "few", nil))
+	}
+	percent["FEW"] = 80
+	looks(watchers.Interval, outcomeFilling, percent)
+	for _, name := range []string{"EVENTS", "FEW"} {
+		if err := must[jetstream.Stream](t)(js.Stream(t.Context(), name)).Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	looks(watchers.Interval, machine.OutcomeSuccess, none)
+	looks(watchers.Interval, watchers.OutcomeUnchanged, none)
+}

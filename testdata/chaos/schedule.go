@@ -69,11 +69,11 @@ func schedule(seed uint64, length time.Duration, faults []fault) []step {
 	targets := append([]string{"JetStream", "KV_NODES", "OBJ_BUNDLES", "EVENTS", "DISCOVERY", "KV_SPECS"}, hostNames()...)
 	var steps []step
 	for at := seconds(2, 6); len(faults) > 0; {
-		s := step{at: at, fault: faults[rng.IntN(len(faults))], target: targets[rng.IntN(len(targets))], lasts: seconds(3, 15), count: 4}
+		s := step{at: at, fault: faults[rng.IntN(len(faults))], target: targets[rng.IntN(len(targets))], lasts: seconds(2, 12), count: 4}
 		if rng.IntN(2) == 0 {
 			s.before = []work{publish, burst}[rng.IntN(2)]
 		}
-		at += s.lasts + seconds(5, 15)
+		at += s.lasts + seconds(4, 10)
 		if at > length {
 			break
 		}

@@ -264,8 +264,8 @@ func (c *cell) ask(ctx context.Context, subject string, body []byte) (*nats.Msg,
 	return c.client.RequestWithContext(ctx, subject, body)
 }
 
-// end ends all that runs and gives disks back.
-func (c *cell) end() error {
+// end ends all that runs and gives disks back, with a copy of what was on them where that is to be looked at.
+func (c *cell) end(keep bool) error {
 	var errs []error
 	if c.client != nil {
 		c.client.Close()
@@ -281,6 +281,9 @@ func (c *cell) end() error {
 	}
 	c.net.close()
 	for _, d := range c.disks {
+		if keep {
+			errs = append(errs, d.keep())
+		}
 		errs = append(errs, d.unmount())
 	}
 	return errors.Join(errs...)

@@ -59,4 +59,13 @@ func (d *disk) fill() error {
 // free gives the room back.
 func (d *disk) free() error { return os.Remove(d.filler()) }
 
+// keep copies what is on the disk to a folder of that name with the ending .kept beside it.
+func (d *disk) keep() error {
+	out, err := exec.Command("cp", "-a", d.dir, d.dir+".kept").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("keeping a small disk: %w, %s", err, out)
+	}
+	return nil
+}
+
 func (d *disk) unmount() error { return unix.Unmount(d.dir, unix.MNT_DETACH) }

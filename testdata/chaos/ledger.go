@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // kind is what is wrong.
@@ -64,19 +65,20 @@ func (l *ledger) violate(k kind, format string, args ...any) {
 
 // world is what the cell and its nodes say when all is quiet.
 type world struct {
-	register    map[string]string // identity -> state
-	keys        map[string]string // identity -> public key
-	provisioned map[string]int    // events that say that a node has joined
-	startups    map[string]int    // events that say that a node has started
-	twice       []string          // ids that more than one event has
-	view        map[string]string // identity -> the version of the machine that its inventory names, with the state where it does not run
-	listed      string            // the version that the published list names
-	serials     []uint64          // of the publications, as they are stored
-	revoked     map[string]bool   // identities
-	answering   map[string]bool   // revoked nodes that are still reached
-	ticks       map[string]int    // events that a node's machine has taken
-	lacking     []string          // what hosts do not have of the streams
-	panics      []string          // lines of logs
+	register    map[string]string    // identity -> state
+	keys        map[string]string    // identity -> public key
+	provisioned map[string]int       // events that say that a node has joined
+	startups    map[string]int       // events that say that a node has started
+	twice       []string             // ids that more than one event has
+	view        map[string]string    // identity -> the version of the machine that its inventory names, with the state where it does not run
+	stored      map[string]time.Time // when the stream stored a node's last inventory
+	listed      string               // the version that the published list names
+	serials     []uint64             // of the publications, as they are stored
+	revoked     map[string]bool      // identities
+	answering   map[string]bool      // revoked nodes that are still reached
+	ticks       map[string]int       // events that a node's machine has taken
+	lacking     []string             // what hosts do not have of the streams
+	panics      []string             // lines of logs
 }
 
 // judge holds what is against what was acknowledged. It returns everything that does not hold, in a stable order.
@@ -151,6 +153,14 @@ func (l *ledger) judgeNodes(w *world, add func(kind, string, ...any)) {
 	}
 }
 
+// storedAt says what the stream has of a node's inventories.
+func (w *world) storedAt(id string) string {
+	if at, there := w.stored[id]; there {
+		return "the stream stored its last one at " + at.UTC().Format(time.TimeOnly)
+	}
+	return "the stream has none"
+}
+
 func (l *ledger) judgePublications(w *world, add func(kind, string, ...any)) {
 	last, acked := "", false
 	for _, p := range l.published {
@@ -177,9 +187,9 @@ func (l *ledger) judgePublications(w *world, add func(kind, string, ...any)) {
 		switch has, known := w.view[id]; {
 		case banned || !l.nodes[id]:
 		case !known:
-			add(lost, "the inventory of %s is not in the view, or has no machine", id)
+			add(lost, "the inventory of %s is not in the view, or has no machine; %s", id, w.storedAt(id))
 		case has != last:
-			add(stuck, "%s has %s of the machine by its inventory, not %s", id, has, last)
+			add(stuck, "%s has %s of the machine by its inventory, not %s; %s", id, has, last, w.storedAt(id))
 		}
 	}
 }

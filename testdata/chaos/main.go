@@ -116,7 +116,7 @@ func chaos(ctx context.Context, o options) (found []finding, err error) {
 	trying, enough := context.WithCancel(ctx)
 	found, err = r.whole(trying)
 	enough()
-	err = errors.Join(err, r.end())
+	err = errors.Join(err, r.end(err != nil || len(found) > 0))
 	if err == nil && len(found) == 0 {
 		return nil, os.RemoveAll(o.dir)
 	}
@@ -259,8 +259,8 @@ func (r *run) logs() []string {
 	return files
 }
 
-// end ends all processes.
-func (r *run) end() error {
+// end ends all processes. The cell's data are kept where they are to be looked at.
+func (r *run) end(keep bool) error {
 	r.mu.Lock()
 	all := slices.Clone(r.crowds)
 	r.mu.Unlock()
@@ -279,5 +279,5 @@ func (r *run) end() error {
 		}
 	}
 	r.doing.Wait()
-	return errors.Join(append(errs, r.cell.end())...)
+	return errors.Join(append(errs, r.cell.end(keep))...)
 }

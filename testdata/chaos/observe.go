@@ -18,10 +18,11 @@ func (r *run) observe(ctx context.Context) (*world, error) {
 	w := &world{
 		register: map[string]string{}, keys: map[string]string{}, provisioned: map[string]int{}, startups: map[string]int{},
 		view: map[string]string{}, revoked: map[string]bool{}, answering: map[string]bool{}, ticks: map[string]int{},
+		stored: map[string]time.Time{},
 	}
 	for what, look := range map[string]func(context.Context, *world) error{
 		"the streams": r.lookStreams, "the register": r.lookRegister, "the revocations": r.lookRevoked, "the events": r.lookEvents,
-		"the view": r.lookView, "what is published": r.lookPublished, "the nodes' machines": r.lookTicks,
+		"the view": r.lookView, "the inventories": r.lookStored, "what is published": r.lookPublished, "the nodes' machines": r.lookTicks,
 	} {
 		if err := look(ctx, w); err != nil {
 			return nil, fmt.Errorf("looking at %s: %w", what, err)
@@ -176,6 +177,18 @@ func (r *run) lookView(ctx context.Context, w *world) error {
 		}
 	}
 	return nil
+}
+
+// lookStored notes when each node's last inventory was stored, which tells whether the stream or a view lacks it.
+func (r *run) lookStored(ctx context.Context, w *world) error {
+	return r.stream(ctx, "DISCOVERY", func(m jetstream.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		w.stored[identityOf(strings.TrimPrefix(m.Subject(), "discovery."))] = meta.Timestamp
+		return nil
+	})
 }
 
 // lookPublished reads the list that counts, and the serials of those before it.

@@ -94,3 +94,57 @@ func TestDocumentedVerbsExist(t *testing.T) {
 		t.Errorf("%d commands were found in the documents", seen)
 	}
 }
+
+// TestDocumentedLinksLead wants every link of the documents to a file, or to a heading of one, to lead there.
+func TestDocumentedLinksLead(t *testing.T) {
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := filepath.Glob("docs/adr/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heading, link := regexp.MustCompile(`(?m)^#+ +(.*)$`), regexp.MustCompile(`\]\(([^()\s]*)\)`)
+	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	anchors := func(text string) map[string]bool {
+		all := map[string]bool{}
+		for _, h := range heading.FindAllStringSubmatch(text, -1) {
+			all[strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-")] = true
+		}
+		return all
+	}
+	seen := 0
+	for _, file := range append(append(files, records...), "README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			target, anchor, hasAnchor := strings.Cut(found[1], "#")
+			if strings.Contains(target, ":") {
+				continue // elsewhere
+			}
+			seen++
+			there := string(text)
+			if target != "" {
+				path := filepath.Join(filepath.Dir(file), target)
+				content, err := os.ReadFile(path)
+				if info, failed := os.Stat(path); failed == nil && info.IsDir() {
+					err = nil
+				}
+				if err != nil {
+					t.Errorf("%s: the link to %s: %v", file, found[1], err)
+					continue
+				}
+				there = string(content)
+			}
+			if hasAnchor && !anchors(there)[anchor] {
+				t.Errorf("%s: %s has no heading for the link to %s", file, target, found[1])
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d links were found in the documents", seen)
+	}
+}

@@ -64,6 +64,7 @@ func (u *unit) begin(i int, moment watchers.Moment, r *machine.Record) {
 		w.watcher = u.prog.prepared[i].New()
 	}
 	w.activation, w.tries, w.again = u.snap.Epoch, 0, ""
+	u.noteHolders()
 	if every := u.prog.spec(i).AnnounceInterval; every > 0 {
 		w.announce = u.elapsed + every
 	}
@@ -84,6 +85,7 @@ func (u *unit) begin(i int, moment watchers.Moment, r *machine.Record) {
 func (u *unit) end(i int) {
 	w := &u.watches[i]
 	w.activation, w.due, w.announce, w.again = 0, 0, 0, ""
+	u.noteHolders()
 	if w.running != nil {
 		w.running.fenced = true
 		if w.running.listener || u.prog.onLeave(i) == machine.Cancel {
@@ -182,6 +184,9 @@ func (u *unit) foreignChanged(name string) {
 func (u *unit) foreignHolds(i int) bool {
 	for _, f := range u.prog.spec(i).ForeignStateRequired {
 		if state, ok := u.host.stateOf(u.who.scope + f.Machine); !ok || state != f.State {
+			return false
+		}
+		if other, ok := u.host.unit(u.who.scope + f.Machine); ok && !other.holding(nil) {
 			return false
 		}
 	}

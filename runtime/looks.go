@@ -78,6 +78,9 @@ func (u *unit) against(i int) string {
 	if !u.foreignHolds(i) {
 		return "another machine is not in the required state"
 	}
+	if !u.holding(u.watches[i].watcher) {
+		return "what the machine held has run out while the host stood still"
+	}
 	ok, err := u.prog.def.When(i, u.snap, u.wall)
 	switch {
 	case err != nil:
@@ -275,6 +278,9 @@ func (u *unit) takeReport(r *lookReport) {
 		u.outcome(i, r.report, r.look.run)
 	} else {
 		u.plan(i, watchers.Looked)
+	}
+	if h, ok := r.look.watcher.(watchers.Holder); ok {
+		h.Told(r.report.Outcome)
 	}
 	u.lookAgain(i)
 	if r.look.listener && r.ended {

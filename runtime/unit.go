@@ -19,6 +19,8 @@ type unit struct {
 	left  chan struct{} // closed when the unit has left the host
 	// published is what others may see: the program and the last recorded snapshot, never modified.
 	published atomic.Pointer[published]
+	// holders are the active watchers that hold something in the machine's name.
+	holders atomic.Pointer[[]watchers.Holder]
 
 	// All below belongs to the turn.
 	prog     *program

@@ -66,6 +66,16 @@ type Listener interface {
 	Listen(ctx context.Context, look *Look, emit func(Report)) Report
 }
 
+// Holder is a Listener that holds something in the machine's name for a time, such as an office or a place in a queue. It is asked before
+// any other look of the machine starts, and where another machine's look requires a state of this one: a process that was stopped, or a
+// host that slept, may have lost what it holds without anybody having told the machine. Only then Holds is false: from the loss on until
+// the machine has taken the report of it, of which Told tells. Both are called from other goroutines, and must not block.
+type Holder interface {
+	Listener
+	Holds() bool
+	Told(outcome string)
+}
+
 // Planner is a Checker that says itself when it is due, instead of on entry and at intervals.
 type Planner interface {
 	Checker

@@ -24,7 +24,8 @@ type electionSpec struct {
 	Bucket string `yaml:"bucket" default:"ELECTIONS"`
 	// Name is the election: those who stand in the same one elect one of them.
 	Name string `yaml:"name,required" template:"true"`
-	// TTL is how long a leader that is not heard of stays the leader to others. It stops a tenth of that earlier.
+	// TTL is how long a leader that is not heard of stays the leader to others. It stops a tenth of that earlier: no look of the machine
+	// starts from then on until the machine knows of the loss, as after a pause of the process.
 	TTL strict.Duration `yaml:"ttl" default:"10s" min:"1s" max:"1h"`
 }
 
@@ -58,10 +59,15 @@ type election struct {
 	spec        *electionSpec
 	connections Connections
 	clock       func() time.Duration
+	holding
 }
+
+// Holds implements watchers.Holder.
+func (w *election) Holds() bool { return w.holds(w.clock()) }
 
 // Listen implements watchers.Listener.
 func (w *election) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	w.nothing()
 	name, err := expandKey(look, "name", w.spec.Name)
 	if err != nil {
 		return failed(err)
@@ -81,18 +87,21 @@ func (w *election) stand(ctx context.Context, nc *nats.Conn, look *watchers.Look
 		return err
 	}
 	who := map[string]any{"leader": look.Identity, "term": int(l.first)}
+	w.until(l)
 	emit(watchers.Report{Outcome: machine.OutcomeSuccess, Payload: who, Message: "elected"})
 	tick := time.NewTicker(l.tick())
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			w.nothing()
 			return nil
 		case <-tick.C:
 			if err := l.beat(ctx); err != nil {
 				emit(watchers.Report{Outcome: machine.OutcomeFail, Payload: who, Message: "deposed: " + err.Error()})
 				return nil
 			}
+			w.until(l)
 		}
 	}
 }

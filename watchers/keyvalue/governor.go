@@ -28,7 +28,8 @@ type governorSpec struct {
 	Name string `yaml:"name,required" template:"true"`
 	// Capacity is how many are let in at once. There are 1,000 tickets in all, those that wait included.
 	Capacity int `yaml:"capacity,required" min:"1" max:"1000"`
-	// Lease is how long a ticket that is not renewed keeps its place. Its holder stops a tenth of that earlier.
+	// Lease is how long a ticket that is not renewed keeps its place. Its holder stops a tenth of that earlier: no look of the machine
+	// starts from then on until the machine knows of the loss, as after a pause of the process.
 	Lease strict.Duration `yaml:"lease" default:"30s" min:"1s" max:"1d"`
 }
 
@@ -64,10 +65,15 @@ type governor struct {
 	spec        *governorSpec
 	connections Connections
 	clock       func() time.Duration
+	holding
 }
+
+// Holds implements watchers.Holder.
+func (w *governor) Holds() bool { return w.holds(w.clock()) }
 
 // Listen implements watchers.Listener.
 func (w *governor) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
+	w.nothing()
 	name, err := expandKey(look, "name", w.spec.Name)
 	if err != nil {
 		return failed(err)
@@ -111,6 +117,7 @@ func (w *governor) queue(ctx context.Context, nc *nats.Conn, look *watchers.Look
 	for {
 		select {
 		case <-ctx.Done():
+			w.nothing()
 			return nil
 		case gone := <-t.bells:
 			t.heard(gone)
@@ -118,6 +125,9 @@ func (w *governor) queue(ctx context.Context, nc *nats.Conn, look *watchers.Look
 		}
 		if err := t.step(ctx, emit); err != nil {
 			return t.lost(err, emit)
+		}
+		if t.admitted {
+			w.until(t.lease)
 		}
 		tick.Reset(t.wait())
 	}

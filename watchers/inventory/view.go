@@ -136,6 +136,9 @@ func (v *view) Listen(ctx context.Context, look *watchers.Look, emit func(watche
 	return watchers.Report{}
 }
 
+// viewEvery is how often a view compares itself with its stream.
+const viewEvery = 5 * time.Second
+
 var (
 	errNotFollowed = errors.New("the stream cannot be followed any more")
 	errOtherStream = errors.New("the stream is another one, it is read again")
@@ -168,7 +171,7 @@ func (v *view) follow(ctx context.Context, conn *nats.Conn, desk *desk, speaker 
 		return err
 	}
 	defer r.stop()
-	looks := time.NewTicker(reportEvery)
+	looks := time.NewTicker(viewEvery)
 	defer looks.Stop()
 	for {
 		select {

@@ -17,11 +17,13 @@ import (
 type reading struct {
 	sheet    *sheet
 	stream   jetstream.Stream
+	consumer jetstream.Consumer
 	created  time.Time
 	messages jetstream.ConsumeContext
 	caughtUp chan struct{} // says so once
 	lost     <-chan struct{}
-	unseen   int // looks at the stream in a row that came to nothing
+	unseen   int    // looks at the stream in a row that came to nothing
+	behind   uint64 // one more than the last message at the look before, where the stream had more; 0 where it had none
 
 	mu       sync.Mutex
 	unpacker unpacker
@@ -30,8 +32,8 @@ type reading struct {
 	stopped  bool
 }
 
-// streamTimeout is for the broker's answers.
-const streamTimeout = 10 * time.Second
+// streamTimeout is for the broker's answers. What a stream is asked while it has no leader is dropped in silence: it is asked again soon.
+const streamTimeout = 3 * time.Second
 
 // consumerLasts is how long the broker keeps a consumer that nobody reads by. One that is gone is made again.
 const consumerLasts = 30 * time.Second
@@ -57,6 +59,7 @@ func newReading(of context.Context, conn *nats.Conn, spec *viewSpec, s *sheet) (
 	if err != nil {
 		return nil, fmt.Errorf("reading the stream %s: %w", spec.Stream, err)
 	}
+	r.consumer = consumer
 	waiting := consumer.CachedInfo().NumPending
 	if r.messages, err = consumer.Consume(func(m jetstream.Msg) {
 		defer supervise.Recover(of)
@@ -168,6 +171,27 @@ func (r *reading) check(ctx context.Context) error {
 	r.sheet.keeps(info.Config.MaxAge, forgetNothing)
 	if info.State.LastSeq == last {
 		r.caught() // the message that would have said so is gone
+		r.behind = 0
+		return nil
 	}
-	return nil
+	return r.moves(ctx, last)
 }
+
+// moves holds a consumer that has not brought all that the stream has against what it had brought at the look before: one that has more to bring and
+// brought nothing since stands still, as after a leader's end. It is then made anew.
+func (r *reading) moves(ctx context.Context, last uint64) error {
+	info, err := r.consumer.Info(ctx)
+	switch {
+	case err != nil: // it is being made anew, or its leader elected; the stream's own look counts how long that takes
+		return nil
+	case info.NumPending == 0 && info.Delivered.Stream <= last:
+		r.behind = 0
+		return nil
+	case r.behind == 0 || r.behind != last+1:
+		r.behind = last + 1 // one more, so that 0 is none
+		return nil
+	}
+	return errStoodStill
+}
+
+var errStoodStill = errors.New("the stream has more than its consumer brings, which stood still; it is read again")

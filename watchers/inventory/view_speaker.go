@@ -60,7 +60,7 @@ func (s *speaker) listens() {
 }
 
 // reportsAMinute is how many reports are in a minute.
-const reportsAMinute = int(time.Minute / reportEvery)
+const reportsAMinute = int(time.Minute / viewEvery)
 
 // report says what is left out for lack of room, and when that has ended; and the counts once a minute.
 func (s *speaker) report() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,10 +41,13 @@ func (b *bucket) read(ctx context.Context, key string) (entry, error) {
 	if err != nil {
 		return entry{}, fmt.Errorf("reading %s.%s: %w", b.name, key, err)
 	}
-	m, err := js.GetLastMsg(b.stream(), b.subject(key), nats.DirectGet(), nats.Context(ctx))
-	if errors.Is(err, nats.ErrNoResponders) {
-		m, err = js.GetLastMsg(b.stream(), b.subject(key), nats.Context(ctx))
-	}
+	m, err := patiently(ctx, func(ctx context.Context) (*nats.RawStreamMsg, error) {
+		m, err := js.GetLastMsg(b.stream(), b.subject(key), nats.DirectGet(), nats.Context(ctx))
+		if errors.Is(err, nats.ErrNoResponders) {
+			m, err = js.GetLastMsg(b.stream(), b.subject(key), nats.Context(ctx))
+		}
+		return m, err
+	})
 	switch {
 	case errors.Is(err, nats.ErrMsgNotFound):
 		return entry{key: key, gone: true}, nil
@@ -53,6 +57,22 @@ func (b *bucket) read(ctx context.Context, key string) (entry, error) {
 		return entry{}, fmt.Errorf("reading %s.%s: %w", b.name, key, err)
 	}
 	return entry{key: key, value: m.Data, revision: m.Sequence, gone: marksDeletion(m.Header)}, nil
+}
+
+// tryTimeout is how long one try to read waits for its answer.
+const tryTimeout = 2 * time.Second
+
+// patiently asks with short tries until ctx ends: what is asked of a stream that has no leader is dropped in silence, and has to be asked again.
+func patiently[T any](ctx context.Context, ask func(ctx context.Context) (T, error)) (T, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, tryTimeout)
+		v, err := ask(once)
+		silence := err != nil && once.Err() != nil
+		cancel()
+		if !silence || ctx.Err() != nil {
+			return v, err
+		}
+	}
 }
 
 // readAtLeast reads a key that is known to have had a revision. A replica that lags behind shows an older one, so that it is asked

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -202,12 +203,15 @@ func send(ctx context.Context, conn *nats.Conn, msg *nats.Msg) error {
 func store(ctx context.Context, conn *nats.Conn, msg *nats.Msg, payload map[string]any) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
+	if msg.Header.Get(jetstream.MsgIDHeader) == "" {
+		msg.Header.Set(jetstream.MsgIDHeader, uuid.NewString()) // a try whose answer was lost is stored once
+	}
 	ack, err := within(ctx, func() (*jetstream.PubAck, error) {
 		js, err := jetstream.New(conn)
 		if err != nil {
 			return nil, err
 		}
-		return js.PublishMsg(ctx, msg)
+		return patiently(ctx, js, msg)
 	})
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
@@ -217,6 +221,19 @@ func store(ctx context.Context, conn *nats.Conn, msg *nats.Msg, payload map[stri
 	}
 	payload["stream"], payload["sequence"], payload["duplicate"] = ack.Stream, int(ack.Sequence), ack.Duplicate
 	return nil
+}
+
+// patiently publishes with short tries until ctx ends: what is sent to a stream that has no leader is dropped in silence.
+func patiently(ctx context.Context, js jetstream.JetStream, msg *nats.Msg) (*jetstream.PubAck, error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, tryTimeout)
+		ack, err := js.PublishMsg(once, msg)
+		silence := err != nil && once.Err() != nil
+		cancel()
+		if !silence || ctx.Err() != nil {
+			return ack, err
+		}
+	}
 }
 
 // sendTimeout bounds how long a broker is waited for where the manifest allows more.

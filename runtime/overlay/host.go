@@ -68,6 +68,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
 		Cell:    cell.Services{Broker: h, Member: h},
+		Metrics: cfg.Metrics,
 	})
 	machines := cfg.Config.Machines
 	if machines != "" && !filepath.IsAbs(machines) {

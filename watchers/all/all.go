@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -29,6 +31,7 @@ type Services struct {
 	Refresh func(id string)  // told when the credentials of an identity have changed
 	// Delivery is for the types that bring machines; its Pool and Spawner are those above.
 	Delivery delivery.Services
+	Metrics  prometheus.Registerer // of watchers; nil keeps none
 	// Cell is for the types of a cell's hosts.
 	Cell cell.Services
 }
@@ -44,7 +47,7 @@ func Types(s Services) []watchers.Type {
 			later("metric"), later("nagios"), later("replicate"),
 		},
 		cell.Types(s.Cell, s.Pool), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
-		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
+		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer, Metrics: s.Metrics}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })
 	return types

@@ -77,6 +77,7 @@ func ingestType(s Services) watchers.Type {
 	counts := map[string]machine.ValueType{
 		"received": machine.Integer, "stored": machine.Integer, "refused": machine.Integer, "dropped": machine.Integer, "waiting": machine.Integer,
 	}
+	metrics := newMetrics(s.Metrics)
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
 			Name: "ingest",
@@ -90,13 +91,14 @@ func ingestType(s Services) watchers.Type {
 		},
 		Summary: "Takes messages into a stream, as Choria's adapters do.",
 	}, func(spec *ingestSpec, _ *machine.WatcherSpec) *watchers.Prepared {
-		return &watchers.Prepared{New: func() watchers.Watcher { return &ingest{spec: spec, services: s} }}
+		return &watchers.Prepared{New: func() watchers.Watcher { return &ingest{spec: spec, services: s, metrics: metrics} }}
 	})
 }
 
 type ingest struct {
 	spec     *ingestSpec
 	services Services
+	metrics  *metrics
 }
 
 const (
@@ -117,7 +119,7 @@ func (i *ingest) Listen(ctx context.Context, look *watchers.Look, emit func(watc
 	if err != nil {
 		return watchers.Failure("queue: " + err.Error())
 	}
-	tally := &tally{emit: emit}
+	tally := i.metrics.tally(look, emit)
 	for ctx.Err() == nil {
 		conn, err := i.services.Pool.Wait(ctx, look.Identity, i.spec.Connection)
 		if err == nil {
@@ -148,7 +150,7 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 	defer func() {
 		conn.RemoveStatusListener(closed)
 		for _, m := range left(conn, sub, inbox, t) {
-			t.received.Add(1)
+			t.came()
 			out.take(look, m)
 		}
 		out.settle(ctx)
@@ -162,7 +164,7 @@ func (i *ingest) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, s
 	for {
 		select {
 		case m := <-inbox:
-			t.received.Add(1)
+			t.came()
 			out.take(look, m)
 		case <-ticker.C:
 			t.overflowed(sub)

@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/statecraft-io/statecraft/watchers"
 )
@@ -150,7 +152,7 @@ func TestIngestWritesTheJetStreamForm(t *testing.T) {
 
 func TestTallyReportsOnce(t *testing.T) {
 	var said []string
-	tally := &tally{emit: func(r watchers.Report) { said = append(said, r.Outcome) }}
+	tally := newMetrics(nil).tally(&watchers.Look{}, func(r watchers.Report) { said = append(said, r.Outcome) })
 	for _, step := range []struct {
 		do   func()
 		want []string
@@ -234,4 +236,34 @@ func TestH64AStreamThatComesMeanwhileHasTheInventory(t *testing.T) {
 	a.send(inventoryOf("n1=example", "n1.example", "{}"))
 	a.stream()
 	waitFor(t, a.holds(1))
+}
+
+// TestH64WhatIsDroppedIsInPrometheus counts what became of messages, so that an alarm can go by it.
+func TestH64WhatIsDroppedIsInPrometheus(t *testing.T) {
+	a := newAdapterTest(t, false)
+	reg := prometheus.NewRegistry()
+	a.reg = reg
+	a.listen()
+	a.told(inventoryOf("n1=example", "n1.example", "{}"))
+	a.told(inventoryOf("n1=example", "n2.example", "{}"))
+	a.stream()
+	a.told(inventoryOf("n1=example", "n1.example", "{}"))
+	a.stop()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			for _, label := range m.GetLabel() {
+				if label.GetName() == "result" {
+					got[label.GetValue()] = m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]float64{"received": 3, "stored": 1, "refused": 1, "dropped": 1}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
 }

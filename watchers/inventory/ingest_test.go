@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -38,6 +39,7 @@ type adapterTest struct {
 	broker *server.Server
 	opts   server.Options
 	spec   *ingestSpec
+	reg    prometheus.Registerer
 	conn   *nats.Conn // a node's
 	js     jetstream.JetStream
 
@@ -114,7 +116,7 @@ func (a *adapterTest) listen() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		w := &ingest{spec: a.spec, services: Services{Pool: pool}}
+		w := &ingest{spec: a.spec, services: Services{Pool: pool}, metrics: newMetrics(a.reg)}
 		w.Listen(ctx, &watchers.Look{Identity: "host", Log: slog.New(slog.DiscardHandler)}, func(r watchers.Report) {
 			a.mu.Lock()
 			defer a.mu.Unlock()

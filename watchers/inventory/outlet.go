@@ -99,7 +99,7 @@ func (o *outlet) put(m, onward *nats.Msg) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	o.tally.waiting.Add(1)
+	o.tally.goes()
 	err := o.store.Put(ctx, onward, func(ack *jetstream.PubAck, err error) {
 		o.tally.settled(onward.Subject, err)
 		messaging.Answer(m, ack, err)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -16,6 +17,9 @@ type tally struct {
 	emit func(watchers.Report)
 
 	received, stored, waiting atomic.Int64
+
+	inbound, stores, refusals, drops prometheus.Counter // the same for Prometheus
+	queued                           prometheus.Gauge
 
 	mu      sync.Mutex
 	dropped int64  // not stored
@@ -29,19 +33,34 @@ type tally struct {
 	missed  int // of from
 }
 
+// came counts a message that has come.
+func (t *tally) came() {
+	t.received.Add(1)
+	t.inbound.Inc()
+}
+
+// goes counts a message that is sent on its way.
+func (t *tally) goes() {
+	t.waiting.Add(1)
+	t.queued.Inc()
+}
+
 // refuse counts a message that is not to be taken in.
 func (t *tally) refuse(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.refused++
+	t.refusals.Inc()
 	t.because = diag.Brief(reason, diag.MaxBrief)
 }
 
 // settled counts a message of which it is known what has become.
 func (t *tally) settled(subject string, err error) {
 	t.waiting.Add(-1)
+	t.queued.Dec()
 	if err == nil {
 		t.stored.Add(1)
+		t.stores.Inc()
 		return
 	}
 	t.drop(fmt.Sprintf("%s: %v", subject, err))
@@ -52,6 +71,7 @@ func (t *tally) drop(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.dropped++
+	t.drops.Inc()
 	t.reason = diag.Brief(reason, diag.MaxBrief)
 }
 
@@ -68,6 +88,7 @@ func (t *tally) overflowed(sub *nats.Subscription) {
 	}
 	if n > t.missed {
 		t.dropped += int64(n - t.missed)
+		t.drops.Add(float64(n - t.missed))
 		t.missed, t.reason = n, "more messages came than could wait"
 	}
 }

@@ -1,6 +1,8 @@
 package inventory
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
@@ -8,8 +10,9 @@ import (
 // Services are what the watchers use of their host. The zero Services do for reading manifests.
 type Services struct {
 	Pool     *messaging.Pool
-	Deployer watchers.Deployer // lists what an identity runs; nil lists nothing
-	Build    string            // the program's version; "" is the fact statecraft.version
+	Deployer watchers.Deployer     // lists what an identity runs; nil lists nothing
+	Metrics  prometheus.Registerer // of what ingest takes in; nil keeps none
+	Build    string                // the program's version; "" is the fact statecraft.version
 }
 
 // Types returns the types ingest, inventory and view.

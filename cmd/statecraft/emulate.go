@@ -57,7 +57,7 @@ func (v *emulateVerb) Run(inv *invocation) error {
 		return err
 	}
 	standing := crowd.follow(ctx, inv, started, v.For)
-	result := emulateResult{Standing: standing, Seconds: standing.Last.Sub(standing.First).Seconds(), PerMinute: standing.PerMinute()}
+	result := emulateResult{Standing: standing, Seconds: spanned(standing), PerMinute: standing.PerMinute()}
 	if err := inv.printEmulation(result); err != nil {
 		return err
 	}
@@ -69,6 +69,14 @@ func (v *emulateVerb) Run(inv *invocation) error {
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// spanned is the seconds from the first start to the last arrival, 0 where nobody arrived.
+func spanned(s node.Standing) float64 {
+	if s.Active == 0 {
+		return 0
+	}
+	return max(0, s.Last.Sub(s.First).Seconds())
 }
 
 func (inv *invocation) printEmulation(r emulateResult) error {

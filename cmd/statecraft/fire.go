@@ -27,7 +27,7 @@ func (v *fireVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	dir, err := v.dir()
+	dir, err := v.host()
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (v *runVerb) open(inv *invocation) (h *hosting, err error) {
 	if h.host, err = runtime.New(cfg); err != nil {
 		return h, openError(err, dir)
 	}
-	if h.socket, err = control.Listen(control.SocketPath(dir)); err != nil {
+	if h.socket, err = listenControl(log, dir); err != nil {
 		return h, openError(errors.Join(err, h.host.Close()), dir)
 	}
 	h.server = control.NewServer(h.host, registry, log)

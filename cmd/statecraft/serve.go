@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,6 +33,18 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
+// listenControl makes the control socket of a state folder, elsewhere where the disk does not take one.
+func listenControl(log *slog.Logger, stateDir string) (net.Listener, error) {
+	socket, aside, why, err := control.ListenFor(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	if aside != "" {
+		log.Warn("control_socket_elsewhere", "path", aside, "error", why, "consequence", "the verbs of this release find it by the state folder; others do not")
+	}
+	return socket, nil
+}
+
 // serve runs it until a signal: SIGTERM ends it with success, an interrupt with its own exit code.
 func (s *serving) serve(inv *invocation) error {
 	signals := make(chan os.Signal, 1)
@@ -41,7 +54,7 @@ func (s *serving) serve(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	socket, err := control.Listen(control.SocketPath(s.stateDir))
+	socket, err := listenControl(slog.New(inv.log.Handler()), s.stateDir)
 	if err != nil {
 		return openError(err, s.stateDir)
 	}

@@ -41,6 +41,24 @@ func (f stateFlags) dir() (string, error) {
 	return filepath.Join(home, ".local", "state", "statecraft"), nil
 }
 
+// host returns the state folder of a host that is asked. What overlay run and node run are given holds it in a folder of its own, state.
+func (f stateFlags) host() (string, error) {
+	dir, err := f.dir()
+	if err != nil {
+		return "", err
+	}
+	if inner := filepath.Join(dir, "state"); !isHost(dir) && isHost(inner) {
+		return inner, nil
+	}
+	return dir, nil
+}
+
+// isHost reports whether a host has kept its state in a folder.
+func isHost(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, "journal"))
+	return err == nil && info.IsDir()
+}
+
 // hostError gives an error of the control socket its exit code and the next step.
 func hostError(err error, dir string) error {
 	var refused *control.Error
@@ -48,7 +66,7 @@ func hostError(err error, dir string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, control.ErrNoHost):
-		return fail(exitUnreachable, "is the host running? statecraft run --state "+dir+" PATH starts one; --state names the folder of another", "%w", err)
+		return fail(exitUnreachable, "is the host running? statecraft run --state "+dir+" PATH starts one; --state names the folder of another, also the one that node run or overlay run was given", "%w", err)
 	case errors.Is(err, control.ErrNotAllowed):
 		return fail(exitRefused, "run the command as the user that the host runs as, or as root", "%w", err)
 	case errors.Is(err, control.ErrTooLong):

@@ -43,7 +43,7 @@ func (v *statesVerb) Run(inv *invocation) error {
 	if v.Until != "" && v.Machine == "" {
 		return usage("name the machine before it: statecraft states MACHINE --until "+v.Until, "--until needs a machine")
 	}
-	dir, err := v.dir()
+	dir, err := v.host()
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (v *traceVerb) Run(inv *invocation) error {
 	if inv.json && v.Output == "" {
 		return usage("a trace is JSON lines already; with --output FILE --json prints what was written", "--json needs --output")
 	}
-	dir, err := v.dir()
+	dir, err := v.host()
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (v *whyVerb) Run(inv *invocation) error {
 	if v.Last < 0 {
 		return usage("0 prints all", "-n %d is not a number of records", v.Last)
 	}
-	dir, err := v.dir()
+	dir, err := v.host()
 	if err != nil {
 		return err
 	}

@@ -162,6 +162,11 @@ func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byt
 	if err != nil {
 		return nil, 0, err
 	}
+	return readRange(answer, offset, length)
+}
+
+// readRange reads the answer to a question for at most length bytes from an offset.
+func readRange(answer *nats.Msg, offset, length int64) (part []byte, size int64, err error) {
 	if code := answer.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return nil, 0, fmt.Errorf("it answers %.20q: %.200q", code, answer.Header.Get(micro.ErrorHeader))
 	}

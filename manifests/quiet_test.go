@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/all"
@@ -325,5 +327,33 @@ func TestH63ADayOfAHostAtRest(t *testing.T) {
 	r.pass(day)
 	if len(r.events) > 0 || len(r.records) > 0 {
 		t.Errorf("a host at rest publishes %v and records %v", r.events, r.records)
+	}
+}
+
+// TestH63TwentyThousandNodesFitIntoTheDefaultBounds holds the share of EVENTS of what a host keeps by default against seven days of as many nodes
+// at rest, and that of DISCOVERY against their last inventories of 25 kB each; those of the bench's made-up nodes have five.
+func TestH63TwentyThousandNodesFitIntoTheDefaultBounds(t *testing.T) {
+	const nodes, days, inventories, inventoryBytes = 20_000, 7, 5, 25_000
+	src, err := manifests.Files.ReadFile("overlay/streams.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, problems := machine.Load("streams.yaml", src, all.New(all.Services{}))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(def.Manifest.Watchers, func(w machine.WatcherSpec) bool { return w.Name == "ensure" })
+	shares := map[string]float64{}
+	for _, stream := range def.Manifest.Watchers[i].Properties.Get("streams").Items {
+		percent, err := strconv.ParseFloat(strings.TrimSuffix(stream.Get("max_bytes").Value, "%"), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares[stream.Get("name").Value] = percent / 100 * float64(broker.DefaultLimits().JetStream.Store)
+	}
+	for name, need := range map[string]float64{"EVENTS": nodes * days * atRestBytes, "DISCOVERY": nodes * inventories * inventoryBytes} {
+		if shares[name] < need {
+			t.Errorf("%s may have %.2f GB by default; %d nodes at rest need %.2f GB", name, shares[name]/1e9, nodes, need/1e9)
+		}
 	}
 }

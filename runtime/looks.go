@@ -144,8 +144,16 @@ func (u *unit) newLook(i int, why watchers.Moment, run uint64) *look {
 	if !u.prog.prepared[i].Inline { // what takes microseconds reads no files
 		l.intact = u.prog.intact
 	}
-	_, l.listener = w.watcher.(watchers.Listener)
+	if _, l.listener = w.watcher.(watchers.Listener); l.listener {
+		l.view.Live = u.live
+	}
 	return l
+}
+
+// live is the machine's state and data, for who does not run in its turn.
+func (u *unit) live() (state string, data map[string]any) {
+	p := u.published.Load()
+	return p.snap.State, p.snap.Data
 }
 
 // check calls the watcher, where the payload is as it should be. A panic becomes an outcome, wherever it was: in the watcher or in what it

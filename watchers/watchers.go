@@ -150,7 +150,19 @@ type Look struct {
 	Strict    bool
 	Log       *slog.Logger
 	Templates *Templates // that Expand has read; may be nil
-	Secrets   []string   // the keys of Data that are secret: who writes the whole of Data anywhere leaves them out
+	// Live reads the machine's state and data as they are now, for listeners: Data is of the time when they began. May be nil.
+	Live    func() (state string, data map[string]any)
+	Secrets []string // the keys of Data that are secret: who writes the whole of Data anywhere leaves them out
+}
+
+// Now is the look with the machine's state and data as they are now.
+func (l *Look) Now() *Look {
+	if l.Live == nil {
+		return l
+	}
+	now := *l
+	now.State, now.Data = l.Live()
+	return &now
 }
 
 // Report is what a look found.

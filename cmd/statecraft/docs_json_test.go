@@ -25,7 +25,7 @@ func printed() map[string]any {
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace": traceResult{},
 		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{},
-		"node show": nodeShown{}, "fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet inventory": inventoryResult{}, "fleet machines": machinesResult{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
+		"node show": nodeShown{}, "fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet inventory": inventoryResult{}, "fleet hosts": fleetHostsResult{}, "fleet machines": machinesResult{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
 		"publish": publishResult{}, "sign": signResult{}, "verify": verifyResult{}, "registry ls": registryResult{}, "registry show": specResult{},
 		"registry history": historyResult{}, "registry diff": diffResult{}, "keys rotate": rotateResult{},
 		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{},

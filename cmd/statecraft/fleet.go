@@ -6,6 +6,7 @@ type fleetVerbs struct {
 	Show        fleetShowVerb        `cmd:"" help:"Show what the cell's register has of a node."`
 	Inventory   fleetInventoryVerb   `cmd:"" help:"Show what nodes are: their facts and machines, from their last inventories."`
 	Machines    fleetMachinesVerb    `cmd:"" help:"Show how many nodes run which version of a machine, and in which state."`
+	Hosts       fleetHostsVerb       `cmd:"" help:"Show how the hosts of a cell are: health, leaders, lag, disk."`
 	Watch       fleetWatchVerb       `cmd:"" help:"Print the events of nodes and machines as they come."`
 	Reprovision fleetReprovisionVerb `cmd:"" help:"Tell nodes to enroll again."`
 	Approve     fleetApproveVerb     `cmd:"" help:"Let another key take over the identity of a node."`

@@ -69,6 +69,9 @@ func TestH67StrangersTakeNoIdentityWhileACellGrows(t *testing.T) {
 	c.start(hostName(2))
 	c.joined(1, "waiting")
 	c.joined(2, "waiting")
+	c.until("the hosts that have come are seen to wait", func(r fleetHostsResult, code int) bool {
+		return code == exitPartial && len(r.Hosts) >= 2 && r.Hosts[len(r.Hosts)-1].Join == "waiting"
+	})
 	strangers := c.burst("n", nodes, 0)
 	time.Sleep(10 * time.Second) // in which they had joined
 	for i := range 2 {

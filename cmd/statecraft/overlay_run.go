@@ -32,7 +32,7 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	}
 	defer real.Close()
 	registry := newRegistry()
-	host, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: firstFacts(inv)})
+	host, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: firstFacts(inv), Version: buildVersion().Version})
 	if err != nil {
 		return overlayError(err)
 	}

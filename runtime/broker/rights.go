@@ -17,13 +17,16 @@ type Right struct {
 // inventoryQuery is what the overlay's view of all inventories is asked by; the answer goes to the asker's inbox.
 const inventoryQuery = "overlay.inventory.query"
 
+// hostsQuery is what each host answers with how it is.
+const hostsQuery = "overlay.hosts.query"
+
 // rights are those of clients. Names that are not here open nothing. Who may ask JetStream for anything is trusted with the whole cell, as
 // its answers go where the asker says (see nodePermissions); the rights below keep honest clients from mistakes.
 var rights = []Right{
 	{
 		Name:      "fleet_view",
-		Doc:       "read the nodes of the cell, ask for their inventories, and see the events of nodes and machines",
-		Publish:   append(readBucket("NODES"), inventoryQuery),
+		Doc:       "read the nodes of the cell, ask for their inventories and how its hosts are, and see the events of nodes and machines",
+		Publish:   append(readBucket("NODES"), inventoryQuery, hostsQuery),
 		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>"},
 	},
 	{

@@ -33,6 +33,7 @@ type HostConfig struct {
 	// Metrics registers the metrics of host and broker; nil keeps none.
 	Metrics prometheus.Registerer
 	Facts   *watchers.Facts
+	Version string // of the program, as it is shown
 }
 
 // Host is a running host of a cell: its broker, and its machines.

@@ -78,7 +78,7 @@ func (m *membership) leave() error {
 // Standing implements cell.Member.
 func (h *Host) Standing() (cell.Standing, error) {
 	c := h.cfg.Config
-	s := cell.Standing{Kind: cell.Founds, Hosts: c.Replicas, Settings: h.settings()}
+	s := cell.Standing{Kind: cell.Founds, Version: h.cfg.Version, Hosts: c.Replicas, Settings: h.settings()}
 	switch {
 	case h.member.moves.Load():
 		s.Kind = cell.Moves

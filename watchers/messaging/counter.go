@@ -137,7 +137,7 @@ var errAstray = errors.New("the reply subject is not the asker's inbox")
 
 // take decides what becomes of a request and answers it, unless somebody else is to.
 func (c *counter) take(r request, message map[string]any) watchers.Report {
-	spec, look := c.service.spec, c.inlet.look
+	spec, look := c.service.spec, c.inlet.look.Now()
 	holds, err := spec.Where.Holds(look, message)
 	switch {
 	case err != nil:
@@ -155,7 +155,7 @@ func (c *counter) take(r request, message map[string]any) watchers.Report {
 }
 
 func (c *counter) reply(r request, message map[string]any) watchers.Report {
-	v, err := c.service.spec.Reply.Value(c.inlet.look, message)
+	v, err := c.service.spec.Reply.Value(c.inlet.look.Now(), message)
 	var body []byte
 	if err == nil {
 		body, err = writeBody(v)

@@ -40,7 +40,8 @@ type serviceSpec struct {
 	Inbox *watchers.Formula `yaml:"inbox"`
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
 	Where *watchers.Formula `yaml:"where"`
-	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. Without reply and spawn the
+	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. It, as where, sees the machine's state
+	// and data as they are at the request. Without reply and spawn the
 	// request is the event's payload, and a publish watcher answers to its reply subject.
 	Reply *watchers.Formula `yaml:"reply"`
 	// Spawn starts an instance for each request, which is to answer it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -420,5 +421,34 @@ func TestServiceOverflow(t *testing.T) {
 		close(s.hold)
 		a.accountsFor(50)
 		a.stop()
+	}
+}
+
+// TestAServiceAnswersFromTheDataOfNow: a service goes on over changes of its machine's state and data.
+func TestAServiceAnswersFromTheDataOfNow(t *testing.T) {
+	b := startBroker(t)
+	p := kept(t, b, "fleet")
+	var n atomic.Int64
+	look := newLook()
+	look.Live = func() (string, map[string]any) {
+		return fmt.Sprintf("state%d", n.Load()), map[string]any{"n": int(n.Load())}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	w := newWatcher(t, p, nil, "service", "name: now\nsubject: now\nwhere: data.n > 0\nreply: '{state: state, n: data.n}'").(watchers.Listener)
+	told := make(chan string, 100)
+	go w.Listen(ctx, look, func(r watchers.Report) { told <- r.Outcome })
+	if got := <-told; got != outcomeListening {
+		t.Fatalf("reports %q", got)
+	}
+	conn := b.client()
+	if got := refusal(ask(t, conn, "now", "")); got != "403 refused" {
+		t.Errorf("before there is anything: %q", got)
+	}
+	for i := range 2 {
+		n.Store(int64(i + 1))
+		if got, want := string(ask(t, conn, "now", "").Data), fmt.Sprintf(`{"n":%d,"state":"state%d"}`, i+1, i+1); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }

@@ -27,6 +27,7 @@ type bench struct {
 	dir    string          // on a disk, removed at the end
 	binary string          // the program, built for the run
 	most   int             // how many nodes a crowd may have; 0 is as many as it should
+	rounds int             // of failover
 	full   bool            // measure the burst with all of its nodes
 }
 
@@ -43,6 +44,7 @@ func parts() []part {
 		{"enrollment", (*bench).enrollment}, {"helper", (*bench).helper}, {"burst", (*bench).burst},
 		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
 		{"inventory", (*bench).inventory}, {"quiet", (*bench).quiet}, {"machines", (*bench).machines}, {"history", (*bench).history},
+		{"failover", (*bench).failover},
 	}
 }
 
@@ -52,6 +54,7 @@ func main() {
 	file := flag.String("json", filepath.Join(os.TempDir(), "statecraft-bench.json"), "write the numbers to this file")
 	flag.IntVar(&b.most, "nodes", 0, "let no more nodes than this join at once: a trial, whose figures say nothing")
 	flag.BoolVar(&b.full, "full", false, "let 5,000 nodes join in the part burst, instead of 2,000")
+	flag.IntVar(&b.rounds, "rounds", 10, "kill the leader of each stream so often in the part failover")
 	child := flag.String("at-rest", "", "for the program itself: be the host of machines at rest, bare or watcher")
 	dir := flag.String("state", "", "with -at-rest: the host's state folder; none keeps it in memory")
 	flag.Parse()
@@ -61,6 +64,8 @@ func main() {
 		err = fmt.Errorf("%q is no flag; -only NAME measures one part", flag.Arg(0))
 	case b.most < 0:
 		err = fmt.Errorf("-nodes %d is no number of nodes", b.most)
+	case b.rounds < 1:
+		err = fmt.Errorf("-rounds %d is no number of rounds", b.rounds)
 	case *child != "":
 		err = hostAtRest(*child, *dir)
 	default:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,24 +223,37 @@ func TestAdapterWritesWhatConsumersExpect(t *testing.T) {
 }
 
 func BenchmarkAdapter(b *testing.B) {
-	for name, always := range map[string]bool{"buffered": false, "sync_always": true} {
+	for name, tt := range map[string]struct{ always, answered bool }{
+		"buffered": {false, false}, "sync_always": {true, false}, "answered": {false, true},
+	} {
 		b.Run(name, func(b *testing.B) {
-			a := newAdapterTest(b, always)
+			a := newAdapterTest(b, tt.always)
 			stream := a.stream()
 			a.listen()
 			body := fmt.Sprintf(`{"protocol":%q,"zcontent":%q}`, protocol, strings.Repeat("H4sIAAAA", 250))
+			var answers atomic.Uint64
+			if _, err := a.conn.Subscribe("_INBOX.bench", func(*nats.Msg) { answers.Add(1) }); err != nil {
+				b.Fatal(err)
+			}
+			all := func(n uint64) func() bool {
+				return func() bool { return stored(b, stream, n)() && (!tt.answered || answers.Load() >= n) }
+			}
 			sent := uint64(0)
 			b.ResetTimer()
 			for range b.N {
 				n := sent % 5000
-				if err := a.conn.PublishMsg(inventoryOf(fmt.Sprintf("n%d=example", n), fmt.Sprintf("n%d.example", n), body)); err != nil {
+				m := inventoryOf(fmt.Sprintf("n%d=example", n), fmt.Sprintf("n%d.example", n), body)
+				if tt.answered {
+					m.Reply = "_INBOX.bench"
+				}
+				if err := a.conn.PublishMsg(m); err != nil {
 					b.Fatal(err)
 				}
 				if sent++; sent%8192 == 0 {
-					waitFor(b, stored(b, stream, sent))
+					waitFor(b, all(sent))
 				}
 			}
-			waitFor(b, stored(b, stream, sent))
+			waitFor(b, all(sent))
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
 		})
 	}

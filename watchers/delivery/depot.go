@@ -43,8 +43,15 @@ type depotSpec struct {
 	Bucket string `yaml:"bucket,required"`
 	// Memory is how many MiB of objects are kept for the next who ask.
 	Memory int `yaml:"memory" default:"256" min:"1" max:"65536"`
-	// Pending is how many requests may wait; those beyond are dropped and counted.
+	// Pending is how many requests may wait for what is being read; those beyond are answered at once with an error, code 429.
 	Pending int `yaml:"pending" default:"65536" min:"1" max:"1048576"`
+	// MaxSize bounds a request in bytes, such as 4KiB; a larger one is answered with an error, code 413.
+	// Absent is no bound.
+	MaxSize watchers.Bytes `yaml:"max_size"`
+	// Quota is how much is answered of each who is counted, such as
+	// [{by: "message.tokens[1]", rate: 2/s, burst: 60}]; a request that has no room in all of them is answered
+	// with an error of code 429, with the seconds after which there is room in the header Retry-After.
+	Quota []watchers.Quota `yaml:"quota"`
 }
 
 // CodeDepot is a property of a depot that cannot be.
@@ -168,7 +175,7 @@ func (c *depotCounter) serve(ctx context.Context) error {
 	defer c.conn.RemoveStatusListener(closed)
 	var from shelf = newSpecShelf(c.spec.Bucket, c.look.Log)
 	if c.spec.Serves == servesObjects {
-		from = newObjectShelf(c.spec.Bucket, int64(c.spec.Memory)<<20, c.look.Log)
+		from = newObjectShelf(c.spec.Bucket, int64(c.spec.Memory)<<20, c.spec.Pending, c.look.Log)
 	}
 	lost, err := from.open(ctx, c.conn)
 	if err != nil {
@@ -214,20 +221,42 @@ func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), 
 	if err != nil {
 		return nil, err
 	}
+	meter := watchers.NewMeter(c.spec.Quota)
 	err = served.AddEndpoint(c.spec.Name, micro.HandlerFunc(func(r micro.Request) {
 		defer supervise.Recover(ctx)
-		if ctx.Err() == nil && c.answerable(r) {
+		if ctx.Err() == nil && c.answerable(r) && c.admits(meter, r) {
 			from.answer(ctx, r)
 		}
-	}), micro.WithEndpointSubject(c.subject), micro.WithEndpointQueueGroup(c.queue), micro.WithEndpointPendingLimits(c.spec.Pending, maxPendingSize))
+	}), micro.WithEndpointSubject(c.subject), micro.WithEndpointQueueGroup(c.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
 	if err != nil {
 		return nil, errors.Join(err, served.Stop())
 	}
 	return func() { messaging.Leave(ctx, served.Stop) }, nil
 }
 
-// maxPendingSize bounds the requests that wait, in bytes.
-const maxPendingSize = 64 << 20
+// What may have come that nobody has looked at yet: requests, and their bytes. A look takes no time; who is dropped here hears nothing.
+const (
+	maxArrived     = 1 << 18
+	maxPendingSize = 64 << 20
+)
+
+// admits answers what is larger than a request may be, or over a quota.
+func (c *depotCounter) admits(meter *watchers.Meter, r micro.Request) bool {
+	size := len(r.Subject()) + len(r.Data())
+	if most := int(c.spec.MaxSize); most > 0 && size > most {
+		deny(r, codeTooLarge, "the request is larger than it may be")
+		return false
+	}
+	if meter == nil {
+		return true
+	}
+	now := time.Now() //nolint:forbidigo // when it came: a listener has no other clock, and no state depends on it
+	over := meter.Take(c.look, r.Subject(), messaging.Tokens(r.Subject()), size, now)
+	if over != nil {
+		messaging.AnswerBusy(r, over.After)
+	}
+	return over == nil
+}
 
 // answerable leaves out requests whose answer would be led where its asker could not publish.
 func (c *depotCounter) answerable(r micro.Request) bool {

@@ -15,6 +15,7 @@ import (
 // objectCache keeps objects in memory, those that were asked for last. Of many who ask for the same at once, one reads it. Safe for concurrent use.
 type objectCache struct {
 	most    int64         // bytes
+	crowd   int           // how many may wait for what is being read
 	reading chan struct{} // holds one for each read at this moment
 
 	mu      sync.Mutex
@@ -22,6 +23,7 @@ type objectCache struct {
 	order   *list.List // of *cachedObject, the one that was asked for last in front
 	objects map[string]*list.Element
 	waiting map[string][]func(data []byte, err error) // for what is being read
+	waiters int
 }
 
 type cachedObject struct {
@@ -33,8 +35,8 @@ type cachedObject struct {
 // maxReading is how many objects are read at once.
 const maxReading = 4
 
-func newObjectCache(most int64) *objectCache {
-	return &objectCache{most: most, reading: make(chan struct{}, maxReading), order: list.New(), objects: map[string]*list.Element{}, waiting: map[string][]func([]byte, error){}}
+func newObjectCache(most int64, crowd int) *objectCache {
+	return &objectCache{most: most, crowd: crowd, reading: make(chan struct{}, maxReading), order: list.New(), objects: map[string]*list.Element{}, waiting: map[string][]func([]byte, error){}}
 }
 
 func (c *objectCache) get(name string) ([]byte, bool) {
@@ -53,14 +55,17 @@ func (c *objectCache) get(name string) ([]byte, bool) {
 	return o.data, true
 }
 
+// errCrowd is what those hear who cannot even wait.
+var errCrowd = errors.New("as many wait as may")
+
 // load reads an object beside the caller, unless somebody does already, and tells done of it. lasting is how long it is kept at most; 0 is
 // for as long as there is room.
 func (c *objectCache) load(ctx context.Context, name string, lasting time.Duration, read func() ([]byte, error), done func(data []byte, err error)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	asked, reading := c.waiting[name]
-	c.waiting[name] = append(asked, done)
-	if reading {
+	waits, first := c.wait(name, done)
+	if !waits {
+		done(nil, errCrowd)
+	}
+	if !first {
 		return
 	}
 	supervise.Go(ctx, func() {
@@ -77,6 +82,19 @@ func (c *objectCache) load(ctx context.Context, name string, lasting time.Durati
 	})
 }
 
+// wait notes who waits for an object, and reports whether they may, and are the first.
+func (c *objectCache) wait(name string, done func(data []byte, err error)) (waits, first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiters >= c.crowd {
+		return false, false
+	}
+	asked, reading := c.waiting[name]
+	c.waiting[name] = append(asked, done)
+	c.waiters++
+	return true, !reading
+}
+
 // errCutShort is what those hear who wait for a read that panics.
 var errCutShort = errors.New("the read was cut short")
 
@@ -88,6 +106,7 @@ func (c *objectCache) loaded(name string, lasting time.Duration, data []byte, er
 	}
 	told := c.waiting[name]
 	delete(c.waiting, name)
+	c.waiters -= len(told)
 	c.mu.Unlock()
 	for _, tell := range told {
 		tell(data, err)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
@@ -44,8 +45,11 @@ var (
 	errObjectDigest = errors.New("the object is not the one that its name says")
 )
 
-func newObjectShelf(bucket string, memory int64, log *slog.Logger) *objectShelf {
-	return &objectShelf{bucket: bucket, log: log, kept: newObjectCache(memory)}
+// crowdFor is how long those are to stay away who could not even wait.
+const crowdFor = 2 * time.Second
+
+func newObjectShelf(bucket string, memory int64, pending int, log *slog.Logger) *objectShelf {
+	return &objectShelf{bucket: bucket, log: log, kept: newObjectCache(memory, pending)}
 }
 
 func (s *objectShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{}, error) {
@@ -181,6 +185,8 @@ func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 		switch {
 		case err == nil:
 			hand(r, data, q)
+		case errors.Is(err, errCrowd):
+			messaging.AnswerBusy(r, crowdFor)
 		case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, jetstream.ErrNameRequired):
 			deny(r, codeNotFound, "there is no such object")
 		case errors.Is(err, errObjectSize):

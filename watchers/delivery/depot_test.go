@@ -356,7 +356,7 @@ func TestDepotServesArchives(t *testing.T) {
 
 func TestObjectCache(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	c := newObjectCache(100)
+	c := newObjectCache(100, 1000)
 	var reads atomic.Int64
 	load := func(name string, size int) error {
 		done := make(chan error, 1)
@@ -397,7 +397,7 @@ func TestObjectCache(t *testing.T) {
 
 // TestObjectCacheReadsOnce has many ask for the same object at once.
 func TestObjectCacheReadsOnce(t *testing.T) {
-	c := newObjectCache(1000)
+	c := newObjectCache(1000, 1000)
 	var reads, answers atomic.Int64
 	gate, all := make(chan struct{}), sync.WaitGroup{}
 	for range 100 {
@@ -422,7 +422,7 @@ func TestObjectCacheReadsOnce(t *testing.T) {
 
 // TestObjectCacheForgetsOthers keeps an object whose name is not its digest for a moment only.
 func TestObjectCacheForgetsOthers(t *testing.T) {
-	c := newObjectCache(1000)
+	c := newObjectCache(1000, 1000)
 	for i := range 2 {
 		done := make(chan struct{})
 		c.load(t.Context(), "latest", time.Nanosecond, func() ([]byte, error) { return fmt.Append(nil, i), nil }, func([]byte, error) { close(done) })

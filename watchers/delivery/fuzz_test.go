@@ -77,7 +77,7 @@ func FuzzObjectQuery(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := newObjectShelf("BUNDLES", 1<<20, slog.New(slog.DiscardHandler))
+		s := newObjectShelf("BUNDLES", 1<<20, 1000, slog.New(slog.DiscardHandler))
 		s.kept.objects["a"] = s.kept.order.PushFront(&cachedObject{name: "a", data: make([]byte, 300<<10)})
 		done := make(chan struct{})
 		s.read = func(_ context.Context, name string) ([]byte, error) {

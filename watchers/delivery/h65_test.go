@@ -86,7 +86,7 @@ func TestH65AnObjectIsReadSoonAfterItsStreamHasALeaderAgain(t *testing.T) {
 func TestH65NobodyJoinsAReadThatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &silentStore{until: time.Now().Add(readTimeout + time.Second), deaf: true, data: []byte("1")}
-		kept := newObjectCache(1000)
+		kept := newObjectCache(1000, 1000)
 		load := func() error {
 			told := make(chan error)
 			kept.load(t.Context(), "latest", time.Hour, func() ([]byte, error) { return readObject(t.Context(), store, "latest") },
@@ -110,7 +110,7 @@ func TestH65NobodyJoinsAReadThatIsStuck(t *testing.T) {
 
 // TestH65AnObjectThatCannotBeReadAtTheMomentIsAskedForAgain: the depot says so, and the node does not take it for a refusal.
 func TestH65AnObjectThatCannotBeReadAtTheMomentIsAskedForAgain(t *testing.T) {
-	s := newObjectShelf("BUNDLES", 1<<20, slog.New(slog.DiscardHandler))
+	s := newObjectShelf("BUNDLES", 1<<20, 1000, slog.New(slog.DiscardHandler))
 	s.read = func(context.Context, string) ([]byte, error) { return nil, errObjectSilence }
 	r := &answered{told: make(chan string, 1), data: `{"name": "latest", "bucket": "BUNDLES", "offset": 0, "length": 1}`}
 	s.answer(t.Context(), r)

@@ -43,11 +43,17 @@ const (
 	calmLooks  = 50       // in a row, until a process is calm
 	calmGC     = 100      // Go's default
 	allocTotal = "/gc/heap/allocs:bytes"
+	heapLive   = "/gc/heap/live:bytes" // what the last collection left
+	// mostGarbage is how many bytes may be added to the heap before it is collected, however large it is, but half of it at least: what
+	// strangers make of the memory of a host is mostly this.
+	mostGarbage  = 64 << 20
+	leastPercent = 50
 )
 
 // collector sets how much garbage there may be by how fast it is made.
 type collector struct {
-	percent   int    // while the process is busy
+	percent   int    // while the process is busy, and its heap is small
+	set       int    // the percentage that was set last
 	allocated uint64 // in all, at the last look
 	calm      int    // looks in a row that found it calm, up to calmLooks
 }
@@ -55,7 +61,7 @@ type collector struct {
 func (c *collector) watch(ctx context.Context) {
 	ticker := time.NewTicker(paceEvery)
 	defer ticker.Stop()
-	sample := []metrics.Sample{{Name: allocTotal}}
+	sample := []metrics.Sample{{Name: allocTotal}, {Name: heapLive}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,31 +69,40 @@ func (c *collector) watch(ctx context.Context) {
 		case <-ticker.C:
 		}
 		metrics.Read(sample)
-		switch percent, changed := c.look(sample[0].Value.Uint64()); {
-		case !changed:
-		case percent == calmGC:
+		percent, calmed := c.look(sample[0].Value.Uint64(), sample[1].Value.Uint64())
+		if percent != c.set {
 			debug.SetGCPercent(percent)
+			c.set = percent
+		}
+		if calmed {
 			debug.FreeOSMemory()
-		default:
-			debug.SetGCPercent(percent)
 		}
 	}
 }
 
-// look takes what has been allocated in all, and says how much garbage there may be and whether that is news.
-func (c *collector) look(allocated uint64) (percent int, changed bool) {
+// look takes what has been allocated in all and what of it is in use, and says how much garbage there may be and whether the process has
+// become calm.
+func (c *collector) look(allocated, live uint64) (percent int, calmed bool) {
 	made := allocated - c.allocated
 	c.allocated = allocated
-	was := c.calm == calmLooks
+	was := c.calm
 	if made >= busyPace {
 		c.calm = 0
-		return c.percent, was
+	} else {
+		c.calm = min(c.calm+1, calmLooks)
 	}
-	c.calm = min(c.calm+1, calmLooks)
-	if c.calm < calmLooks {
-		return c.percent, false
+	if c.calm == calmLooks {
+		return calmGC, was < calmLooks
 	}
-	return calmGC, !was
+	return c.busy(live), false
+}
+
+// busy is how much garbage there may be while the process is busy, in percent of what is in use.
+func (c *collector) busy(live uint64) int {
+	if live == 0 {
+		return c.percent
+	}
+	return min(c.percent, max(leastPercent, int(mostGarbage*100/live)))
 }
 
 // memoryOf is how many bytes of memory this process may have: the machine's or, where that is less, what a control group that

@@ -44,31 +44,33 @@ func TestMemoryOf(t *testing.T) {
 func TestCollectorFollowsThePace(t *testing.T) {
 	c := collector{percent: manyPercent}
 	total := uint64(0)
-	looks := func(n int, made uint64) (percent, changes int) {
+	looks := func(n int, made, live uint64) (percent, calmed int) {
 		for range n {
 			total += made
-			p, changed := c.look(total)
-			if percent = p; changed {
-				changes++
+			p, now := c.look(total, live)
+			if percent = p; now {
+				calmed++
 			}
 		}
-		return percent, changes
+		return percent, calmed
 	}
 	for _, tt := range []struct {
-		name             string
-		looks            int
-		made             uint64
-		percent, changes int
+		name            string
+		looks           int
+		made, live      uint64
+		percent, calmed int
 	}{
-		{"busy from the start", 5, busyPace, manyPercent, 0},
-		{"not calm yet", calmLooks - 1, 0, manyPercent, 0},
-		{"busy once more", 1, busyPace, manyPercent, 0},
-		{"calm", calmLooks, busyPace - 1, calmGC, 1},
-		{"calm for long", 3 * calmLooks, 0, calmGC, 0},
-		{"busy at once", 1, busyPace, manyPercent, 1},
+		{"busy from the start", 5, busyPace, 0, manyPercent, 0},
+		{"not calm yet", calmLooks - 1, 0, 1 << 20, manyPercent, 0},
+		{"busy once more", 1, busyPace, 1 << 20, manyPercent, 0},
+		{"busy with a heap", 1, busyPace, mostGarbage, 100, 0},
+		{"busy with a large heap", 1, busyPace, 1 << 30, leastPercent, 0},
+		{"calm", calmLooks, busyPace - 1, 1 << 30, calmGC, 1},
+		{"calm for long", 3 * calmLooks, 0, 1 << 30, calmGC, 0},
+		{"busy at once", 1, busyPace, 1 << 20, manyPercent, 0},
 	} {
-		if percent, changes := looks(tt.looks, tt.made); percent != tt.percent || changes != tt.changes {
-			t.Errorf("%s: %d %% after %d changes, want %d %% after %d", tt.name, percent, changes, tt.percent, tt.changes)
+		if percent, calmed := looks(tt.looks, tt.made, tt.live); percent != tt.percent || calmed != tt.calmed {
+			t.Errorf("%s: %d %%, calm %d times, want %d %%, %d times", tt.name, percent, calmed, tt.percent, tt.calmed)
 		}
 	}
 }

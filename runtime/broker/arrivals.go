@@ -21,15 +21,16 @@ const (
 	droppedSilent  = "silent"  // it said nothing
 	droppedSlow    = "slow"    // it did not finish its login
 	droppedShared  = "shared"  // it made room for another address
+	droppedTurn    = "turn"    // it had logged in to join, and had its time while others wait
 )
 
 const (
 	tendEvery = 100 * time.Millisecond
 	// leastOwed is what an arrival may owe before it makes room for another address: a round trip.
-	leastOwed = 250 * time.Millisecond
-	// refusalWithin is how long telling a connection that there is no room may take.
-	refusalWithin = 100 * time.Millisecond
-	acceptPause   = 50 * time.Millisecond
+	leastOwed   = 250 * time.Millisecond
+	acceptPause = 50 * time.Millisecond
+	// fewGreeted may be in their login at least, also where few may be logged in; otherwise a quarter of those.
+	fewGreeted = 16
 	// From fillingAt of fillingOf places on the listener says that it fills; and again after a tenth has become free.
 	fillingAt, fillingOf = 8, 10
 )
@@ -39,11 +40,14 @@ const (
 // and less than a kilobyte; in its turn it is greeted, which takes 40 to 60 kB until it has logged in or is gone. Addresses
 // take turns, and of one address the newest is first: who has waited long may have gone.
 //
+// Where those who have logged in take turns as well, as those do who join, each has its time while others wait, and is closed then:
+// it comes back by itself.
+//
 // It owns two goroutines from open until its Close has returned: one accepts, one looks every 100 ms after those whose time is over.
 type arrivals struct {
 	net.Listener
-	limits  *Limits
-	members int // at most
+	limits *Limits
+	room
 	now     func() time.Time
 	told    func(reason string, from netip.Addr)
 	filling func(joined, members int) // told that most places are taken, until they are not
@@ -55,12 +59,20 @@ type arrivals struct {
 	work    sync.WaitGroup
 
 	mu      sync.Mutex
-	joined  int // those that have logged in
+	joined  int                    // those that have logged in
+	since   map[*arrival]time.Time // they take turns: since when they have logged in, else nil
 	greeted map[*arrival]bool
 	all     list.List                 // of *arrival that wait, the oldest first
 	waiting map[netip.Addr]*neighbors // the same by address
 	turns   list.List                 // of *neighbors, those whose turn is next first
 	warned  bool                      // that the places are filling
+}
+
+// room is what a listener has.
+type room struct {
+	places  int           // for connections, those in their login excluded
+	members int           // of them for those that have logged in
+	time    time.Duration // that one of them has while others wait; 0 is for ever
 }
 
 // neighbors are those of one address that wait, the oldest first.
@@ -70,22 +82,25 @@ type neighbors struct {
 }
 
 // openArrivals listens for a gate, which is told of those that are dropped.
-func openArrivals(ctx context.Context, address string, limits *Limits, members int, g *gate) (*arrivals, error) {
+func openArrivals(ctx context.Context, address string, limits *Limits, has room, g *gate) (*arrivals, error) {
 	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	a := newArrivals(l, limits, members, g.now)
+	a := newArrivals(l, limits, has, g.now)
 	a.told, a.filling = g.dropped, g.filling
 	a.work.Go(a.accept)
 	a.work.Go(a.tend)
 	return a, nil
 }
 
-func newArrivals(l net.Listener, limits *Limits, members int, now func() time.Time) *arrivals {
+func newArrivals(l net.Listener, limits *Limits, has room, now func() time.Time) *arrivals {
 	a := &arrivals{
-		Listener: l, limits: limits, members: members, now: now, turn: make(chan *arrival, limits.Greeted), woken: make(chan struct{}, 1),
+		Listener: l, limits: limits, room: has, now: now, turn: make(chan *arrival, limits.Greeted), woken: make(chan struct{}, 1),
 		greeted: map[*arrival]bool{}, waiting: map[netip.Addr]*neighbors{},
+	}
+	if has.time > 0 {
+		a.since = map[*arrival]time.Time{}
 	}
 	a.closing, a.close = context.WithCancel(context.Background())
 	return a
@@ -163,14 +178,6 @@ func (a *arrivals) accept() {
 // arrive lets a connection wait for its turn, at the cost of those before it where too many do.
 func (a *arrivals) arrive(one *arrival) {
 	a.mu.Lock()
-	if a.joined >= a.members {
-		a.mu.Unlock()
-		a.told(droppedFull, one.from)
-		_ = one.SetWriteDeadline(a.now().Add(refusalWithin))
-		_, _ = one.Conn.Write([]byte("-ERR 'maximum connections exceeded'\r\n"))
-		_ = one.Conn.Close()
-		return
-	}
 	there := a.waiting[one.from]
 	if there == nil {
 		there = &neighbors{}
@@ -183,12 +190,17 @@ func (a *arrivals) arrive(one *arrival) {
 	switch {
 	case there.Len() > a.limits.PerAddress:
 		reason, dropped = droppedAddress, there.Front().Value.(*arrival)
-	case a.joined+len(a.greeted)+a.all.Len() > a.members+a.limits.Greeted:
+	case a.connected() > a.places+a.limits.Greeted:
 		reason, dropped = droppedFull, a.all.Front().Value.(*arrival)
 	}
 	a.next()
+	used, warn := a.connected(), !a.warned && a.connected()*fillingOf >= a.places*fillingAt
+	a.warned = a.warned || warn
 	a.mu.Unlock()
 	a.drop(reason, dropped)
+	if warn {
+		a.filling(used, a.places)
+	}
 	select {
 	case a.woken <- struct{}{}:
 	default:
@@ -206,7 +218,7 @@ func (a *arrivals) oldest() *arrival {
 
 // next greets those whose turn it is, as long as there is room; under the lock.
 func (a *arrivals) next() {
-	for a.turns.Len() > 0 && len(a.greeted) < a.limits.Greeted && len(a.turn) < cap(a.turn) && a.closing.Err() == nil {
+	for a.turns.Len() > 0 && !a.full() && len(a.turn) < cap(a.turn) && a.closing.Err() == nil {
 		from := a.turns.Front().Value.(*neighbors)
 		a.turns.MoveToBack(from.turn)
 		one := from.Back().Value.(*arrival)
@@ -231,21 +243,18 @@ func (a *arrivals) unqueue(one *arrival) {
 // logIn makes an arrival a member: its bounds are others from now on.
 func (a *arrivals) logIn(one *arrival) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if one.phase != phaseGreeted {
-		a.mu.Unlock()
 		return
 	}
 	delete(a.greeted, one)
 	one.phase = phaseMember
 	one.member.Store(true)
 	a.joined++
-	joined, warn := a.joined, !a.warned && a.joined*fillingOf >= a.members*fillingAt
-	a.warned = a.warned || warn
-	a.next()
-	a.mu.Unlock()
-	if warn {
-		a.filling(joined, a.members)
+	if a.since != nil {
+		a.since[one] = a.now()
 	}
+	a.next()
 }
 
 // left is told that a connection ends.
@@ -259,13 +268,22 @@ func (a *arrivals) left(one *arrival) {
 		delete(a.greeted, one)
 	case phaseMember:
 		a.joined--
-		if a.joined*fillingOf < a.members*(fillingAt-1) {
-			a.warned = false
-		}
+		delete(a.since, one)
 	case phaseGone:
 	}
 	one.phase = phaseGone
+	if a.connected()*fillingOf < a.places*(fillingAt-1) {
+		a.warned = false
+	}
 	a.next()
+}
+
+// connected is how many there are; under the lock.
+func (a *arrivals) connected() int { return a.joined + len(a.greeted) + a.all.Len() }
+
+// full reports whether nobody may log in before somebody else has gone; under the lock.
+func (a *arrivals) full() bool {
+	return a.joined >= a.members || len(a.greeted) >= min(a.limits.Greeted, max(a.members/4, fewGreeted))
 }
 
 // drop closes connections and says why.
@@ -328,7 +346,22 @@ func (a *arrivals) overdue(now time.Time) (over map[string][]*arrival, none bool
 		}
 	}
 	over[droppedShared] = a.share(held, now)
+	if a.joined >= a.members {
+		over[droppedTurn] = a.turned(now)
+	}
 	return over, false
+}
+
+// turned lists those that have logged in and had their time, the first first, as many as wait; under the lock.
+func (a *arrivals) turned(now time.Time) []*arrival {
+	var had []*arrival
+	for one, since := range a.since {
+		if now.Sub(since) > a.time {
+			had = append(had, one)
+		}
+	}
+	slices.SortFunc(had, func(x, y *arrival) int { return a.since[x].Compare(a.since[y]) })
+	return had[:min(len(had), a.all.Len())]
 }
 
 // crowdedShare is the part of its time that a connection has while others wait for its place.

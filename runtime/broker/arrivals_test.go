@@ -25,7 +25,7 @@ func newQueueing(change func(*Limits)) *queueing {
 	limits := DefaultLimits()
 	change(&limits)
 	s := &queueing{at: time.Unix(1e9, 0)}
-	s.arrivals = newArrivals(nil, &limits, 100, func() time.Time { return s.at })
+	s.arrivals = newArrivals(nil, &limits, room{places: 100, members: 100, time: 20 * time.Second}, func() time.Time { return s.at })
 	s.told = func(reason string, from netip.Addr) { s.dropped = append(s.dropped, reason+" "+from.String()) }
 	s.filling = func(joined, members int) { s.dropped = append(s.dropped, fmt.Sprintf("%d of %d", joined, members)) }
 	return s
@@ -101,7 +101,7 @@ func TestH73ArrivalsAreBounded(t *testing.T) {
 			for i := range 103 {
 				s.comes(fmt.Sprintf("10.0.0.%d", i))
 			}
-		}, []string{"full 10.0.0.2"}},
+		}, []string{"80 of 100", "full 10.0.0.2"}},
 		"address": {func(s *queueing) {
 			for range 13 {
 				s.comes("10.0.0.1")
@@ -128,6 +128,16 @@ func TestH73ArrivalsAreBounded(t *testing.T) {
 			s.passes(61 * time.Second)
 		}, []string{"waited 10.0.0.1"}},
 		"a member": {func(s *queueing) { s.logIn(s.comes("10.0.0.1")); s.greets(); s.passes(time.Hour) }, nil},
+		"a turn": {func(s *queueing) {
+			s.members = 2
+			for range 2 {
+				s.logIn(s.comes("10.0.0.1"))
+				s.greets()
+			}
+			s.passes(21 * time.Second)
+			s.comes("10.0.0.2")
+			s.passes(time.Second)
+		}, []string{"turn 10.0.0.1"}},
 		"members": {func(s *queueing) {
 			for range 80 {
 				s.logIn(s.comes("10.0.0.1"))

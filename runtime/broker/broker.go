@@ -82,16 +82,17 @@ func (b *Broker) serve(ctx context.Context, decide decider) error {
 	if err := b.holdFiles(); err != nil {
 		return err
 	}
-	renewals := newRenewals(&b.cfg.Limits)
-	door := func(l Listener, address string, members int) (*gate, error) {
+	l := &b.cfg.Limits
+	renewals := newRenewals(l)
+	door := func(l Listener, address string, has room) (*gate, error) {
 		g := &gate{
 			listener: l, decide: decide, knowledge: b.knowledge, renewals: renewals, metrics: b.metrics, log: b.log, now: b.cfg.Now,
 		}
 		var err error
-		g.arrivals, err = openArrivals(ctx, address, &b.cfg.Limits, members, g)
+		g.arrivals, err = openArrivals(ctx, address, &b.cfg.Limits, has, g)
 		return g, err
 	}
-	g, err := door(ListenerFleet, b.cfg.Fleet, b.cfg.Limits.Connections)
+	g, err := door(ListenerFleet, b.cfg.Fleet, room{places: l.Connections, members: l.Connections})
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (b *Broker) serve(ctx context.Context, decide decider) error {
 		return err
 	}
 	if b.cfg.Enrollment != "" {
-		g, err := door(ListenerEnrollment, b.cfg.Enrollment, b.cfg.Limits.EnrollmentConnections)
+		g, err := door(ListenerEnrollment, b.cfg.Enrollment, room{places: l.EnrollmentConnections, members: min(l.Joining, l.EnrollmentConnections), time: l.JoinTurn})
 		if err != nil {
 			return fmt.Errorf("enrollment: %w", err)
 		}

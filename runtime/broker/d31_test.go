@@ -54,7 +54,7 @@ func TestD31ConnectionsAreCapped(t *testing.T) {
 	b := o.broker(t, func(c *Config) { c.Limits.EnrollmentConnections = 2 })
 	one := o.connect(t, b.EnrollmentURL(), o.join(t))
 	o.connect(t, b.EnrollmentURL(), o.join(t))
-	if _, err := o.dial(t, b.EnrollmentURL(), o.join(t)); err == nil {
+	if _, err := o.dial(t, b.EnrollmentURL(), o.join(t), nats.Timeout(quietly)); err == nil {
 		t.Error("there is room for a third one")
 	}
 	o.connect(t, b.ClientURL(), o.node(t, "n1"))

@@ -23,8 +23,10 @@ func (b *Broker) Health() cell.Health {
 	counts := b.fleet.gate.sessions.count()
 	h.Nodes, h.Clients = counts[identity.PurposeNode], counts[identity.PurposeClient]
 	for _, one := range b.halves() {
-		_, _, joined := one.arrivals.arriving()
-		h.Connections = append(h.Connections, cell.Connections{Listener: string(one.gate.listener), Used: joined, Limit: one.arrivals.members})
+		waiting, greeted, joined := one.arrivals.arriving()
+		h.Connections = append(h.Connections, cell.Connections{
+			Listener: string(one.gate.listener), Used: waiting + greeted + joined, Limit: one.arrivals.places,
+		})
 	}
 	if !h.Running || !h.Enabled {
 		return h

@@ -20,6 +20,10 @@ type Limits struct {
 	Connections int
 	// EnrollmentConnections bounds those of the enrollment listener by itself, so that those who join cannot keep the fleet out.
 	EnrollmentConnections int
+	// Joining is how many of them may be logged in: a connection that has logged in takes some 70 kB, one that waits less than one. Each has
+	// JoinTurn while others wait for its place; a node that is on its way then comes back.
+	Joining  int
+	JoinTurn time.Duration
 	// Greeted bounds, on each listener, the connections in their handshake or login, apart from those who have logged in.
 	// Others wait for their turn, as many as there is room for beside those who have logged in, and PerAddress of one address at most: of a
 	// network of 64 bits where it is one of IPv6. Those in excess are closed, the oldest first.
@@ -103,6 +107,8 @@ func DefaultLimits() Limits {
 		ControlLine:           64 << 10,
 		Connections:           25_000,
 		EnrollmentConnections: 10_000,
+		Joining:               500,
+		JoinTurn:              30 * time.Second,
 		Greeted:               512,
 		PerAddress:            8192,
 		Silence:               10 * time.Second,
@@ -155,6 +161,7 @@ func (l *Limits) Validate() error {
 		{"payload", int64(l.Payload)}, {"control line", int64(l.ControlLine)}, {"greeted", int64(l.Greeted)},
 		{"connections of an address", int64(l.PerAddress)}, {"silence", int64(l.Silence)}, {"handshake", int64(l.Handshake)},
 		{"connections", int64(l.Connections)}, {"enrollment connections", int64(l.EnrollmentConnections)},
+		{"joining", int64(l.Joining)}, {"join turn", int64(l.JoinTurn)},
 		{"subject tokens", int64(l.SubjectTokens)},
 		{"ping interval", int64(l.PingInterval)}, {"pings missed", int64(l.PingsMissed)}, {"write deadline", int64(l.WriteDeadline)},
 		{"TLS timeout", int64(l.TLSTimeout)}, {"authentication timeout", int64(l.AuthTimeout)},

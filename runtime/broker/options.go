@@ -162,7 +162,7 @@ func (c *Config) remote(r Remote) (*server.RemoteLeafOpts, error) {
 
 // enrollmentOptions is of the server of those who join. It has one account, which is ENROLLMENT of the other server by a leafnode.
 func (c *Config) enrollmentOptions(g *gate, leafPort int, secret string) *server.Options {
-	o := c.common(g, c.Limits.EnrollmentConnections)
+	o := c.common(g, min(c.Limits.Joining, c.Limits.EnrollmentConnections))
 	o.ServerName = c.Name + "/enrollment"
 	o.NoSystemAccount = true
 	o.Accounts = []*server.Account{server.NewAccount(AccountEnrollment)}

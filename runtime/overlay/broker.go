@@ -35,7 +35,8 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		return broker.Config{}, fmt.Errorf("reading the certificate authority: %w", err)
 	}
 	limits := broker.DefaultLimits()
-	limits.Connections, limits.EnrollmentConnections, limits.Clients.Sessions = c.Connections, c.EnrollmentConnections, c.ClientSessions
+	limits.Connections, limits.EnrollmentConnections, limits.Joining = c.Connections, c.EnrollmentConnections, c.Joining
+	limits.Clients.Sessions = c.ClientSessions
 	taken, err := takenBy(h.path(dataDir))
 	if err != nil {
 		return broker.Config{}, err

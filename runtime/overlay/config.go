@@ -55,10 +55,12 @@ type Config struct {
 	// StreamBytes bounds what JetStream keeps on this host's disk, in bytes, at least 64 MiB. Streams have shares of it; in a cell the smallest
 	// counts.
 	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240" min:"67108864"`
-	// Connections is how many may be logged in at the fleet listener, and EnrollmentConnections at the enrollment listener: fewer where the
-	// system allows too few open files.
+	// Connections is how many the fleet listener may have, and EnrollmentConnections the enrollment listener: fewer where the system allows
+	// too few open files.
 	Connections           int `yaml:"connections" default:"25000" min:"100" max:"1000000"`
 	EnrollmentConnections int `yaml:"enrollment_connections" default:"10000" min:"100" max:"1000000"`
+	// Joining is how many connections of the enrollment listener may be logged in at once; others wait for their turn.
+	Joining int `yaml:"joining" default:"500" min:"16" max:"1000000"`
 	// ClientSessions is how many sessions the key of a client may have at once on this host.
 	ClientSessions int `yaml:"client_sessions" default:"64" min:"1" max:"100000"`
 	// Leafnodes are servers elsewhere, such as those of a region, that this host connects FLEET to. Everything passes

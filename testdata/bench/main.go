@@ -45,6 +45,7 @@ func parts() []part {
 		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
 		{"inventory", (*bench).inventory}, {"quiet", (*bench).quiet}, {"machines", (*bench).machines}, {"history", (*bench).history},
 		{"failover", (*bench).failover},
+		{"hostile", (*bench).hostile},
 	}
 }
 

@@ -36,11 +36,11 @@ type Health struct {
 	Free, Size int64
 	// Nodes and Clients are connected to this broker.
 	Nodes, Clients int
-	// Connections are those that have logged in, by listener.
+	// Connections are those of each listener, whether or not they have logged in.
 	Connections []Connections
 }
 
-// Connections is how many have logged in at a listener, fleet or enrollment, and how many may.
+// Connections is how many a listener, fleet or enrollment, has, and how many it may have.
 type Connections struct {
 	Listener    string
 	Used, Limit int

@@ -211,7 +211,7 @@ func (h *host) deploy(manifests ...string) {
 	}
 }
 
-// eventually polls a condition until it holds or 10 s have passed.
+// eventually polls a condition until it holds or 30 s have passed.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	if !comes(cond) {
@@ -221,7 +221,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 
 // comes waits for a condition for a while, also on a goroutine that is none of the test's.
 func comes(cond func() bool) bool {
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	patience = 10 * time.Second // for what is to happen
+	patience = 30 * time.Second // for what is to happen
 	node     = "n1.example"
 )
 

@@ -31,7 +31,7 @@ const (
 )
 
 // keepLanes is how many texts are written at once: file systems sync several files in little more than the time of one.
-const keepLanes = 32
+const keepLanes = 128
 
 // manifests keeps the texts of the manifests that durable machines run, by digest, beside the log: a record is only evidence
 // together with what decided it, and the host may be gone when somebody asks.

@@ -205,3 +205,38 @@ func bytesOf(t testing.TB, js jetstream.JetStream, stream string) uint64 {
 	}
 	return s.CachedInfo().State.Bytes
 }
+
+// TestRow3AJoinerFillsNothing has somebody with nothing but a join token say that it has started, as often and as long as the broker lets it. Little
+// of it is stored, and a node joins.
+func TestRow3AJoinerFillsNothing(t *testing.T) {
+	c := makeCell(t, nil)
+	smallStore(c)
+	c.run()
+	eventually(t, "the streams are there", func() bool { return stateOf(c.host.Host(), "streams") == "steady" })
+	js, err := jetstream.New(c.operator().Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joiner, _, key := joining(t, c.join)
+	id := key.Public().String()
+	subject := "enroll." + id + ".out.event.lifecycle.startup.provision_mode_server"
+	small := lifecycleEvent(t, id, "provision_mode_server")
+	large := bytes.Replace(small, []byte(`"raw"`), []byte(`"`+strings.Repeat("x", 500_000)+`"`), 1)
+	for i := range 2000 {
+		body := small
+		if i%20 == 0 {
+			body = large
+		}
+		if err := joiner.Publish(subject, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := joiner.FlushTimeout(patience); err != nil {
+		t.Fatal(err)
+	}
+	newMember(t, "n1.example", t.TempDir(), c.join, nil).becomes("active")
+	startupsOf(t, js, "n1.example")
+	if n := bytesOf(t, js, "EVENTS"); n > 100_000 {
+		t.Errorf("EVENTS has %d bytes", n)
+	}
+}

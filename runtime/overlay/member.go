@@ -78,7 +78,8 @@ func (m *membership) leave() error {
 // Standing implements cell.Member.
 func (h *Host) Standing() (cell.Standing, error) {
 	c := h.cfg.Config
-	s := cell.Standing{Kind: cell.Founds, Version: h.cfg.Version, Hosts: c.Replicas, Settings: h.settings()}
+	founder := len(c.Founders) == 0 || slices.Contains(c.Founders, c.Host)
+	s := cell.Standing{Kind: cell.Founds, Founder: founder, Version: h.cfg.Version, Hosts: c.Replicas, Settings: h.settings()}
 	switch {
 	case h.member.moves.Load():
 		s.Kind = cell.Moves
@@ -88,7 +89,7 @@ func (h *Host) Standing() (cell.Standing, error) {
 		}
 	case c.Replicas == 1:
 		s.Kind = cell.StandsAlone
-	case len(c.Founders) > 0 && !slices.Contains(c.Founders, c.Host):
+	case !founder:
 		s.Kind = cell.Joins
 	}
 	return s, nil

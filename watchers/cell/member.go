@@ -29,6 +29,7 @@ const (
 // Standing is how a host stands to its cell.
 type Standing struct {
 	Kind    string
+	Founder bool     // it is one of the hosts that the cell began with
 	Version string   // of the program
 	Hosts   int      // of the cell, by the host's configuration
 	Streams []string // that are to be copied, for Moves
@@ -53,9 +54,9 @@ func memberType(m Member) watchers.Type {
 			Name: "member",
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: map[string]machine.ValueType{
-					"standing": machine.String, "hosts": machine.Integer, "streams": machine.Array, "settings": machine.Object, "version": machine.String,
+					"standing": machine.String, "founder": machine.Boolean, "hosts": machine.Integer, "streams": machine.Array, "settings": machine.Object, "version": machine.String,
 				}, Doc: "look: standing is alone (the only host of its cell), founds (one that the cell began with), joins (the cell was there before it) or moves (it " +
-					"was alone and has streams that are to be copied); open: it serves, without a payload"},
+					"was alone and has streams that are to be copied), founder whether it is one that the cell began with; open: it serves, without a payload"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "the host's folder cannot be read, or the host cannot serve"},
 			},
 		},
@@ -90,7 +91,7 @@ func (w *member) Check(ctx context.Context, _ *watchers.Look) watchers.Report {
 		streams = append(streams, name)
 	}
 	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: map[string]any{
-		"standing": s.Kind, "hosts": s.Hosts, "streams": streams, "settings": s.Settings, "version": s.Version,
+		"standing": s.Kind, "founder": s.Founder, "hosts": s.Hosts, "streams": streams, "settings": s.Settings, "version": s.Version,
 	}, Message: "the host " + map[string]string{
 		StandsAlone: "is alone in its cell", Founds: "is one of those that the cell began with", Joins: "joins a cell that was there before it",
 		Moves: "was alone, and moves in with others",

@@ -21,7 +21,7 @@ import (
 
 const (
 	tryTimeout   = 2 * time.Second // for a stream to say that it has a message; one without a leader says nothing
-	storeTimeout = 6 * time.Second // for all tries of a message. Nodes wait for 8 s, and then tell it again
+	storeTimeout = 4 * time.Second // for all tries of a message. Nodes wait for 6 s, and then tell it again
 	tryPause     = 250 * time.Millisecond
 )
 
@@ -31,7 +31,7 @@ var ErrBusy = errors.New("as many messages wait for the stream as may")
 // errNoLeader is what a stream that does not answer is taken for.
 var errNoLeader = errors.New("the stream does not answer; it may have no leader at the moment")
 
-// Store brings messages into streams by one connection. Each is tried several times within six seconds: what is sent to a stream while that
+// Store brings messages into streams by one connection. Each is tried several times within four seconds: what is sent to a stream while that
 // has no leader is dropped in silence. Where messages have a Nats-Msg-Id, one that was stored although nobody heard of it is stored once.
 type Store struct {
 	of       context.Context // whose callbacks these are; it may have ended

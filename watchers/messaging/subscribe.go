@@ -42,7 +42,7 @@ type forwardSpec struct {
 	// Body is an expression for the body; by default the message goes on as it came, without the headers that would tell the broker what
 	// to do (Nats-...).
 	Body *watchers.Formula `yaml:"body"`
-	// Acknowledged sends to a stream, several times within six seconds where that does not answer, and tells who sent a message with a reply
+	// Acknowledged sends to a stream, several times within four seconds where that does not answer, and tells who sent a message with a reply
 	// subject what has become of it: the stream's acknowledgement, {"stream": "EVENTS", "seq": 7}, or an error with a code, 503 or 429 where
 	// telling it again may help and 400 where it does not.
 	Acknowledged bool `yaml:"acknowledged"`

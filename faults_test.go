@@ -104,10 +104,5 @@ func TestFaultsAreDescribed(t *testing.T) {
 		}
 		return
 	}
-	there := regexp.MustCompile("(?m)^- `(Test\\w+)` in ")
-	for _, named := range there.FindAllStringSubmatch(string(text), -1) {
-		if !strings.Contains(want, "- `"+named[1]+"` in ") {
-			t.Errorf("%s names %s, which is no test: go test -run TestFaults . -update writes the lists", page, named[1])
-		}
-	}
+	t.Errorf("%s does not have the tests that there are: go test -run TestFaults . -update writes them", page)
 }

@@ -58,9 +58,10 @@ type knock struct {
 	nonce []byte
 	id    uint64
 
-	mu    sync.RWMutex
-	msubs int32
-	out   struct{ mp int64 }
+	// What the gate sets in a connection of nats-server's.
+	mu    sync.RWMutex       //nolint:unused // by its name
+	msubs int32              //nolint:unused // by its name
+	out   struct{ mp int64 } //nolint:unused // by its name
 }
 
 func (k *knock) GetOpts() *server.ClientOpts { return k.opts }

@@ -45,14 +45,14 @@ func (b *Broker) FollowRevocations(ctx context.Context) error {
 
 func (b *Broker) followFrom(ctx context.Context, server nats.InProcessConnProvider) error {
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
-		err := b.followBy(ctx, server)
-		if ctx.Err() != nil {
+		switch err := b.followBy(ctx, server); {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if !errors.Is(err, errConnection) {
+		case !errors.Is(err, errConnection):
 			return err
+		default:
+			b.log.warn("revocations_not_followed", slog.Any("error", err))
 		}
-		b.log.warn("revocations_not_followed", slog.Any("error", err))
 		rest(ctx, pause)
 	}
 }

@@ -49,7 +49,7 @@ func TestH73SilentConnectionsKeepNobodyOut(t *testing.T) {
 			return err == nil && conn.IsConnected()
 		})
 	}
-	if err := member.FlushTimeout(patience); err != nil || member.Statistics.Reconnects > 0 {
+	if err := member.FlushTimeout(patience); err != nil || member.Reconnects > 0 {
 		t.Errorf("the member: %v", err)
 	}
 }

@@ -87,7 +87,7 @@ func readHead(ctx context.Context, seg segment, key string, f func(Entry) error)
 func indexedHead(ctx context.Context, seg segment, key string, f func(Entry) error) (done bool, err error) {
 	err = history{open: openFile, key: key}.places(seg, func(e Entry, err error) error {
 		if err != nil || e.Kind != KindCheckpoint || e.Key != key {
-			return nil // what is damaged is left out
+			return nil //nolint:nilerr // what is damaged is left out
 		}
 		return errors.Join(ctx.Err(), f(e))
 	})

@@ -80,7 +80,7 @@ func (x *indexer) index(j *Journal, seg segment) {
 		_ = file.Close()
 		return
 	}
-	began := time.Now()
+	began := time.Now() //nolint:forbidigo // it rests for as long as the disk was busy, which is no time of a machine
 	data, err := makeIndex(seg, j.opts.OpenFile, x.over)
 	if err == nil {
 		err = writeIndex(seg.indexPath(), data)
@@ -90,7 +90,7 @@ func (x *indexer) index(j *Journal, seg segment) {
 	default:
 		j.opts.Log.Warn("segment_not_indexed", "segment", seg.path, "error", err, "consequence", "looking for a machine's records reads all of it")
 	}
-	rest := time.NewTimer(time.Since(began))
+	rest := time.NewTimer(time.Since(began)) //nolint:forbidigo // as above
 	defer rest.Stop()
 	select {
 	case <-rest.C:

@@ -182,8 +182,8 @@ func (r *reading) check(ctx context.Context) error {
 func (r *reading) moves(ctx context.Context, last uint64) error {
 	info, err := r.consumer.Info(ctx)
 	switch {
-	case err != nil: // it is being made anew, or its leader elected; the stream's own look counts how long that takes
-		return nil
+	case err != nil:
+		return nil //nolint:nilerr // it is made anew, or its leader elected; the stream's own look counts how long that takes
 	case info.NumPending == 0 && info.Delivered.Stream <= last:
 		r.behind = 0
 		return nil

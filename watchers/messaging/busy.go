@@ -52,7 +52,7 @@ func Busy(answer *nats.Msg) (after time.Duration, passes bool) {
 func pauseWithin(ctx context.Context, after time.Duration, tries int) bool {
 	after <<= min(tries, 4)
 	after += rand.N(after/2 + 1)
-	if end, ok := ctx.Deadline(); ok && time.Until(end) <= after {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= after { //nolint:forbidigo // deadlines of contexts are those of the real clock
 		return false
 	}
 	timer := time.NewTimer(after)

@@ -32,7 +32,7 @@ func Go(ctx context.Context, f func()) {
 	}()
 }
 
-// Recover, deferred, hands a panic to the context's supervisor. What else was deferred happens as usual, so that nobody is left waiting.
+// Recover hands a panic, where it is deferred, to the context's supervisor. What else was deferred happens as usual, so that nobody is left waiting.
 // Without a supervisor, as in a test, the panic goes on.
 func Recover(ctx context.Context) {
 	s, ok := ctx.Value(key{}).(Supervisor)

@@ -116,8 +116,8 @@ func TestSpawnSaysWhyItRefuses(t *testing.T) {
 	}
 }
 
-// TestRow10InstancesAreCountedByWhomTheyAreFor: one who asks for many keeps nobody else from theirs, and has room again when some have ended.
-func TestRow10InstancesAreCountedByWhomTheyAreFor(t *testing.T) {
+// TestH73InstancesAreCountedByWhomTheyAreFor: one who asks for many keeps nobody else from theirs, and has room again when some have ended.
+func TestH73InstancesAreCountedByWhomTheyAreFor(t *testing.T) {
 	s := simulate(t, newFakes(), replaced(jobTemplate, "DURABLE", "false"))
 	ask := func(key, whom string) error {
 		o := order(key, nil)

@@ -15,8 +15,8 @@ func quotaBy(t *testing.T, text string) *Formula {
 	return f
 }
 
-// TestRow3AQuotaIsOfEachWhoIsCounted: one who sends more than their share keeps nobody else out.
-func TestRow3AQuotaIsOfEachWhoIsCounted(t *testing.T) {
+// TestG45AQuotaIsOfEachWhoIsCounted: one who sends more than their share keeps nobody else out.
+func TestG45AQuotaIsOfEachWhoIsCounted(t *testing.T) {
 	m := NewMeter([]Quota{{By: quotaBy(t, "message.tokens[1]"), Rate: 2, Burst: 10, Bytes: 100, BytesBurst: 1000}})
 	now := time.Unix(1000, 0)
 	take := func(who string, size int) *Excess {
@@ -72,8 +72,8 @@ func TestAQuotaOfAllIsCountedWithThatOfEach(t *testing.T) {
 	}
 }
 
-// TestRow3MadeUpNamesTakeABoundedRoom: joiners say who they are by keys that they make up.
-func TestRow3MadeUpNamesTakeABoundedRoom(t *testing.T) {
+// TestG45MadeUpNamesTakeABoundedRoom: joiners say who they are by keys that they make up.
+func TestG45MadeUpNamesTakeABoundedRoom(t *testing.T) {
 	m := NewMeter([]Quota{{By: quotaBy(t, "message.tokens[0]"), Rate: 1, Burst: 1}})
 	for i := range mostCounted + 1000 {
 		who := fmt.Sprint(i)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestRow32LogLinesStayShort logs what a stranger made long.
-func TestRow32LogLinesStayShort(t *testing.T) {
+// TestBadInputLogLinesStayShort logs what a stranger made long.
+func TestBadInputLogLinesStayShort(t *testing.T) {
 	var out bytes.Buffer
 	long := strings.Repeat("a", 100_000)
 	slog.New(slog.NewJSONHandler(&out, logOptions(slog.LevelInfo))).Warn("object_not_read", "object", long, "error", errors.New(long), "count", 3)

@@ -64,9 +64,9 @@ func flood(ctx context.Context, conn *nats.Conn, id string) int64 {
 	return sent
 }
 
-// TestRow3AFlooderCostsNobodyElse has a node flood every subject that it may publish to. Meanwhile another joins, a third renews its token, an
+// TestG45AFlooderCostsNobodyElse has a node flood every subject that it may publish to. Meanwhile another joins, a third renews its token, an
 // operator publishes a machine, which nodes run, and what honest nodes tell is stored; then the flooder is revoked, and its sessions end at once.
-func TestRow3AFlooderCostsNobodyElse(t *testing.T) {
+func TestG45AFlooderCostsNobodyElse(t *testing.T) {
 	c := makeCell(t, func(o *overlay.InitOptions) { shortLived(t, "30s")(o) })
 	smallStore(c)
 	c.run()
@@ -116,8 +116,8 @@ func TestRow3AFlooderCostsNobodyElse(t *testing.T) {
 	}
 }
 
-// TestRow10OneNodeThatAsksForManyTurnsKeepsNobodyWaiting has a node ask for 2,100 turns under names that it makes up. Another gets its turn at once.
-func TestRow10OneNodeThatAsksForManyTurnsKeepsNobodyWaiting(t *testing.T) {
+// TestH73OneNodeThatAsksForManyTurnsKeepsNobodyWaiting has a node ask for 2,100 turns under names that it makes up. Another gets its turn at once.
+func TestH73OneNodeThatAsksForManyTurnsKeepsNobodyWaiting(t *testing.T) {
 	c := newCell(t, nil)
 	eventually(t, "the buckets are there", func() bool { return stateOf(c.host.Host(), "streams") == "steady" })
 	conns := map[string]*nats.Conn{}
@@ -206,9 +206,9 @@ func bytesOf(t testing.TB, js jetstream.JetStream, stream string) uint64 {
 	return s.CachedInfo().State.Bytes
 }
 
-// TestRow3AJoinerFillsNothing has somebody with nothing but a join token say that it has started, as often and as long as the broker lets it. Little
+// TestG45AJoinerFillsNothing has somebody with nothing but a join token say that it has started, as often and as long as the broker lets it. Little
 // of it is stored, and a node joins.
-func TestRow3AJoinerFillsNothing(t *testing.T) {
+func TestG45AJoinerFillsNothing(t *testing.T) {
 	c := makeCell(t, nil)
 	smallStore(c)
 	c.run()

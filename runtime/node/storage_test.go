@@ -70,9 +70,9 @@ func (c *cell) revoke(id string) {
 	}
 }
 
-// TestLesson45FullStreamsKeepNobodyOut fills every stream of a cell to its end. A node enrolls, another renews its token, an operator
+// TestG45FullStreamsKeepNobodyOut fills every stream of a cell to its end. A node enrolls, another renews its token, an operator
 // publishes a machine, which nodes run, and revokes a node, whose session ends at once.
-func TestLesson45FullStreamsKeepNobodyOut(t *testing.T) {
+func TestG45FullStreamsKeepNobodyOut(t *testing.T) {
 	c := makeCell(t, func(o *overlay.InitOptions) { shortLived(t, "40s")(o) })
 	smallStore(c)
 	c.run()
@@ -98,9 +98,9 @@ func TestLesson45FullStreamsKeepNobodyOut(t *testing.T) {
 	within(t, "the end of the session", 2*time.Second, began)
 }
 
-// TestLesson45AStoreThatWasFilledWithoutBoundsIsTakenOver: a cell of the time when streams had no bounds has filled its store, so that it takes nothing
+// TestG45AStoreThatWasFilledWithoutBoundsIsTakenOver: a cell of the time when streams had no bounds has filled its store, so that it takes nothing
 // any more. Its next start bounds the streams, drops what may be dropped, keeps the register, and nodes enroll.
-func TestLesson45AStoreThatWasFilledWithoutBoundsIsTakenOver(t *testing.T) {
+func TestG45AStoreThatWasFilledWithoutBoundsIsTakenOver(t *testing.T) {
 	boundless := t.TempDir()
 	src, err := manifests.Files.ReadFile("overlay/streams.yaml")
 	if err != nil {
@@ -147,8 +147,8 @@ func TestLesson45AStoreThatWasFilledWithoutBoundsIsTakenOver(t *testing.T) {
 	newMember(t, "n2.example", t.TempDir(), c.join, nil).becomes("active")
 }
 
-// TestLesson45StreamBytesCanBeLowered: a host's store that is smaller from now on is shared anew, although what was promised is more than that.
-func TestLesson45StreamBytesCanBeLowered(t *testing.T) {
+// TestG45StreamBytesCanBeLowered: a host's store that is smaller from now on is shared anew, although what was promised is more than that.
+func TestG45StreamBytesCanBeLowered(t *testing.T) {
 	c := makeCell(t, nil)
 	c.configure("hosts: 1", "hosts: 1\nstream_bytes: 268435456")
 	for _, size := range []int64{268435456, 67108864, 134217728} {
@@ -172,8 +172,8 @@ func TestLesson45StreamBytesCanBeLowered(t *testing.T) {
 	}
 }
 
-// TestLesson45AHostWhoseStreamsCannotHaveTheirRoomDoesNotStart says how much it is and what to do.
-func TestLesson45AHostWhoseStreamsCannotHaveTheirRoomDoesNotStart(t *testing.T) {
+// TestG45AHostWhoseStreamsCannotHaveTheirRoomDoesNotStart says how much it is and what to do.
+func TestG45AHostWhoseStreamsCannotHaveTheirRoomDoesNotStart(t *testing.T) {
 	for name, tt := range map[string]struct{ change, to, says string }{
 		"shares":  {"max_bytes: 28%", "max_bytes: 29%", "the shares come to 96% of what a broker may keep"},
 		"sizes":   {"max_bytes: 28%", "max_bytes: 1GiB", "raise stream_bytes in overlay.yaml to at least"},

@@ -40,8 +40,8 @@ func TestE33WhoCannotWaitForAnObjectIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
-// TestRow3ADepotAnswersWhatIsOverAQuotaWithBusy says when to come again, and answers others.
-func TestRow3ADepotAnswersWhatIsOverAQuotaWithBusy(t *testing.T) {
+// TestG45ADepotAnswersWhatIsOverAQuotaWithBusy says when to come again, and answers others.
+func TestG45ADepotAnswersWhatIsOverAQuotaWithBusy(t *testing.T) {
 	d := newDepotTest(t)
 	if _, err := d.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "BUNDLES"}); err != nil {
 		t.Fatal(err)

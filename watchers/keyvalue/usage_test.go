@@ -11,8 +11,8 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// TestLesson45AStreamThatIsFillingIsTold at 80 percent, once, and again when it has room.
-func TestLesson45AStreamThatIsFillingIsTold(t *testing.T) {
+// TestG45AStreamThatIsFillingIsTold at 80 percent, once, and again when it has room.
+func TestG45AStreamThatIsFillingIsTold(t *testing.T) {
 	l := dial(t, broker(t).ClientURL())
 	js := must[jetstream.JetStream](t)(jetstream.New(l.nc))
 	keeps(t, l, `

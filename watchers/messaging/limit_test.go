@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// TestRow3AFloodOfOneCostsNobodyElse: of each who is counted a listener passes on as much as its quota has room for, and all of the others'.
-func TestRow3AFloodOfOneCostsNobodyElse(t *testing.T) {
+// TestG45AFloodOfOneCostsNobodyElse: of each who is counted a listener passes on as much as its quota has room for, and all of the others'.
+func TestG45AFloodOfOneCostsNobodyElse(t *testing.T) {
 	b := startBroker(t)
 	p := kept(t, b, "fleet")
 	heard := hear(t, b, "out.>")
@@ -63,8 +63,8 @@ forward: {subject: "'out.' + message.tokens[1]"}
 	}
 }
 
-// TestRow26ARequestOverAQuotaIsAnsweredBusy says when to come again.
-func TestRow26ARequestOverAQuotaIsAnsweredBusy(t *testing.T) {
+// TestG45ARequestOverAQuotaIsAnsweredBusy says when to come again.
+func TestG45ARequestOverAQuotaIsAnsweredBusy(t *testing.T) {
 	b := startBroker(t)
 	p := kept(t, b, "fleet")
 	conn := b.client()
@@ -136,8 +136,8 @@ func TestE33ABusyAnswerIsAskedAgain(t *testing.T) {
 	}
 }
 
-// TestRow3AServiceThatEndsLeavesNobodyWaiting: who waits then is told.
-func TestRow3AServiceThatEndsLeavesNobodyWaiting(t *testing.T) {
+// TestG45AServiceThatEndsLeavesNobodyWaiting: who waits then is told.
+func TestG45AServiceThatEndsLeavesNobodyWaiting(t *testing.T) {
 	b := startBroker(t)
 	p := kept(t, b, "fleet")
 	conn := b.client()

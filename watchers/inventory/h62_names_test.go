@@ -9,9 +9,9 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 )
 
-// TestRow1WhereInventoriesGoIsBounded has a header of 100,000 characters decide the subject of the stream. The message is refused, and the next
+// TestH62WhereInventoriesGoIsBounded has a header of 100,000 characters decide the subject of the stream. The message is refused, and the next
 // one is stored by the same connection.
-func TestRow1WhereInventoriesGoIsBounded(t *testing.T) {
+func TestH62WhereInventoriesGoIsBounded(t *testing.T) {
 	a := newAdapterTest(t, false)
 	a.spec.Where = nil
 	a.spec.To = formula(t, `"discovery." + message.headers["To"]`)

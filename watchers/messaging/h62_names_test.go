@@ -10,9 +10,9 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 )
 
-// TestRow1WhatOthersSayIsBoundedBeforeItIsASubject has messages of others decide subjects, keys and inboxes, with more characters than any of
+// TestH62WhatOthersSayIsBoundedBeforeItIsASubject has messages of others decide subjects, keys and inboxes, with more characters than any of
 // them may have. The messages are counted, the connection stays, and the next message is handled.
-func TestRow1WhatOthersSayIsBoundedBeforeItIsASubject(t *testing.T) {
+func TestH62WhatOthersSayIsBoundedBeforeItIsASubject(t *testing.T) {
 	b := startBroker(t)
 	p := kept(t, b, "fleet")
 	conn := wait(t, p, "fleet")
@@ -57,8 +57,8 @@ forward: {subject: '"out." + message.body'}`)
 	}
 }
 
-// TestRow32AnErrorOfOthersIsQuotedInPart has a service refuse with 100,000 characters.
-func TestRow32AnErrorOfOthersIsQuotedInPart(t *testing.T) {
+// TestBadInputAnErrorOfOthersIsQuotedInPart has a service refuse with 100,000 characters.
+func TestBadInputAnErrorOfOthersIsQuotedInPart(t *testing.T) {
 	b := startBroker(t)
 	p := kept(t, b, "fleet")
 	long := strings.Repeat("e", 100_000)

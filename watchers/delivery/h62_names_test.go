@@ -12,9 +12,9 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 )
 
-// TestRow1ANameOf100000CharactersEndsNothing asks for objects by names that no subject can be made of. Who asks hears
+// TestH62ANameOf100000CharactersEndsNothing asks for objects by names that no subject can be made of. Who asks hears
 // why, the connection of the host stays, and the next who asks is served.
-func TestRow1ANameOf100000CharactersEndsNothing(t *testing.T) {
+func TestH62ANameOf100000CharactersEndsNothing(t *testing.T) {
 	t.Parallel()
 	d := newDepotTest(t)
 	log := &logged{}

@@ -10,8 +10,8 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// TestRow32WhatALookSaysIsBounded has a look fail with a megabyte of text, as one may that quotes what others sent.
-func TestRow32WhatALookSaysIsBounded(t *testing.T) {
+// TestBadInputWhatALookSaysIsBounded has a look fail with a megabyte of text, as one may that quotes what others sent.
+func TestBadInputWhatALookSaysIsBounded(t *testing.T) {
 	fakes := newFakes()
 	fakes.check("says", func(context.Context, *watchers.Look) watchers.Report {
 		return watchers.Failure(strings.Repeat("a", 1<<20))

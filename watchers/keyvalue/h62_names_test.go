@@ -9,8 +9,8 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 )
 
-// TestRow1KeysAreBounded has data, which may be what others sent, decide a key. The connection stays.
-func TestRow1KeysAreBounded(t *testing.T) {
+// TestH62KeysAreBounded has data, which may be what others sent, decide a key. The connection stays.
+func TestH62KeysAreBounded(t *testing.T) {
 	l := dial(t, broker(t).ClientURL())
 	keyValue(t, l, jetstream.KeyValueConfig{Bucket: "B"})
 	for _, mode := range []string{"get", "put\nvalue: \"'x'\""} {

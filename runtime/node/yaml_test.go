@@ -36,25 +36,27 @@ watchers:
 `
 
 // TestHandshakeIsYAML changes both halves of the handshake by nothing but YAML: the overlay asks a site's script for its approval before it
-// challenges a node, and a node says something before it is pending. A machine beside the built-in ones passes that on.
+// takes a node, and a node says something before it introduces itself. A machine beside the built-in ones passes that on.
 func TestHandshakeIsYAML(t *testing.T) {
 	asked, allowed := filepath.Join(t.TempDir(), "asked"), filepath.Join(t.TempDir(), "allowed")
 	approve := helper(t, `echo "$1" >> `+asked, "test -e "+allowed)
 	onOverlay := override(t, t.TempDir(), "overlay/enrollee",
 		"  placed: {after", "  approving: {after: {1m: gave_up}, description: asks the site}\n  placed: {after",
-		"destination: placed, set: {claims: event.payload.result.claims}}", "destination: approving, set: {claims: event.payload.result.claims}}\n"+
+		"destination: verified, when: data.early, set: {claims: event.payload.result.claims}}",
+		"destination: approving, set: {claims: event.payload.result.claims}}\n"+
+			"  - {name: approved, from: [approving], destination: verified, when: data.early}\n"+
 			"  - {name: approved, from: [approving], destination: placed}\n"+
 			"  - {name: disapproved, from: [approving], destination: refusing, set: {reason: \"'the site has not approved this node'\"}}",
+		"  - {name: weighed, from: [advised], destination: placed, set: {claims: event.payload.result.claims}}\n", "",
 		"advised, placed, challenging,", "advised, approving, placed, challenging,",
 		"  - name: make_challenge\n", "  - name: approval\n    type: exec\n    state_match: [approving]\n    success_transition: approved\n"+
 			"    fail_transition: disapproved\n    properties: {command: '"+approve+" {{ lookup \"data.identity\" \"\" }}'}\n  - name: make_challenge\n")
 	write(t, filepath.Join(onOverlay, "notes.yaml"), notes, 0o600)
 	onNode := override(t, t.TempDir(), "node/enrollment", append([]string{
-		"  proving: {after", "  noting: {after: {1m: noted}, description: says something of itself}\n  proving: {after",
-		"  - {name: announced, from: [announcing], destination: pending}\n", "  - {name: announced, from: [announcing], destination: noting}\n" +
-			"  - {name: noted, from: [noting], destination: pending}\n",
-		"connecting, introducing, announcing, pending,", "connecting, introducing, announcing, noting, pending,",
-		"[introducing, announcing, pending]", "[introducing, announcing, noting, pending]", "[announcing, pending]", "[announcing, noting, pending]",
+		"  introducing: {after", "  noting: {after: {1m: noted}, description: says something of itself}\n  introducing: {after",
+		"proved, assigned, staging]\n    destination: introducing\n", "proved, assigned, staging]\n    destination: noting\n" +
+			"  - {name: noted, from: [noting], destination: introducing}\n",
+		"connecting, introducing,", "connecting, noting, introducing,",
 		"  - name: inventory\n", "  - name: note\n    type: publish\n    state_match: [noting]\n    success_transition: noted\n    properties:\n" +
 			"      connection: enrollment\n      subject: 'enroll.{{ lookup \"data.public_key\" \"\" }}.out.note'\n      body: \"{note: 'rack 7'}\"\n  - name: inventory\n",
 	}, impatient...)...)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +16,11 @@ import (
 type overlayInitVerb struct {
 	Cell           string   `default:"main" placeholder:"NAME" help:"Name of the cell."`
 	Host           []string `placeholder:"NAME=ADDRESS" help:"A host of the cell and where nodes reach it (default: this machine's name at 127.0.0.1). Once for each host."`
-	Listen         string   `default:"0.0.0.0" placeholder:"ADDRESS" help:"The address that hosts listen on."`
-	FleetPort      int      `default:"4222" help:"Port for nodes and clients; the hosts of one address count up from it by ten."`
-	EnrollmentPort int      `default:"4223" help:"Port for nodes that join; 0 does not listen for them."`
-	ClusterPort    int      `default:"6222" help:"Port for the other hosts."`
-	MonitorPort    int      `default:"0" help:"Port for monitoring on loopback; 0 has none."`
+	Listen         *string  `placeholder:"ADDRESS" help:"The address that new hosts listen on (default: as a host that is there, or 0.0.0.0)."`
+	FleetPort      *int     `placeholder:"PORT" help:"Port of new hosts for nodes and clients (default: as a host that is there, or 4222); the hosts of one address count up from it by ten."`
+	EnrollmentPort *int     `placeholder:"PORT" help:"Port of new hosts for nodes that join (default: as a host that is there, or 4223); 0 does not listen for them."`
+	ClusterPort    *int     `placeholder:"PORT" help:"Port of new hosts for the other hosts (default: as a host that is there, or 6222)."`
+	MonitorPort    *int     `placeholder:"PORT" help:"Port of new hosts for monitoring on loopback (default: as a host that is there, or 0); 0 has none."`
 	MaxUses        int      `default:"0" help:"How many nodes the join token takes; 0 is any number."`
 	Helper         string   `placeholder:"PROGRAM" help:"A program that decides where nodes belong."`
 	HelperWorkers  int      `default:"10" help:"How many helpers run at once."`
@@ -66,13 +68,16 @@ func (v *overlayInitVerb) Run(inv *invocation) error {
 	return nil
 }
 
-// hosts reads --host, and gives hosts of one address ports of their own.
+// hosts reads --host. A host that is there listens where its folder says; new ones get ports of their own on their address.
 func (v *overlayInitVerb) hosts() ([]overlay.HostOptions, error) {
+	standing, err := overlay.StandingHosts(v.Dir)
+	if err != nil {
+		return nil, fail(exitInvalid, "mend it, and run the command again", "reading the hosts that are there: %w", err)
+	}
 	given := v.Host
 	if len(given) == 0 {
 		given = []string{"overlay1=127.0.0.1"}
 	}
-	taken := map[string]int{}
 	var hosts []overlay.HostOptions
 	for _, text := range given {
 		name, address, ok := strings.Cut(text, "=")
@@ -82,23 +87,58 @@ func (v *overlayInitVerb) hosts() ([]overlay.HostOptions, error) {
 		if _, _, err := net.SplitHostPort(address); err == nil {
 			return nil, usage("ports are given with --fleet-port and the like", "--host %q: the address has a port", text)
 		}
-		step := 10 * taken[address]
-		taken[address]++
-		port := func(p int) int {
-			if p == 0 {
-				return 0
-			}
-			return p + step
-		}
-		hosts = append(hosts, overlay.HostOptions{
-			Name: name, Address: address, Listen: v.Listen,
-			Fleet: port(v.FleetPort), Enrollment: port(v.EnrollmentPort), Cluster: port(v.ClusterPort), Monitor: port(v.MonitorPort),
-		})
+		h := standing[name]
+		h.Name, h.Address = name, address
+		hosts = append(hosts, h)
 	}
-	for _, h := range hosts {
-		if last := max(h.Fleet, h.Enrollment, h.Cluster, h.Monitor); last > 65535 {
+	base := v.base(standing)
+	for i := range hosts {
+		if _, there := standing[hosts[i].Name]; there {
+			continue
+		}
+		listenBeside(&hosts[i], base, hosts)
+		if last := max(hosts[i].Fleet, hosts[i].Enrollment, hosts[i].Cluster, hosts[i].Monitor); last > 65535 {
 			return nil, usage("choose lower ports", "port %s is none", strconv.Itoa(last))
 		}
 	}
 	return hosts, nil
+}
+
+// base is where the first new host of an address listens: as the flags say, as a host that is there, or at the usual ports.
+func (v *overlayInitVerb) base(standing map[string]overlay.HostOptions) overlay.HostOptions {
+	base := overlay.HostOptions{Listen: "0.0.0.0", Fleet: 4222, Enrollment: 4223, Cluster: 6222}
+	for i, name := range slices.Sorted(maps.Keys(standing)) {
+		if h := standing[name]; i == 0 || h.Fleet < base.Fleet {
+			base = h
+		}
+	}
+	if v.Listen != nil {
+		base.Listen = *v.Listen
+	}
+	for _, p := range []struct{ to, flag *int }{
+		{&base.Fleet, v.FleetPort}, {&base.Enrollment, v.EnrollmentPort}, {&base.Cluster, v.ClusterPort}, {&base.Monitor, v.MonitorPort},
+	} {
+		if p.flag != nil {
+			*p.to = *p.flag
+		}
+	}
+	return base
+}
+
+// listenBeside gives a new host the ports of base, or where another host of its address has one of them those that are ten higher, and
+// so on.
+func listenBeside(h *overlay.HostOptions, base overlay.HostOptions, hosts []overlay.HostOptions) {
+	base.Name, base.Address = h.Name, h.Address
+	taken := func(o overlay.HostOptions) bool {
+		return o.Name != base.Name && o.Address == base.Address && (o.Fleet != 0 && o.Fleet == base.Fleet ||
+			o.Enrollment != 0 && o.Enrollment == base.Enrollment || o.Cluster != 0 && o.Cluster == base.Cluster || o.Monitor != 0 && o.Monitor == base.Monitor)
+	}
+	for slices.ContainsFunc(hosts, taken) {
+		for _, p := range []*int{&base.Fleet, &base.Enrollment, &base.Cluster, &base.Monitor} {
+			if *p != 0 {
+				*p += 10
+			}
+		}
+	}
+	*h = base
 }

@@ -3,9 +3,11 @@ package overlay
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -58,6 +60,8 @@ func (s *standing) differs(c Config) string {
 		return "helper_workers"
 	case !reflect.DeepEqual(was.Configuration, c.Configuration):
 		return "configuration"
+	case was.StreamBytes != c.StreamBytes:
+		return "stream_bytes"
 	default:
 		return ""
 	}
@@ -88,8 +92,56 @@ func (m *maker) settings() (string, error) {
 	if err == nil {
 		err = set("configuration", c.Configuration, len(c.Configuration) > 0)
 	}
+	if err == nil {
+		err = set("stream_bytes", c.StreamBytes, c.StreamBytes > 0)
+	}
 	if m.standing != nil {
 		keys = append(keys, "founders: "+list(m.standing.founders)+"\n")
 	}
 	return strings.Join(keys, ""), err
+}
+
+// StandingHosts reads where the hosts of a cell's folder listen, by name; none where it is not there yet. They have no Address, which
+// only who makes the cell knows.
+func StandingHosts(dir string) (map[string]HostOptions, error) {
+	found, err := filepath.Glob(filepath.Join(dir, "hosts", "*", configFile))
+	if err != nil {
+		return nil, fmt.Errorf("looking for hosts: %w", err)
+	}
+	hosts := map[string]HostOptions{}
+	for _, path := range found {
+		c, err := ReadConfig(path)
+		if err != nil {
+			return nil, err
+		}
+		h := HostOptions{Name: c.Host}
+		if h.Listen, _, err = net.SplitHostPort(c.Listen.Fleet); err != nil {
+			return nil, fmt.Errorf("%s: listen.fleet: %w", path, err)
+		}
+		for _, l := range []struct {
+			key, address string
+			port         *int
+		}{
+			{"fleet", c.Listen.Fleet, &h.Fleet}, {"enrollment", c.Listen.Enrollment, &h.Enrollment},
+			{"cluster", c.Listen.Cluster, &h.Cluster}, {"monitor", c.Listen.Monitor, &h.Monitor},
+		} {
+			if *l.port, err = portOf(l.address); err != nil {
+				return nil, fmt.Errorf("%s: listen.%s: %w", path, l.key, err)
+			}
+		}
+		hosts[h.Name] = h
+	}
+	return hosts, nil
+}
+
+// portOf is the port of host:port, 0 where there is no listener.
+func portOf(listener string) (int, error) {
+	if listener == "" {
+		return 0, nil
+	}
+	_, port, err := net.SplitHostPort(listener)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(port)
 }

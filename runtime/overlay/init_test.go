@@ -241,7 +241,7 @@ func TestH67AHostThatComesIsToldWhoWasThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, file, string(text)+"configuration: {region: north, sizes: [1, 2]}\n")
+	write(t, file, string(text)+"configuration: {region: north, sizes: [1, 2]}\nstream_bytes: 123456789\n")
 	initialise(t, cellOptions(dir, "o1", "o2", "o3"))
 	initialise(t, cellOptions(dir, "o1", "o2", "o3")) // it can be repeated
 	for host, founders := range map[string][]string{"o1": nil, "o2": {"o1"}, "o3": {"o1"}} {
@@ -250,8 +250,9 @@ func TestH67AHostThatComesIsToldWhoWasThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]any{"region": "north", "sizes": []any{1, 2}}
-		if !slices.Equal(c.Founders, founders) || c.Helper != o.Helper || c.HelperWorkers != 7 || fmt.Sprint(c.Configuration) != fmt.Sprint(want) {
-			t.Errorf("%s: founders %q, helper %q, %d workers, configuration %v", host, c.Founders, c.Helper, c.HelperWorkers, c.Configuration)
+		if !slices.Equal(c.Founders, founders) || c.Helper != o.Helper || c.HelperWorkers != 7 || c.StreamBytes != 123456789 || fmt.Sprint(c.Configuration) != fmt.Sprint(want) {
+			t.Errorf("%s: founders %q, helper %q, %d workers, %d bytes of streams, configuration %v", host, c.Founders, c.Helper, c.HelperWorkers,
+				c.StreamBytes, c.Configuration)
 		}
 	}
 	o = cellOptions(dir, "o1", "o2", "o3", "o4")

@@ -196,6 +196,25 @@ func (s *Store) Roots() ([]*Root, error) {
 	return all, nil
 }
 
+// Chain are the envelopes of all roots that there have been, the first one first. They must not be changed.
+func (s *Store) Chain() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.chain)
+}
+
+// Follows reports whether an envelope holds a root that the roots of a chain, verified before, vouch for; of an empty chain
+// the anchors do.
+func (s *Store) Follows(chain [][]byte, envelope []byte, now time.Time) bool {
+	other := &Store{anchors: s.anchors, envelopes: s.envelopes, last: map[string]*accepted{}}
+	for _, known := range append(slices.Clone(chain), envelope) {
+		if _, err := other.AcceptRoot(known, now); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // Accept verifies a spec and keeps it as the channel's last good one; fresh says whether it is new. Errors are *Refusal and those of
 // storage: the last good one stays.
 func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,5 +165,42 @@ func TestH75AfterAnOlderListWasRestoredPublicationsGoOnAboveWhatNodesHave(t *tes
 	a.wants(t, exitOK, "")
 	if !strings.Contains(a.out, `"serial": 9`) && !strings.Contains(a.out, `"serial":9`) {
 		t.Errorf("retract --serial 9 prints %s", a.out)
+	}
+}
+
+// TestH75ATrustRootThatIsLostOrSpoiledIsPutBack has nodes that are new trust somebody again: the publisher has the root, also where its
+// folder has forgotten all that it has verified.
+func TestH75ATrustRootThatIsLostOrSpoiledIsPutBack(t *testing.T) {
+	r := newRegistryCell(t)
+	answer(t, r.publish(r.machine("web", "1.0.0", "busy")), false).wants(t, exitOK, "")
+	root, err := r.specs().Get(t.Context(), "root.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spoil := func() {
+		t.Helper()
+		if _, err := r.specs().Put(t.Context(), "root.1", []byte(`{"junk":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, lose := range []func(){spoil, func() {
+		if err := r.specs().Delete(t.Context(), "root.1"); err != nil {
+			t.Fatal(err)
+		}
+	}, func() {
+		spoil()
+		if err := os.RemoveAll(filepath.Join(r.as, "trust")); err != nil {
+			t.Fatal(err)
+		}
+	}} {
+		lose()
+		said := "trust root 1 was missing or spoiled"
+		if i == 1 {
+			said = "" // as in a cell that is new
+		}
+		answer(t, r.publish(r.machine("web", fmt.Sprintf("1.%d.0", i+1), "busy")), false).wants(t, exitOK, said)
+		if now, err := r.specs().Get(t.Context(), "root.1"); err != nil || string(now.Value()) != string(root.Value()) {
+			t.Errorf("loss %d: the cell has not the root that there was: %v", i, err)
+		}
 	}
 }

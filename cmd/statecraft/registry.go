@@ -81,8 +81,12 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 	s := &shelf{member: m, folder: folder, note: inv.notef}
 	ctx, cancel := s.patience()
 	defer cancel()
-	if s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust, time.Now); err == nil {
-		err = s.firstRoot(ctx)
+	first, err := firstRoot(folder, trust)
+	if err == nil {
+		s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust, time.Now)
+	}
+	if err == nil && first {
+		err = s.putBackRoots(ctx)
 	}
 	if err != nil {
 		m.close()
@@ -91,19 +95,25 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 	return s, nil
 }
 
-// firstRoot publishes the trust root that came with the cell where there is none yet.
-func (s *shelf) firstRoot(ctx context.Context) error {
-	envelope, err := os.ReadFile(filepath.Join(s.folder, overlay.FirstRootFile))
+// firstRoot takes the trust root that came with the cell, and reports whether the folder has it.
+func firstRoot(folder string, trust *registry.Store) (there bool, err error) {
+	envelope, err := os.ReadFile(filepath.Join(folder, overlay.FirstRootFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if there, err := s.Rooted(ctx); err != nil || there {
-		return err
+	_, err = trust.AcceptRoot(bytes.TrimSpace(envelope), time.Now())
+	return true, err
+}
+
+// putBackRoots publishes the trust roots that the cell does not have: the first one of a new cell, and those that it has lost.
+func (s *shelf) putBackRoots(ctx context.Context) error {
+	versions, err := s.PutBackRoots(ctx)
+	for _, version := range versions {
+		s.note("the cell's trust root %d was missing or spoiled, and is there again", version)
 	}
-	_, err = s.PublishRoot(ctx, bytes.TrimSpace(envelope))
 	return err
 }
 

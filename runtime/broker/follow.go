@@ -47,7 +47,7 @@ func (b *Broker) followFrom(ctx context.Context, server nats.InProcessConnProvid
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		switch err := b.followBy(ctx, server); {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case !errors.Is(err, errConnection):
 			return err
 		default:

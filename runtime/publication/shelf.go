@@ -105,16 +105,31 @@ func specKey(channel string) string { return specPrefix + channel }
 // Root is the newest trust root of the cell, nil where there is none.
 func (s *Shelf) Root() (*registry.Root, error) { return s.trust.Root() }
 
-// Rooted reports whether the cell has a trust root.
-func (s *Shelf) Rooted(ctx context.Context) (bool, error) {
-	_, err := s.get(ctx, rootKey(1))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return false, nil
+// PutBackRoots puts roots that are trusted back where the cell has lost them, or has something in their place that is no
+// root of that version. It returns their versions, but for that of a first root which a new cell does not have yet. Where the
+// cell has another good root it is an error.
+func (s *Shelf) PutBackRoots(ctx context.Context) (versions []uint64, err error) {
+	chain := s.trust.Chain()
+	for i, envelope := range chain {
+		version := uint64(i) + 1
+		e, err := s.get(ctx, rootKey(version))
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound):
+			_, err = s.create(ctx, rootKey(version), envelope)
+		case err != nil || slices.Equal(e.Value(), envelope):
+		case s.trust.Follows(chain[:i], e.Value(), s.now()):
+			err = fmt.Errorf("the cell has another root of this version: %w", ErrOvertaken)
+		default:
+			_, err = s.update(ctx, rootKey(version), envelope, e.Revision())
+		}
+		if err != nil {
+			return versions, fmt.Errorf("putting the root %d back: %w", version, err)
+		}
+		if e == nil && version > 1 || e != nil && !slices.Equal(e.Value(), envelope) {
+			versions = append(versions, version)
+		}
 	}
-	if err != nil {
-		return false, fmt.Errorf("reading the first root: %w", err)
-	}
-	return true, nil
+	return versions, nil
 }
 
 // PublishRoot puts a root beside those before it. The trust takes it first: what nobody could verify is not published.

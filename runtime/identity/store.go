@@ -113,11 +113,16 @@ func (s *Store) newKey() (*Key, error) {
 	return k, nil
 }
 
-// SetJoinToken keeps a join token in place of the one before.
+// SetJoinToken keeps a join token in place of the one before. The one that is kept already is not written again, so that a node
+// whose disk is read-only starts with it.
 func (s *Store) SetJoinToken(token string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.put(joinFile, []byte(strings.TrimSpace(token))); err != nil {
+	content := []byte(strings.TrimSpace(token))
+	if kept, err := s.get(joinFile); err == nil && bytes.Equal(kept, content) {
+		return nil
+	}
+	if err := s.put(joinFile, content); err != nil {
 		return fmt.Errorf("keeping the join token: %w", err)
 	}
 	return nil

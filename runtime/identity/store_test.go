@@ -377,3 +377,22 @@ func TestStoreIsSafeForConcurrentUse(t *testing.T) {
 		}
 	})
 }
+
+// TestA03AJoinTokenThatIsKeptIsNotWrittenAgain has a node start with the token that it has, as it does each time where its service names it:
+// on a disk that has become read-only it could not write it.
+func TestA03AJoinTokenThatIsKeptIsNotWrittenAgain(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenStore(dir)
+	must(t, err, s.SetJoinToken("j"))
+	before, err := os.Stat(filepath.Join(dir, joinFile))
+	must(t, err, s.SetJoinToken("j\n"))
+	after, err := os.Stat(filepath.Join(dir, joinFile))
+	must(t, err)
+	if !os.SameFile(before, after) {
+		t.Error("the token was written again")
+	}
+	must(t, s.SetJoinToken("k"))
+	if got, err := s.JoinToken(); err != nil || got != "k" {
+		t.Errorf("the token is %q, %v", got, err)
+	}
+}

@@ -88,7 +88,7 @@ func (u *unit) against(i int) string {
 	case u.prog.guarded(i) && u.snap.Running[u.prog.spec(i).Name] != 0:
 		return "the look before was cut short, and nobody has said how it ended"
 	case !ok:
-		return "when does not hold"
+		return "its `when` does not hold"
 	}
 	return ""
 }

@@ -172,6 +172,9 @@ func (m *member) failed(doing string, err error) error {
 			"%s: the cell has ended the session of %s: %w", doing, m.name, m.LastError())
 	case errors.Is(err, jetstream.ErrBucketNotFound):
 		return fail(exitFailed, "the hosts of a cell make it when they start: statecraft overlay run", "%s: %w", doing, err)
+	case publication.IsFull(err):
+		return fail(exitFailed, "raise stream_bytes in overlay.yaml of every host, and start one after another anew; docs/operations.md says what share of it "+
+			"each bucket has, and what frees room (of BUNDLES nothing does, not even registry retract)", "%s: %w", doing, err)
 	case errors.Is(err, publication.ErrSilent):
 		return fail(exitUnreachable, "try again in a moment; how are the hosts? statecraft states on a host says, and two of three are to be there",
 			"%s: %w", doing, err)

@@ -441,7 +441,7 @@ func TestTokenRevokeEndsWhoItNames(t *testing.T) {
 		{"key." + holderOf(t, certificate), tokenRevokeVerb{Token: certificate}},
 	} {
 		tt.contextFlags, tt.Reason = as, "test"
-		answer(t, &tt.tokenRevokeVerb, false).wants(t, exitOK, "revoked "+strings.Replace(tt.key, ".", " ", 1))
+		answer(t, &tt.tokenRevokeVerb, false).wants(t, exitOK, "revoked "+strings.ReplaceAll(strings.Replace(tt.key, ".", " ", 1), "=", "."))
 		if tt.Token == certificate {
 			break // the administrator is banned as well
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,6 +105,44 @@ func TestH75ADeletedOrSpoiledListIsPublishedOver(t *testing.T) {
 				if spec := r.present(); spec.Serial != serial || len(spec.Machines) != int(4-serial) {
 					t.Errorf("published %+v", spec)
 				}
+			}
+		})
+	}
+}
+
+// TestH65AFullStreamIsSaidToBeFullAtOnce, with its figures and with what makes room: it has a leader, and time does not help.
+func TestH65AFullStreamIsSaidToBeFullAtOnce(t *testing.T) {
+	for full, bounds := range map[string][2]int64{"BUNDLES": {64 << 10, 0}, "SPECS": {0, 4 << 10}} {
+		t.Run(full, func(t *testing.T) {
+			r := newRegistryCell(t)
+			for i, stream := range []string{"OBJ_BUNDLES", "KV_SPECS"} {
+				s, err := r.streams().Stream(t.Context(), stream)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if cfg := s.CachedInfo().Config; bounds[i] > 0 {
+					cfg.MaxBytes, cfg.Discard = bounds[i], jetstream.DiscardNew
+					if _, err := r.streams().UpdateStream(t.Context(), cfg); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			dir := r.machine("fat", "1.0.0", "busy")
+			if full == "BUNDLES" {
+				blob := make([]byte, 256<<10)
+				_, _ = rand.Read(blob)
+				if err := os.WriteFile(filepath.Join(dir, "blob"), blob, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			dirs := []string{dir}
+			for i := 0; full == "SPECS" && i < 20; i++ {
+				dirs = append(dirs, r.machine(fmt.Sprintf("more%d", i), "1.0.0", "busy"))
+			}
+			a := answer(t, r.publish(dirs...), false)
+			a.wants(t, exitFailed, full+" is full: it holds ", "stream_bytes", "maximum bytes exceeded")
+			if strings.Contains(a.errs, "do not answer") || strings.Contains(a.errs, "fat: storing") || strings.Contains(a.errs, "default: publishing") {
+				t.Error(a.errs)
 			}
 		})
 	}

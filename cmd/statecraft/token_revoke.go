@@ -49,11 +49,19 @@ func (v *tokenRevokeVerb) Run(inv *invocation) error {
 	if inv.json {
 		return inv.printJSON(revokedResult{Kind: r.Kind, Value: r.Value, Reason: r.Reason, By: r.By, At: r.At})
 	}
-	inv.printf("revoked %s %s\n", r.Kind, r.Value)
+	inv.printf("revoked %s %s\n", r.Kind, revokedName(r))
 	if m.bans(r) {
 		inv.notef("this bans %s, too, who has revoked it", m.name)
 	}
 	return nil
+}
+
+// revokedName is what was revoked, an identity with its dots.
+func revokedName(r broker.Revocation) string {
+	if r.Kind == broker.RevokedIdentity {
+		return strings.ReplaceAll(r.Value, "=", ".")
+	}
+	return r.Value
 }
 
 // revocation reads what is to be revoked, which is one thing.

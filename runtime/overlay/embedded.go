@@ -104,7 +104,7 @@ func (h *Host) Health() cell.Health {
 func (h *Host) Restart(ctx context.Context) error {
 	h.cfg.Log.Warn("broker_restarts", "host", h.cfg.Config.Host)
 	if err := h.broker.restart(ctx); err != nil {
-		return fmt.Errorf("starting the broker anew: %w", err)
+		return err
 	}
 	h.pool.Refresh(h.cfg.Config.Host)
 	h.cfg.Log.Info("broker_restarted", "host", h.cfg.Config.Host)

@@ -42,7 +42,7 @@ func (h *Host) enter(ctx context.Context) error {
 		}
 	}
 	if err := h.broker.open(ctx); err != nil {
-		return errors.Join(fmt.Errorf("starting the broker: %w", err), h.member.leave())
+		return errors.Join(err, h.member.leave())
 	}
 	return nil
 }
@@ -55,7 +55,7 @@ func (h *Host) openAlone(ctx context.Context) error {
 	}
 	b, err := broker.Start(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("starting the broker with the streams that are to be copied, which are in %s: %w", h.path(aloneDir), err)
+		return fmt.Errorf("opening the streams that are to be copied, which are in %s: %w", h.path(aloneDir), err)
 	}
 	h.member.alone.Store(b)
 	keep, cancel := context.WithCancel(context.WithoutCancel(ctx))

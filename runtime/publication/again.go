@@ -46,7 +46,7 @@ func again[T any](ctx context.Context, try time.Duration, ask func(ctx context.C
 func silent(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return api.Code == apiNotReady
+		return api.Code == apiNotReady && !IsFull(err)
 	}
 	for _, cause := range []error{
 		context.DeadlineExceeded, context.Canceled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrConnectionReconnecting,
@@ -68,11 +68,11 @@ func (s *Shelf) history(ctx context.Context, key string) ([]jetstream.KeyValueEn
 }
 
 func (s *Shelf) create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return again(ctx, tryTimeout, func(ctx context.Context) (uint64, error) { return s.specs.Create(ctx, key, value) })
+	return put(ctx, s.roomOfSpecs, tryTimeout, func(ctx context.Context) (uint64, error) { return s.specs.Create(ctx, key, value) })
 }
 
 func (s *Shelf) update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return again(ctx, tryTimeout, func(ctx context.Context) (uint64, error) { return s.specs.Update(ctx, key, value, revision) })
+	return put(ctx, s.roomOfSpecs, tryTimeout, func(ctx context.Context) (uint64, error) { return s.specs.Update(ctx, key, value, revision) })
 }
 
 // within is how long one try may take that carries so many bytes.

@@ -14,7 +14,8 @@ import (
 // Source is where nodes find a bundle of a digest: it goes into a spec's entry.
 func Source(digest string) string { return "object://" + BundlesBucket + "/" + digest }
 
-// PutBundle stores a bundle under its digest, once; what lies there spoiled is replaced. stored is false where it was there.
+// PutBundle stores a bundle under its digest, once; what lies there spoiled is replaced. stored is false where it was there. Errors are
+// ErrFull, ErrSilent and those of NATS.
 func (s *Shelf) PutBundle(ctx context.Context, b *registry.Bundle) (stored bool, err error) {
 	once, cancel := context.WithTimeout(ctx, within(len(b.Data)))
 	defer cancel()
@@ -22,11 +23,11 @@ func (s *Shelf) PutBundle(ctx context.Context, b *registry.Bundle) (stored bool,
 		return false, nil
 	}
 	// Whatever was wrong with reading it: if the cell cannot be asked, it cannot be written to either.
-	_, err = again(ctx, within(len(b.Data)), func(ctx context.Context) (*jetstream.ObjectInfo, error) {
+	_, err = put(ctx, s.roomOfBundles, within(len(b.Data)), func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 		return s.bundles.PutBytes(ctx, b.Digest, b.Data)
 	})
 	if err != nil {
-		return false, fmt.Errorf("storing the bundle of %s: %w", b.Name, err)
+		return false, err
 	}
 	return true, nil
 }

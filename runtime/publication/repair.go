@@ -24,7 +24,7 @@ func (s *Shelf) Base(ctx context.Context, channel string) (*Published, error) {
 	}
 	entries, failed := s.history(ctx, specKey(channel))
 	if errors.Is(failed, jetstream.ErrKeyNotFound) {
-		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
+		return nil, ErrNoChannel
 	}
 	if failed != nil {
 		return nil, fmt.Errorf("reading the history of the channel %s: %w", channel, failed)
@@ -52,7 +52,7 @@ func (s *Shelf) behind(p *Published, channel string) error {
 	case err != nil:
 		return fmt.Errorf("reading what was published to the channel %s: %w", channel, err)
 	case p.Spec.Serial < known:
-		p.Broken = fmt.Errorf("the cell has serial %d of the channel %s, and serial %d was published: has it been restored from an older copy?",
+		p.Broken = fmt.Errorf("the cell has serial %d of the channel %s, and serial %d was published, so that it may have been restored from an older copy",
 			p.Spec.Serial, channel, known)
 	case p.Spec.Serial > known:
 		// What has expired, or a root does not vouch for any more, is not taken, and need not be.

@@ -188,10 +188,10 @@ func (s *Shelf) keys(ctx context.Context) (names []string, err error) {
 func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error) {
 	e, err := s.get(ctx, specKey(channel))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
+		return nil, ErrNoChannel
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the channel %s: %w", channel, err)
+		return nil, err
 	}
 	p, err := s.vouched(e)
 	if err != nil {
@@ -224,10 +224,10 @@ func (s *Shelf) vouched(e jetstream.KeyValueEntry) (*Published, error) {
 func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error) {
 	entries, err := s.history(ctx, specKey(channel))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, fmt.Errorf("channel %s: %w", channel, ErrNoChannel)
+		return nil, ErrNoChannel
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the history of the channel %s: %w", channel, err)
+		return nil, err
 	}
 	root, err := s.trust.Root()
 	if err != nil {
@@ -278,7 +278,7 @@ func (s *Shelf) NextSerial(channel string, over *Published) (uint64, error) {
 }
 
 // Publish puts a signed spec in place of the one of a revision (0: none). It refuses what nodes would refuse. Errors are ErrTooLarge,
-// ErrOvertaken, a registry.Refusal and those of NATS.
+// ErrOvertaken, ErrFull, ErrSilent, a registry.Refusal and those of NATS.
 func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, over *Published) (*Published, error) {
 	if len(envelope) > MaxEnvelope {
 		return nil, ErrTooLarge
@@ -292,7 +292,7 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 		if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 			err = ErrOvertaken
 		}
-		return nil, fmt.Errorf("publishing to the channel %s: %w", channel, err)
+		return nil, err
 	}
 	root, err := s.trust.Root()
 	if err != nil {

@@ -243,3 +243,16 @@ func TestH75ATrustRootThatIsLostOrSpoiledIsPutBack(t *testing.T) {
 		}
 	}
 }
+
+// TestH68AClientThatCannotOpenTheRegistryIsToldWhy: a folder without the cell's root keys, and a cell without the bucket.
+func TestH68AClientThatCannotOpenTheRegistryIsToldWhy(t *testing.T) {
+	r := newRegistryCell(t)
+	answer(t, r.publish(r.machine("web", "1.0.0", "busy")), false).wants(t, exitOK, "")
+	bob := shelfFlags{contextFlags: contextFlags{As: r.client("bob", "registry_publish")}, Channel: "default"}
+	answer(t, &registryShowVerb{shelfFlags: bob}, false).wants(t, exitFailed, filepath.Join(bob.As, "roots"), "copy operator/roots")
+
+	if err := r.streams().DeleteKeyValue(t.Context(), "SPECS"); err != nil {
+		t.Fatal(err)
+	}
+	answer(t, &registryShowVerb{shelfFlags: r.flags()}, false).wants(t, exitFailed, "opening the bucket SPECS", "the hosts of a cell make it")
+}

@@ -76,7 +76,7 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 	trust, err := overlay.OpenTrust(folder, time.Now()) // after the client's context was found there: it makes folders
 	if err != nil {
 		m.close()
-		return nil, fail(exitFailed, "", "opening what %s trusts: %w", folder, err)
+		return nil, fail(exitFailed, rootsHint(err, folder), "opening what %s trusts: %w", folder, err)
 	}
 	s := &shelf{member: m, folder: folder, note: inv.notef}
 	ctx, cancel := s.patience()
@@ -89,8 +89,9 @@ func (f contextFlags) open(inv *invocation) (*shelf, error) {
 		err = s.putBackRoots(ctx)
 	}
 	if err != nil {
+		err = s.problem("opening the registry of the cell", err) // before the connection is closed, which would be taken for the cause
 		m.close()
-		return nil, s.problem("opening the registry of the cell", err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -127,11 +128,21 @@ func (s *shelf) problem(doing string, err error) error {
 		return fail(exitFailed, "statecraft registry ls lists the channels; statecraft publish fills one", "%s: %w", doing, err)
 	case errors.Is(err, publication.ErrOvertaken):
 		return fail(exitFailed, "run the command again: it starts from what is there now", "%s: %w", doing, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(exitFailed, rootsHint(err, s.folder), "%s: %w", doing, err)
 	case errors.Is(err, publication.ErrTooLarge):
 		return fail(exitInvalid, "", "%s: %w", doing, err)
 	default:
 		return s.failed(doing, err)
 	}
+}
+
+// rootsHint says where a client gets the file of the cell's root keys, which token issue client does not give it.
+func rootsHint(err error, folder string) string {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return "who publishes and reads the registry needs the cell's root keys: copy operator/" + overlay.AnchorsFile + " of the folder that statecraft overlay init made to " + folder
 }
 
 // refused says what to do about a refusal.

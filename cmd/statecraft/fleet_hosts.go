@@ -19,8 +19,9 @@ type fleetHostsVerb struct {
 
 // fleetHostsResult is what fleet hosts --json prints.
 type fleetHostsResult struct {
-	Hosts     []hostResult `json:"hosts"`               // by name
-	Disagrees []string     `json:"disagrees,omitempty"` // settings of the cell that are not the same on all hosts
+	Hosts     []hostResult   `json:"hosts"`               // by name
+	Streams   []streamResult `json:"streams"`             // by name
+	Disagrees []string       `json:"disagrees,omitempty"` // settings of the cell that are not the same on all hosts
 }
 
 // hostResult is a host of a cell. Of one that is away only the first fields are set.
@@ -29,8 +30,9 @@ type hostResult struct {
 	Away     bool           `json:"away"`
 	Seconds  int64          `json:"seconds,omitempty"` // since another host has heard of it
 	Version  string         `json:"version,omitempty"`
-	Join     string         `json:"join,omitempty"`   // state of its machine join
-	Health   string         `json:"health,omitempty"` // state of its machine health
+	Join     string         `json:"join,omitempty"`    // state of its machine join
+	Health   string         `json:"health,omitempty"`  // state of its machine health
+	Streams  string         `json:"streams,omitempty"` // state of its machine streams
 	Cause    string         `json:"cause,omitempty"`
 	Reason   string         `json:"reason,omitempty"`
 	Since    time.Time      `json:"since,omitzero"` // that it is not well
@@ -65,7 +67,7 @@ type neighborAnswer struct {
 	Seconds int64  `json:"seconds"`
 }
 
-// hostAnswer is what the machines join and health of a host answer.
+// hostAnswer is what the machines join, health and streams of a host answer.
 type hostAnswer struct {
 	Host, Machine, State, Version, Cause, Reason string
 	Since                                        int64
@@ -76,7 +78,9 @@ type hostAnswer struct {
 		Current        bool
 		Leader         string
 		Leads          []string
-		Lag            map[string]uint64
+		Lag, Held      map[string]uint64
+		Copies         map[string]int
+		Leaderless     []string
 		Hosts          []neighborAnswer
 		Used, Limit    int64
 		Free, Size     int64
@@ -90,10 +94,10 @@ const (
 	hostsFirst   = 5 * time.Second        // for the first answer
 	hostsQuiet   = 700 * time.Millisecond // after an answer no further one is expected
 	// machinesOfAHost answer, each by itself.
-	machinesOfAHost = 2
+	machinesOfAHost = 3
 )
 
-// Run prints a line a host. Where one is away or not well, or they disagree, the result is a partial one.
+// Run prints a line a host. Where one is away, not well or behind, a stream lacks copies or a leader, or they disagree, the result is a partial one.
 func (v *fleetHostsVerb) Run(inv *invocation) error {
 	m, err := v.connect(inv, "fleet_view")
 	if err != nil {
@@ -194,7 +198,7 @@ func hostsOf(answers []hostAnswer) fleetHostsResult {
 			}
 		}
 	}
-	r := fleetHostsResult{}
+	r := fleetHostsResult{Streams: streamsOf(answers)}
 	for name, h := range hosts {
 		h.Lag = lag[name]
 		r.Hosts = append(r.Hosts, *h)
@@ -207,6 +211,10 @@ func hostsOf(answers []hostAnswer) fleetHostsResult {
 // take takes what one of the host's machines has answered.
 func (h *hostResult) take(a hostAnswer) {
 	h.Away = false
+	if a.Machine == "streams" {
+		h.Streams = a.State
+		return
+	}
 	if a.Machine == "join" {
 		h.Join, h.Version, h.Settings = a.State, a.Version, a.Settings
 		if a.Progress != nil && a.Progress.Done < a.Progress.Streams {
@@ -254,28 +262,6 @@ func disagreements(hosts []hostResult) []string {
 	return said
 }
 
-// faults is the error of a cell that is not as it should be.
-func (r fleetHostsResult) faults() error {
-	var away, unwell []string
-	for _, h := range r.Hosts {
-		switch {
-		case h.Away:
-			away = append(away, h.Host)
-		case h.Health != "well" || h.Join != "member":
-			unwell = append(unwell, h.Host)
-		}
-	}
-	switch {
-	case len(away)+len(unwell) > 0:
-		return fail(exitPartial, "docs/overlay.md says what each cause and state means", "of the %s of the cell %d do not answer and %d are not well: %s",
-			counted(len(r.Hosts), "host"), len(away), len(unwell), strings.Join(append(away, unwell...), ", "))
-	case len(r.Disagrees) > 0:
-		return fail(exitPartial, "make overlay.yaml the same on every host, and start those anew that were changed", "the hosts disagree: %s", strings.Join(r.Disagrees, "; "))
-	default:
-		return nil
-	}
-}
-
 // hosts prints a line a host.
 func (inv *invocation) hosts(r fleetHostsResult) {
 	rows := [][]string{{"HOST", "HEALTH", "CURRENT", "LEADS", "LAG", "STREAMS", "DISK FREE", "NODES", "VERSION", "SAID"}}
@@ -314,11 +300,8 @@ func (h *hostResult) leadsText() string {
 
 func (h *hostResult) said() string {
 	var said []string
-	if h.Cause != "" {
-		said = append(said, h.Cause+":")
-	}
-	if h.Reason != "" {
-		said = append(said, h.Reason)
+	if text := strings.TrimSuffix(h.Cause+": "+h.Reason, ": "); text != "" {
+		said = append(said, strings.TrimPrefix(text, ": "))
 	}
 	if !h.Since.IsZero() {
 		said = append(said, "since "+instant(h.Since))
@@ -326,7 +309,7 @@ func (h *hostResult) said() string {
 	if p := h.Progress; p != nil {
 		said = append(said, fmt.Sprintf("%d of %d streams copied, %s up to %d of %d", p.Done, p.Streams, p.Stream, p.Copied, p.Of))
 	}
-	return strings.Join(said, " ")
+	return strings.Join(said, "; ")
 }
 
 func yesNo(holds bool) string {

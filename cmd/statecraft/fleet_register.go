@@ -72,23 +72,51 @@ func unixTime(seconds int64) time.Time {
 	return time.Unix(seconds, 0).UTC()
 }
 
+// doingRegister is what fails where the register cannot be read.
+const doingRegister = "reading the register of nodes"
+
+// register opens the register where it has a leader, and says how many records that has. A copy answers without one, too, and may be empty.
+func (m *member) register() (jetstream.KeyValue, uint64, error) {
+	bucket, err := m.bucket(registerBucket)
+	if err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := m.patience()
+	defer cancel()
+	status, err := bucket.Status(ctx)
+	if err != nil {
+		return nil, 0, m.failed(doingRegister, err)
+	}
+	s, ok := status.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return bucket, 0, nil
+	}
+	info := s.StreamInfo()
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return nil, 0, fail(exitUnreachable, waitForHosts, doingRegister+": it has no leader, so that what a host has of it may be incomplete")
+	}
+	return bucket, info.State.NumSubjects, nil
+}
+
+const waitForHosts = "try again in a moment; statecraft fleet hosts says which hosts are missing"
+
 // nodes reads the register, by identity.
 func (m *member) nodes() ([]nodeResult, error) {
-	const doing = "reading the register of nodes"
-	bucket, err := m.bucket(registerBucket)
+	const doing = doingRegister
+	bucket, records, err := m.register()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(m.ctx)
 	defer cancel()
-	watcher, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+	watcher, err := bucket.WatchAll(ctx)
 	if err != nil {
 		return nil, m.failed(doing, err)
 	}
 	defer func() { _ = watcher.Stop() }()
 	silence := time.NewTimer(patience)
 	defer silence.Stop()
-	nodes := []nodeResult{}
+	nodes, read := []nodeResult{}, uint64(0)
 	for {
 		select {
 		case entry, ok := <-watcher.Updates():
@@ -96,10 +124,16 @@ func (m *member) nodes() ([]nodeResult, error) {
 				return nil, m.failed(doing, context.DeadlineExceeded)
 			}
 			if entry == nil {
+				if read < records {
+					return nil, fail(exitUnreachable, waitForHosts, "%s: the copy that answered has %d of %d records", doing, read, records)
+				}
 				slices.SortFunc(nodes, func(a, b nodeResult) int { return cmp.Compare(a.Identity, b.Identity) })
 				return nodes, nil
 			}
-			nodes = append(nodes, readNode(entry).nodeResult)
+			read++
+			if entry.Operation() == jetstream.KeyValuePut {
+				nodes = append(nodes, readNode(entry).nodeResult)
+			}
 			silence.Reset(patience)
 		case <-silence.C:
 			return nil, m.failed(doing, context.DeadlineExceeded)
@@ -135,7 +169,7 @@ const changeAttempts = 10
 
 // change sets a field of a node's record, unless it has that value, and leaves all else of it as it is.
 func (m *member) change(id identity.Identity, field string, value any) (*changedNode, error) {
-	bucket, err := m.bucket(registerBucket)
+	bucket, _, err := m.register()
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (v *fleetShowVerb) Run(inv *invocation) error {
 		return err
 	}
 	defer m.close()
-	bucket, err := m.bucket(registerBucket)
+	bucket, _, err := m.register()
 	if err != nil {
 		return err
 	}

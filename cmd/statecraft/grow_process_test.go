@@ -78,11 +78,20 @@ func TestH67StrangersTakeNoIdentityWhileACellGrows(t *testing.T) {
 		c.joined(1+i, "waiting")
 	}
 	c.start(hostName(0))
+	c.until("any host may be stopped", func(r fleetHostsResult, code int) bool { return code == exitOK && len(r.Hosts) == clusterHosts })
+	c.watched = c.operator()
+	list := c.watched.ListStreams(t.Context())
+	for s := range list.Info() {
+		if lacks := replicasLack(s, clusterHosts); lacks != "" {
+			t.Errorf("fleet hosts ends with 0, and of stream %s it holds: %s", s.Config.Name, lacks)
+		}
+	}
+	if err := list.Err(); err != nil {
+		t.Error(err)
+	}
 	for i := range clusterHosts {
 		c.joined(i, "member")
 	}
-	c.watched = c.operator()
-	c.replicated(clusterHosts)
 	eventually(t, clusterWithin, func(ctx context.Context) error {
 		after, err := c.nodes(ctx, "n")
 		if err != nil {

@@ -32,21 +32,22 @@ func (b *Broker) Health() cell.Health {
 		return h
 	}
 	h.Current = s.JetStreamIsCurrent()
-	b.readFaults(&h, b.readStreams(&h))
+	b.readStreams(&h)
+	b.readFaults(&h)
+	slices.Sort(h.Leaderless)
 	return h
 }
 
-// readStreams reads which streams there are, who leads them, and who is there. It returns their last sequences.
-func (b *Broker) readStreams(h *cell.Health) map[string]uint64 {
+// readStreams reads which streams there are, who leads them, and who is there.
+func (b *Broker) readStreams(h *cell.Health) {
 	info, err := b.fleet.server.Jsz(&server.JSzOptions{Account: AccountFleet, Streams: true})
 	if err != nil {
-		return nil // it was switched off meanwhile, which the next look sees
+		return // it was switched off meanwhile, which the next look sees
 	}
-	last := map[string]uint64{}
-	h.Used, h.Lag = int64(info.Store), map[string]uint64{}
+	h.Used, h.Lag, h.Held, h.Copies = int64(info.Store), map[string]uint64{}, map[string]uint64{}, map[string]int{}
 	switch {
 	case info.Meta != nil:
-		h.Leader = info.Meta.Leader
+		h.Leader = leaderOf(info.Meta.Leader, info.Meta.Replicas)
 		b.readHosts(h, info.Meta)
 	case !h.Clustered:
 		h.Leader = b.cfg.Name
@@ -54,26 +55,58 @@ func (b *Broker) readStreams(h *cell.Health) map[string]uint64 {
 	for _, a := range info.AccountDetails {
 		for _, s := range a.Streams {
 			h.Streams = append(h.Streams, s.Name)
-			last[s.Name] = s.State.LastSeq
-			if s.Cluster == nil || s.Cluster.Leader != b.cfg.Name {
-				continue
-			}
-			h.Leads = append(h.Leads, s.Name)
-			for _, r := range s.Cluster.Replicas {
-				h.Lag[r.Name] = max(h.Lag[r.Name], r.Lag)
-			}
+			h.Held[s.Name] = s.State.LastSeq
+			b.readCopies(h, s.Name, s.Cluster)
 		}
 	}
 	slices.Sort(h.Streams)
 	slices.Sort(h.Leads)
-	return last
 }
+
+// readCopies reads who leads a stream and, where this broker does, who has all of it. A broker that is alone leads all of its streams.
+func (b *Broker) readCopies(h *cell.Health, name string, group *server.ClusterInfo) {
+	if group == nil {
+		group = &server.ClusterInfo{Leader: b.cfg.Name}
+	}
+	switch leaderOf(group.Leader, group.Replicas) {
+	case b.cfg.Name:
+		h.Leads = append(h.Leads, name)
+		h.Copies[name] = 1
+	case "":
+		h.Leaderless = append(h.Leaderless, name)
+		return
+	default:
+		return
+	}
+	for _, r := range group.Replicas {
+		h.Lag[r.Name] = max(h.Lag[r.Name], r.Lag)
+		if r.Current && !r.Offline && r.Lag == 0 {
+			h.Copies[name]++
+		}
+	}
+}
+
+// leaderSilent is for how long a leader that says nothing counts. It speaks every second, and others stand for election after nine.
+const leaderSilent = 10 * time.Second
+
+// leaderOf is the leader of a group, or "" where it has none: a broker goes on to name one that is gone until another is elected.
+func leaderOf(leader string, others []*server.PeerInfo) string {
+	for _, r := range others {
+		if r.Name == leader && (r.Offline || r.Active > leaderSilent) {
+			return ""
+		}
+	}
+	return leader
+}
+
+// nameless is what nats-server calls a broker by that it has not heard of since its own start (server/jetstream_cluster.go, 2.15.2).
+const nameless = "Server name unknown"
 
 func (b *Broker) readHosts(h *cell.Health, meta *server.MetaClusterInfo) {
 	seen := map[string]bool{b.cfg.Name: true}
 	h.Hosts = []cell.Host{{Name: b.cfg.Name}}
 	for _, r := range meta.Replicas {
-		if !seen[r.Name] {
+		if !seen[r.Name] && !strings.HasPrefix(r.Name, nameless) {
 			seen[r.Name] = true
 			h.Hosts = append(h.Hosts, cell.Host{Name: r.Name, Away: r.Offline, Seconds: int64(r.Active / time.Second)})
 		}
@@ -86,7 +119,8 @@ func (b *Broker) readHosts(h *cell.Health, meta *server.MetaClusterInfo) {
 
 // readFaults asks for what keeps the broker from doing its part. In a cluster one question is for all streams; where there is none
 // nats-server looks at the first stream only, so that it is asked for each.
-func (b *Broker) readFaults(h *cell.Health, last map[string]uint64) {
+func (b *Broker) readFaults(h *cell.Health) {
+	var lacking []string
 	questions := []server.HealthzOptions{{Details: true}}
 	if !h.Clustered {
 		questions = nil
@@ -99,13 +133,23 @@ func (b *Broker) readFaults(h *cell.Health, last map[string]uint64) {
 			if e.Type == server.HealthzErrorConsumer && !strings.Contains(e.Error, writeError) {
 				continue // what only one reader waits for is not the broker's health
 			}
-			if broken(e.Error) {
+			switch {
+			case broken(e.Error):
 				h.Broken = append(h.Broken, e.Error)
-			} else {
+			case slices.Contains(h.Leaderless, e.Stream):
+			case h.Clustered && slices.Contains(h.Leads, e.Stream): // it leads, and too few others follow
+				h.Leaderless = append(h.Leaderless, e.Stream)
+			default:
 				h.Behind = append(h.Behind, e.Error)
-				h.Moved += last[e.Stream]
+				h.Moved += h.Held[e.Stream]
+			}
+			if e.Stream != "" {
+				lacking = append(lacking, e.Stream)
 			}
 		}
+	}
+	for _, name := range append(lacking, h.Leaderless...) {
+		delete(h.Held, name)
 	}
 }
 

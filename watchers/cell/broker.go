@@ -54,6 +54,7 @@ func healthPayload() map[string]machine.ValueType {
 		"cause": machine.String, "reason": machine.String, "room": machine.Boolean,
 		"running": machine.Boolean, "enabled": machine.Boolean, "clustered": machine.Boolean, "current": machine.Boolean,
 		"leader": machine.String, "hosts": machine.Array, "streams": machine.Integer, "leads": machine.Array, "lag": machine.Object,
+		"held": machine.Object, "copies": machine.Object, "leaderless": machine.Array,
 		"used": machine.Integer, "limit": machine.Integer, "free": machine.Integer, "size": machine.Integer,
 		"nodes": machine.Integer, "clients": machine.Integer, "connections": machine.Object,
 	}
@@ -71,7 +72,7 @@ func brokerType(b Broker) watchers.Type {
 				{Name: outcomeDegraded, Class: machine.Neutral, Payload: read, Doc: "the broker is not well; told again when the cause is another one, or " +
 					"whether there is room. cause is stopped (it does not listen), disabled (nats-server has switched JetStream off, as it does when the disk is full), " +
 					"broken (something cannot be written or read any more), disk (less is free than room), leaderless (too few hosts are there to decide " +
-					"anything), behind or full (a listener has 80 % of the connections that it may have); reason says it in words"},
+					"anything, or for a minute a stream has had no leader), behind (what it misses has a leader elsewhere) or full (a listener has 80 % of the connections that it may have); reason says it in words"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "look: as before"},
 			},
 		},
@@ -146,17 +147,14 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 	case h.Clustered && h.Leader == "":
 		v.cause, reason = causeLeaderless, "the hosts that are there are too few to elect a leader: nothing can be stored"
 	}
-	missing := h.Enabled && v.cause != causeLeaderless && (!h.Current || len(h.Behind) > 0)
+	missing := h.Enabled && v.cause != causeLeaderless && (!h.Current || len(h.Behind)+len(h.Leaderless) > 0)
 	switch {
 	case !missing:
 		w.behind = time.Time{}
 	case w.behind.IsZero() || h.Moved != w.moved:
 		w.behind = now
 	case v.cause == "" && now.Sub(w.behind) >= w.spec.Behind.Std():
-		v.cause = causeBehind
-		if reason = enumerate(h.Behind); reason == "" {
-			reason = "it does not have all that its cluster has decided"
-		}
+		v.cause, reason = lacking(h)
 	}
 	w.moved = h.Moved
 	if crowd := w.crowd(h); crowd != "" && v.cause == "" {
@@ -166,6 +164,21 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 		reason = strings.TrimPrefix(fmt.Sprintf("%s; %d MiB of the disk are free, of %d MiB", reason, h.Free/mebibyte, h.Size/mebibyte), "; ")
 	}
 	return v, reason
+}
+
+// lacking says why something is missing. Where a stream has no leader nobody has what is missing, and this copy may be needed to elect one.
+func lacking(h *Health) (cause, reason string) {
+	if n := len(h.Leaderless); n > 0 {
+		reason = "nothing can be stored, as there is no leader: " + strings.Join(h.Leaderless[:min(n, mostReasons)], ", ")
+		if n > mostReasons {
+			reason += fmt.Sprintf(" and %d more", n-mostReasons)
+		}
+		return causeLeaderless, reason
+	}
+	if reason = enumerate(h.Behind); reason == "" {
+		reason = "it does not have all that its cluster has decided"
+	}
+	return causeBehind, reason
 }
 
 // From fullAt percent of its connections on a listener is nearly full, until it has less than roomyAt.
@@ -220,24 +233,33 @@ func document(h *Health, v verdict, reason string) map[string]any {
 	for _, o := range h.Hosts {
 		hosts = append(hosts, map[string]any{"name": o.Name, "away": o.Away, "seconds": int(o.Seconds)})
 	}
-	leads := []any{}
-	for _, name := range h.Leads {
-		leads = append(leads, name)
-	}
 	connections := map[string]any{}
 	for _, c := range h.Connections {
 		connections[c.Listener] = map[string]any{"used": c.Used, "limit": c.Limit}
 	}
-	lag := map[string]any{}
-	for name, n := range h.Lag {
-		lag[name] = int(n)
-	}
 	return map[string]any{
 		"cause": v.cause, "reason": reason, "room": v.room, "running": h.Running, "enabled": h.Enabled, "clustered": h.Clustered,
-		"current": h.Current && len(h.Behind) == 0, "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": leads, "lag": lag,
+		"current": h.Current && len(h.Behind)+len(h.Leaderless) == 0, "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": texts(h.Leads), "lag": numbers(h.Lag),
+		"held": numbers(h.Held), "copies": numbers(h.Copies), "leaderless": texts(h.Leaderless),
 		"used": whole(h.Used), "limit": whole(h.Limit), "free": whole(h.Free), "size": whole(h.Size), "nodes": h.Nodes, "clients": h.Clients,
 		"connections": connections,
 	}
+}
+
+func texts(values []string) []any {
+	list := []any{}
+	for _, v := range values {
+		list = append(list, v)
+	}
+	return list
+}
+
+func numbers[N int | uint64](values map[string]N) map[string]any {
+	object := map[string]any{}
+	for name, n := range values {
+		object[name] = int(n)
+	}
+	return object
 }
 
 // whole rounds bytes down to MiB, so that what is idle stays the same.

@@ -49,6 +49,7 @@ func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 	}
 	full := func(h *Health) { h.Free = 10 << 20 }
 	off := func(h *Health) { h.Enabled = false }
+	leaderless := func(h *Health) { h.Leaderless = []string{"KV_NODES"} }
 	for name, steps := range map[string][]step{
 		"a broker that is well":    {{0, nil, "success", "", true}, {5 * time.Second, nil, "unchanged", "", true}},
 		"one that does not listen": {{0, nil, "success", "", true}, {0, func(h *Health) { h.Running, h.Enabled = false, false }, "degraded", "stopped", true}},
@@ -79,6 +80,10 @@ func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 			{0, func(h *Health) { h.Behind, h.Moved = []string{"EVENTS"}, 1 }, "success", "", true},
 			{59 * time.Second, func(h *Health) { h.Behind, h.Moved = []string{"EVENTS"}, 2 }, "unchanged", "", true},
 			{59 * time.Second, func(h *Health) { h.Behind, h.Moved = []string{"EVENTS"}, 3 }, "unchanged", "", true},
+		},
+		"H67 streams without a leader, which no restart mends": {
+			{0, leaderless, "success", "", true}, {59 * time.Second, leaderless, "unchanged", "", true}, {time.Second, leaderless, "degraded", "leaderless", true},
+			{time.Hour, func(h *Health) { h.Behind = []string{"EVENTS"}; leaderless(h) }, "unchanged", "leaderless", true}, {time.Second, nil, "success", "", true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

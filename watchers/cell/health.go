@@ -26,6 +26,13 @@ type Health struct {
 	Streams, Leads []string
 	// Broken says what cannot be written or read any more until the broker is started anew; Behind what it does not have all of.
 	Broken, Behind []string
+	// Leaderless are streams that it has a copy of and in which nothing can be decided: their leader is gone, or has too few copies. To start
+	// the broker anew helps nobody then.
+	Leaderless []string
+	// Held has the last sequence of each stream that it has a copy of which is well.
+	Held map[string]uint64
+	// Copies is how many hosts have all of a stream, this one included, by stream that this one leads.
+	Copies map[string]int
 	// Moved grows while the streams that are behind take in what they miss: the sum of their last sequences.
 	Moved uint64
 	// Lag is how many messages other hosts are behind in a stream that this one leads, the most of all, by host.

@@ -244,8 +244,8 @@ func TestH75ATrustRootThatIsLostOrSpoiledIsPutBack(t *testing.T) {
 	}
 }
 
-// TestH68AClientThatCannotOpenTheRegistryIsToldWhy: a folder without the cell's root keys, and a cell without the bucket.
-func TestH68AClientThatCannotOpenTheRegistryIsToldWhy(t *testing.T) {
+// TestAClientThatCannotOpenTheRegistryIsToldWhy: a folder without the cell's root keys, and a cell without the bucket.
+func TestAClientThatCannotOpenTheRegistryIsToldWhy(t *testing.T) {
 	r := newRegistryCell(t)
 	answer(t, r.publish(r.machine("web", "1.0.0", "busy")), false).wants(t, exitOK, "")
 	bob := shelfFlags{contextFlags: contextFlags{As: r.client("bob", "registry_publish")}, Channel: "default"}

@@ -224,6 +224,7 @@ func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), 
 	meter := watchers.NewMeter(c.spec.Quota)
 	err = served.AddEndpoint(c.spec.Name, micro.HandlerFunc(func(r micro.Request) {
 		defer supervise.Recover(ctx)
+		r = messaging.Later(r, c.conn)
 		if ctx.Err() == nil && c.answerable(r) && c.admits(meter, r) {
 			from.answer(ctx, r)
 		}

@@ -56,7 +56,7 @@ func (d *desk) open(ctx context.Context, look *watchers.Look, conn *nats.Conn) (
 	o.ctx, o.end = context.WithCancel(ctx)
 	err = served.AddEndpoint(d.spec.Name, micro.HandlerFunc(func(r micro.Request) {
 		defer supervise.Recover(ctx)
-		d.take(o, r)
+		d.take(o, messaging.Later(r, conn))
 	}), micro.WithEndpointSubject(d.subject), micro.WithEndpointQueueGroup(d.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
 	if err != nil {
 		o.close()

@@ -183,7 +183,7 @@ func (c *counter) micro(conn *nats.Conn) (func() error, error) {
 	}
 	err = served.AddEndpoint(cfg.Name, micro.HandlerFunc(func(r micro.Request) {
 		defer supervise.Recover(c.inlet.ctx)
-		c.offer(r)
+		c.offer(Later(r, conn))
 	}),
 		micro.WithEndpointSubject(c.inlet.from.subject), micro.WithEndpointQueueGroup(c.inlet.from.queue),
 		micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))

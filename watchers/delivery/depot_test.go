@@ -126,12 +126,18 @@ func (d *depotTest) until(what string, holds func() bool) {
 	}
 }
 
-func (d *depotTest) bucket() jetstream.KeyValue {
+func (d *depotTest) bucket() (kv jetstream.KeyValue) {
 	d.t.Helper()
-	kv, err := d.js.CreateKeyValue(d.t.Context(), jetstream.KeyValueConfig{Bucket: "SPECS", History: 64})
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	const storeNotMade jetstream.ErrorCode = 10049 // while nats-server still removes the folder of the bucket before
+	d.until("the bucket is made", func() bool {
+		var err error
+		kv, err = d.js.CreateKeyValue(d.t.Context(), jetstream.KeyValueConfig{Bucket: "SPECS", History: 64})
+		var api *jetstream.APIError
+		if err != nil && !(errors.As(err, &api) && api.ErrorCode == storeNotMade) {
+			d.t.Fatal(err)
+		}
+		return err == nil
+	})
 	return kv
 }
 

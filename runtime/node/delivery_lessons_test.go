@@ -23,7 +23,7 @@ import (
 // hasty is a folder of machines of nodes that decide soon, and ask often.
 func hasty(t testing.TB) func(c *node.Config) {
 	dir := override(t, t.TempDir(), "node/bundle", "after: {2m: unhealthy}", "after: {2s: unhealthy}", "for: 5s", "for: 100ms", "splay: 5s", "splay: 10ms")
-	override(t, dir, "node/deployer", "timer: 5m, splay: true", "timer: 1s", "interval: 5m\n    splay: 5m\n    timeout: 10s", "interval: 1s\n    timeout: 10s")
+	override(t, dir, "node/deployer", "timer: 5m, splay: true", "timer: 1s", "interval: 1m\n    splay: 1m\n    timeout: 10s", "interval: 1s\n    timeout: 10s")
 	return func(c *node.Config) { c.Machines = dir }
 }
 

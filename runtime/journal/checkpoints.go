@@ -3,25 +3,15 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 )
 
 // ReadState calls f with what the present state is made of, as Open does with replay: the checkpoints and the records of the newest segment
 // that can be used. Like ReadDir it takes no lock and writes nothing. A folder without a log is fs.ErrNotExist.
 func ReadState(ctx context.Context, dir string, f func(Entry) error) error {
-	found, err := survey(dir, openFile)
-	if err != nil {
+	found, _, got, err := surveyDir(dir)
+	if err != nil || len(found) == 0 {
 		return err
-	}
-	found, unusable, got, err := usable(found, openFile)
-	switch {
-	case err != nil:
-		return err
-	case len(found) == 0 && len(unusable) == 0:
-		return fmt.Errorf("no log in %s: %w", dir, fs.ErrNotExist)
-	case len(found) == 0:
-		return nil
 	}
 	return deliverAll(found[len(found)-1], got, openFile, func(e Entry) error { return errors.Join(ctx.Err(), f(e)) })
 }
@@ -30,18 +20,9 @@ func ReadState(ctx context.Context, dir string, f func(Entry) error) error {
 // the state between the segment before and what the segment records. Like ReadDir it takes no lock and writes nothing. What is
 // damaged or was dropped meanwhile is left out; ReadDir tells of it. A folder without a log is fs.ErrNotExist.
 func ReadCheckpoints(ctx context.Context, dir, key string, f func(Entry) error) error {
-	found, err := survey(dir, openFile)
-	if err != nil {
+	found, _, got, err := surveyDir(dir)
+	if err != nil || len(found) == 0 {
 		return err
-	}
-	found, unusable, got, err := usable(found, openFile)
-	switch {
-	case err != nil:
-		return err
-	case len(found) == 0 && len(unusable) == 0:
-		return fmt.Errorf("no log in %s: %w", dir, fs.ErrNotExist)
-	case len(found) == 0:
-		return nil
 	}
 	for _, seg := range link(found, got.ledger.Through) {
 		if seg.broken != nil {

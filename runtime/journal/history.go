@@ -29,16 +29,9 @@ func (j *Journal) History(ctx context.Context, key string, f func(Entry) error) 
 // ReadDir is History for a log that no host has open, or that is only to be looked at: it takes no lock, writes nothing.
 // What a running host is in the middle of writing is not seen. A folder without a log is fs.ErrNotExist.
 func ReadDir(ctx context.Context, dir, key string, f func(Entry) error) error {
-	found, err := survey(dir, openFile)
+	found, unusable, got, err := surveyDir(dir)
 	if err != nil {
 		return err
-	}
-	found, unusable, got, err := usable(found, openFile)
-	switch {
-	case err != nil:
-		return err
-	case len(found) == 0 && len(unusable) == 0:
-		return fmt.Errorf("no log in %s: %w", dir, fs.ErrNotExist)
 	}
 	h := history{open: openFile, key: key, f: f}
 	var at time.Time
@@ -57,6 +50,20 @@ func ReadDir(ctx context.Context, dir, key string, f func(Entry) error) error {
 		return nil
 	}
 	return h.gap(GapDamage, at, at, -1)
+}
+
+// surveyDir finds the segments of a log that can be used, oldest first, and those that cannot, as Open does, but takes no lock and
+// writes nothing. A folder without a log is fs.ErrNotExist.
+func surveyDir(dir string) (found, unusable []segment, got findings, err error) {
+	found, err = survey(dir, openFile)
+	if err != nil {
+		return nil, nil, findings{}, err
+	}
+	found, unusable, got, err = usable(found, openFile)
+	if err == nil && len(found) == 0 && len(unusable) == 0 {
+		err = fmt.Errorf("no log in %s: %w", dir, fs.ErrNotExist)
+	}
+	return found, unusable, got, err
 }
 
 // history hands out what segments hold.

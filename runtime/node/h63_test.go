@@ -20,7 +20,7 @@ func TestH63FleetWatchOfACellAtRestShowsNothing(t *testing.T) {
 	const nodes, rounds = 5, 6
 	hosts := override(t, t.TempDir(), "overlay/streams", "timer: 5m", "timer: 1s")
 	override(t, hosts, "overlay/provisioner", "timer: 1h", "timer: 1s")
-	busy := override(t, t.TempDir(), "node/deployer", "interval: 5m", "interval: 3s", "splay: 5m", "splay: 500ms", "timeout: 10s", "timeout: 3s", "timeout: 30s", "timeout: 3s")
+	busy := override(t, t.TempDir(), "node/deployer", "interval: 1m\n    splay: 1m", "interval: 3s\n    splay: 500ms", "timeout: 10s", "timeout: 3s", "timeout: 30s", "timeout: 3s")
 	override(t, busy, "node/inventory", "after: {5m: due}", "after: {1s: due}", "splay: 30s", "splay: 500ms", "splay: 10s", "splay: 500ms")
 	c := newCell(t, func(o *overlay.InitOptions) { o.Machines = hosts })
 	s := openShop(t, c)

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers/inventory"
 )
@@ -26,7 +27,7 @@ func (c *fleetCell) view(script ...scripted) (asked func() []inventory.Query) {
 	c.t.Helper()
 	var mu sync.Mutex
 	var queries []inventory.Query
-	sub, err := c.admin.Subscribe(inventory.QuerySubject, func(m *nats.Msg) {
+	sub, err := c.admin.Subscribe(broker.ServiceSubject("*", "inventory"), func(m *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
 		var q inventory.Query
@@ -198,7 +199,7 @@ n2.example  active  main  2026-01-05 11:00:00Z  overlay1
 func TestFleetQuestionsThatAreNotAnswered(t *testing.T) {
 	c := newFleetCell(t)
 	v := &fleetInventoryVerb{contextFlags: contextFlags{As: c.client("viewer", "fleet_view")}}
-	answer(t, v, false).wants(t, exitUnreachable, "no host of the cell answers such questions", "each host's machine inventory does")
+	answer(t, v, false).wants(t, exitUnreachable, "asking the cell's service inventory: no host of the cell answers", "hosts of an earlier release")
 	for _, tt := range []struct {
 		code, text string
 		exit       int

@@ -36,6 +36,7 @@ const (
 type member struct {
 	*nats.Conn
 	name   string // of the client
+	key    string // of the client, in the form of NATS
 	claims *identity.Claims
 	need   string // the right that the verb needs
 	// ctx ends when the program is interrupted, and when the broker refuses a subject: who waits for an answer would wait in vain.
@@ -74,7 +75,7 @@ func (f contextFlags) connect(inv *invocation, need string) (*member, error) {
 	if err != nil {
 		return nil, contextError(err)
 	}
-	m := &member{name: claims.Subject, claims: claims, need: need, lost: make(chan error, 1)}
+	m := &member{name: claims.Subject, key: credentials.Key.Public().NKey(), claims: claims, need: need, lost: make(chan error, 1)}
 	m.ctx, m.refuse = context.WithCancelCause(inv.ctx)
 	m.Conn, err = nats.Connect(strings.Join(credentials.URLs, ","), m.options(inv, credentials)...)
 	if err == nil {
@@ -163,6 +164,10 @@ func (m *member) failed(doing string, err error) error {
 	switch {
 	case errors.Is(cause, nats.ErrPermissionViolation):
 		err = cause
+		if m.has(m.need) {
+			return fail(exitRefused, "the hosts of the cell are of another release than this program: upgrade both",
+				"%s: %s has the right %s, which does not open this there: %w", doing, m.name, m.need, err)
+		}
 		return fail(exitRefused, "it takes the right "+m.need+": statecraft token issue client --dir DIR --name "+m.name+" --right "+m.need+" --output FOLDER",
 			"%s: %s is not allowed to: %w", doing, m.name, err)
 	case cause != nil:
@@ -183,6 +188,11 @@ func (m *member) failed(doing string, err error) error {
 	default:
 		return fail(exitFailed, "", "%s: %w", doing, err)
 	}
+}
+
+// has reports whether the client's token names a right.
+func (m *member) has(right string) bool {
+	return m.claims != nil && m.claims.Permissions[right]
 }
 
 // isSilence reports whether an error is that nobody answers. Where the client library gives up by itself it says that something was canceled;

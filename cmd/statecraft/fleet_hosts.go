@@ -89,7 +89,7 @@ type hostAnswer struct {
 }
 
 const (
-	hostsSubject = "overlay.hosts.query"
+	hostsService = "hosts"
 	doingHosts   = "asking the hosts of the cell how they are"
 	hostsFirst   = 5 * time.Second        // for the first answer
 	hostsQuiet   = 700 * time.Millisecond // after an answer no further one is expected
@@ -125,7 +125,7 @@ func (m *member) askHosts() ([]hostAnswer, error) {
 	inbox := m.NewInbox()
 	sub, err := m.SubscribeSync(inbox)
 	if err == nil {
-		err = m.PublishRequest(hostsSubject, inbox, nil)
+		err = m.PublishRequest(m.serviceSubject(hostsService), inbox, nil)
 	}
 	if err != nil {
 		return nil, m.failed(doingHosts, err)
@@ -154,7 +154,7 @@ func (m *member) askHosts() ([]hostAnswer, error) {
 
 func (m *member) silentHosts(err error) error {
 	if m.ctx.Err() == nil && (errors.Is(err, context.Canceled) || isSilence(err)) {
-		return fail(exitUnreachable, "each host's machine health does: statecraft states --state DIR/state shows it on a host", doingHosts+": no host answers")
+		return fail(exitUnreachable, "each host's machine health does: statecraft states --state DIR/state shows it on a host; hosts of an earlier release than this program do not", doingHosts+": no host answers")
 	}
 	return m.failed(doingHosts, err)
 }

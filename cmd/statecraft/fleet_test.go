@@ -28,12 +28,15 @@ import (
 // fleetPatience is how long a test waits for what is to come.
 const fleetPatience = 20 * time.Second
 
-// fleetCell is a cell with its broker, buckets and an administrator, but without machines.
+// fleetCell is a cell with its broker, buckets and an administrator: without machines where newFleetCell makes it, with those of an overlay where
+// newHostedCell does.
 type fleetCell struct {
 	t      *testing.T
 	dir    string
-	broker *broker.Broker
-	admins string // the administrator's folder
+	url    string         // of the fleet listener; "" is what overlay.Init wrote
+	broker *broker.Broker // of a cell without machines
+	host   *overlay.Host  // of a cell with them
+	admins string         // the administrator's folder
 	admin  *overlay.Connection
 	nodes  jetstream.KeyValue
 }
@@ -48,18 +51,24 @@ func newFleetCell(t *testing.T) *fleetCell {
 		t.Fatal(err)
 	}
 	c.start()
+	c.enter()
+	return c
+}
+
+// enter makes the administrator's folder and connects.
+func (c *fleetCell) enter() {
+	c.t.Helper()
 	c.admins = c.client("admin", "admin")
 	client, err := overlay.OpenClient(c.admins)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), fleetPatience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), fleetPatience)
 	defer cancel()
 	if c.admin, err = client.Connect(ctx, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	t.Cleanup(c.admin.Close)
-	return c
+	c.t.Cleanup(c.admin.Close)
 }
 
 // start starts the broker on a port of its own.
@@ -86,6 +95,7 @@ func (c *fleetCell) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	c.url = c.broker.ClientURL()
 	following, stop := context.WithCancel(context.Background())
 	followed := make(chan error, 1)
 	go func() { followed <- c.broker.FollowRevocations(following) }()
@@ -122,8 +132,9 @@ func (c *fleetCell) buckets() {
 func (c *fleetCell) client(name string, rights ...string) string {
 	c.t.Helper()
 	folder := filepath.Join(c.t.TempDir(), name)
-	v := &tokenIssueClientVerb{
-		issuerFlags: issuerFlags{Dir: c.dir}, Name: name, Right: rights, Output: folder, URL: []string{c.broker.ClientURL()},
+	v := &tokenIssueClientVerb{issuerFlags: issuerFlags{Dir: c.dir}, Name: name, Right: rights, Output: folder}
+	if c.url != "" {
+		v.URL = []string{c.url}
 	}
 	if a := answer(c.t, v, false); a.code != exitOK {
 		c.t.Fatal(a)

@@ -88,7 +88,7 @@ watchers:
 	},
 	{
 		Code: "SC461", Title: "subject or filter of a view",
-		Explanation: "A view is asked by one subject, without * and >. Its filter is the stream's subjects, of which the last word is a node.",
+		Explanation: "A view is asked by subjects in which * is any one word, and without >. Its filter is the stream's subjects, of which the last word is a node.",
 		Bad: `format: 1
 name: tools
 version: 1.0.0
@@ -99,7 +99,7 @@ watchers:
   - name: tools
     type: view
     success_transition: done
-    properties: {stream: DISCOVERY, name: inventory, subject: overlay.*.query}
+    properties: {stream: DISCOVERY, name: inventory, subject: client.>}
 `,
 		Good: `format: 1
 name: tools
@@ -111,7 +111,7 @@ watchers:
   - name: tools
     type: view
     success_transition: done
-    properties: {stream: DISCOVERY, name: inventory, subject: overlay.inventory.query}
+    properties: {stream: DISCOVERY, name: inventory, subject: client.*.out.inventory}
 `,
 	},
 }

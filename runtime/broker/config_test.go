@@ -247,7 +247,7 @@ func TestRemotes(t *testing.T) {
 		return hears(sub, false)
 	})
 	inside := o.connect(t, b.ClientURL(), o.client(t, "operator", "admin"))
-	for _, subject := range []string{"node.n1.out.inventory", "fleet.specs.spec.default", "$KV.NODES.n1", "$JS.API.INFO", "discovery.n1", "choria.lifecycle.event.alive.server", "overlay.inventory.query"} {
+	for _, subject := range []string{"node.n1.out.inventory", "fleet.specs.spec.default", "$KV.NODES.n1", "$JS.API.INFO", "discovery.n1", "choria.lifecycle.event.alive.server", "overlay.enrolled.n1", "client.U.out.inventory"} {
 		here, err := inside.SubscribeSync(subject)
 		if err != nil {
 			t.Fatal(err)
@@ -258,7 +258,7 @@ func TestRemotes(t *testing.T) {
 			t.Errorf("%s comes in from elsewhere", subject)
 		}
 	}
-	for subject, passes := range map[string]bool{"node.n1.in.operate.x": false, "fleet.specs.x": false, "$KV.NODES.n1": false, "choria.lifecycle.event.alive.server": true} {
+	for subject, passes := range map[string]bool{"node.n1.in.operate.x": false, "client.U.out.x": false, "fleet.specs.x": false, "$KV.NODES.n1": false, "choria.lifecycle.event.alive.server": true} {
 		away, err := there.SubscribeSync(subject)
 		if err != nil {
 			t.Fatal(err)

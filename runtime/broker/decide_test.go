@@ -124,20 +124,22 @@ func othersLetIn(key, self identity.PublicKey) []admission {
 	host := Bearer{Identity: "host1=example", TokenID: "t1", Key: key}
 	return []admission{
 		{"a client without rights", func(e *Evidence) { become(e, identity.PurposeClient, "unknown") }, row{
-			AccountFleet, nil, []string{"_INBOX." + U + ".>"}, noon.Add(10 * time.Hour), true, false, identity.PurposeClient, caller,
+			AccountFleet, nil, []string{"_INBOX." + U + ".>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
-		{"a client with rights", func(e *Evidence) { become(e, identity.PurposeClient, "fleet_operate", "token_revoke") }, row{
-			AccountFleet, []string{"node.*.in.operate.>", "$KV.REVOKED.>", "$JS.API.STREAM.INFO.KV_REVOKED"},
-			[]string{"_INBOX." + U + ".>"}, noon.Add(10 * time.Hour), true, false, identity.PurposeClient, caller,
+		{"a client with rights", func(e *Evidence) { become(e, identity.PurposeClient, "fleet_view", "fleet_operate", "token_revoke") }, row{
+			AccountFleet,
+			slices.Concat([]string{"client." + U + ".out.hosts", "client." + U + ".out.inventory"}, readBucket("NODES"),
+				[]string{"node.*.in.operate.>", "$KV.REVOKED.>", "$JS.API.STREAM.INFO.KV_REVOKED"}),
+			[]string{"_INBOX." + U + ".>", "choria.lifecycle.event.>", "choria.machine.>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
 		{"a client whose right is denied", func(e *Evidence) {
 			become(e, identity.PurposeClient)
 			e.Claims.Permissions["admin"] = false
 		}, row{
-			AccountFleet, nil, []string{"_INBOX." + U + ".>"}, noon.Add(10 * time.Hour), true, false, identity.PurposeClient, caller,
+			AccountFleet, nil, []string{"_INBOX." + U + ".>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
 		{"a client who may do everything", func(e *Evidence) { become(e, identity.PurposeClient, "admin") }, row{
-			AccountFleet, everything, []string{"_INBOX." + U + ".>", ">"}, noon.Add(10 * time.Hour), true, false, identity.PurposeClient, caller,
+			AccountFleet, everything, []string{"_INBOX." + U + ".>", ">"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
 		{"a service of the fleet", func(e *Evidence) { become(e, identity.PurposeService, RightFleetService) }, row{
 			AccountFleet, everything, everything, noon.Add(10 * time.Hour), true, false, identity.PurposeService, host,

@@ -139,7 +139,7 @@ func (c *Config) cluster(o *server.Options) {
 // insideSubjects are those by which a cell is run: none of them means the same anywhere else. What only its streams take may be heard elsewhere, but comes
 // from inside.
 func insideSubjects() []string {
-	return []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>", "node.>", "fleet.>"}
+	return []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>", "node.>", "fleet.>", "client.>"}
 }
 
 func (c *Config) remote(r Remote) (*server.RemoteLeafOpts, error) {

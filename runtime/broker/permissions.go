@@ -80,17 +80,21 @@ func renewPermissions(c *identity.Claims) *server.Permissions {
 	return permissions([]string{"node." + t + ".out.renew"}, []string{inbox(t)})
 }
 
-// clientPermissions is of a client: its inbox and what its rights open.
+// clientPermissions is of a client: its inbox and what its rights open. Clients ask and do not answer: an event that they may see can have been
+// published with a reply subject, and what they said there would be taken for a stream's acknowledgement.
 func clientPermissions(c *identity.Claims, key identity.PublicKey) *server.Permissions {
 	var publish []string
 	subscribe := []string{inbox(key.NKey())}
 	for _, r := range rights {
 		if c.Permissions[r.Name] {
+			for _, service := range r.Services {
+				publish = append(publish, ServiceSubject(key.NKey(), service))
+			}
 			publish = append(publish, r.Publish...)
 			subscribe = append(subscribe, r.Subscribe...)
 		}
 	}
-	return permissions(publish, subscribe)
+	return &server.Permissions{Publish: only(publish), Subscribe: only(subscribe)}
 }
 
 // leafPermissions is of the enrollment listener: what those who join may say is held by that listener, and here again.

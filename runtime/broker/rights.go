@@ -8,25 +8,27 @@ const (
 	RightEnrollmentService = "enrollment_service"
 )
 
-// Right is a name in a client's token and the subjects that it opens.
+// Right is a name in a client's token and what it opens.
 type Right struct {
-	Name, Doc          string
+	Name, Doc string
+	// Services are the services of the overlay that the client may ask, each under ServiceSubject. They hold where an answer goes against the
+	// client's own inbox, and do what they are asked with the rights of the host.
+	Services []string
+	// Publish and Subscribe are plain subjects. No right but admin's may have one below which somebody answers where the asker says, as JetStream and NATS's own
+	// services do.
 	Publish, Subscribe []string
 }
 
-// inventoryQuery is what the overlay's view of all inventories is asked by; the answer goes to the asker's inbox.
-const inventoryQuery = "overlay.inventory.query"
+// ServiceSubject is where the client with this key, in the form of NATS, asks a service of the overlay. The broker lets nobody else publish there.
+func ServiceSubject(key, service string) string { return "client." + key + ".out." + service }
 
-// hostsQuery is what each host answers with how it is.
-const hostsQuery = "overlay.hosts.query"
-
-// rights are those of clients. Names that are not here open nothing. Who may ask JetStream for anything is trusted with the whole cell, as
-// its answers go where the asker says (see nodePermissions); the rights below keep honest clients from mistakes.
+// rights are those of clients. Names that are not here open nothing.
 var rights = []Right{
 	{
 		Name:      "fleet_view",
 		Doc:       "read the nodes of the cell, ask for their inventories and how its hosts are, and see the events of nodes and machines",
-		Publish:   append(readBucket("NODES"), inventoryQuery, hostsQuery),
+		Services:  []string{"hosts", "inventory"},
+		Publish:   readBucket("NODES"),
 		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>"},
 	},
 	{

@@ -46,7 +46,6 @@ func TestRightsSuffice(t *testing.T) {
 		if !hears(events, true) {
 			t.Error("it sees no events")
 		}
-		asks(t, s.overlay, conn)
 		kv, _ := js.KeyValue(t.Context(), "NODES")
 		if _, err := kv.Put(brief(t), "n1=example", nil); err == nil {
 			t.Error("it writes")
@@ -84,24 +83,92 @@ func TestRightsSuffice(t *testing.T) {
 	})
 }
 
-// asks has an overlay's service answer a client's question about inventories, and hold that nobody else hears it.
-func asks(t *testing.T, service, client *nats.Conn) {
-	t.Helper()
-	if _, err := service.QueueSubscribe(inventoryQuery, "inventory", func(m *nats.Msg) { _ = m.Respond([]byte("known")) }); err != nil {
+// TestClientsAskBelowTheirOwnKey has two clients of one right ask a service, each below its key: neither can speak, or be told, as the other.
+func TestClientsAskBelowTheirOwnKey(t *testing.T) {
+	o := newOverlay(t)
+	b := o.broker(t)
+	alice, bob, other := o.client(t, "alice", "fleet_view"), o.client(t, "bob", "fleet_view"), o.client(t, "carol", "fleet_operate")
+	service := o.connect(t, b.ClientURL(), o.service(t, RightFleetService))
+	heard := make(chan string, 100)
+	if _, err := service.Subscribe(ServiceSubject("*", "*"), func(m *nats.Msg) {
+		heard <- m.Subject
+		_ = m.Respond([]byte("known"))
+	}); err != nil {
 		t.Fatal(err)
 	}
 	flush(t, service)
-	if m, err := client.Request(inventoryQuery, nil, patience); err != nil || string(m.Data) != "known" {
-		t.Errorf("the inventories are not answered: %v", err)
+	conns := map[string]*nats.Conn{"alice": o.connect(t, b.ClientURL(), alice), "bob": o.connect(t, b.ClientURL(), bob), "carol": o.connect(t, b.ClientURL(), other)}
+	for _, tt := range []struct {
+		who, key, service string
+		answered          bool
+	}{
+		{"alice", alice.key.Public().NKey(), "inventory", true}, {"alice", alice.key.Public().NKey(), "hosts", true},
+		{"alice", bob.key.Public().NKey(), "inventory", false}, {"alice", alice.key.Public().NKey(), "unknown", false},
+		{"alice", alice.key.Public().NKey(), "inventory.more", false}, {"bob", bob.key.Public().NKey(), "inventory", true},
+		{"carol", other.key.Public().NKey(), "inventory", false},
+	} {
+		wait := patience
+		if !tt.answered {
+			wait = quietly
+		}
+		subject := ServiceSubject(tt.key, tt.service)
+		m, err := conns[tt.who].Request(subject, nil, wait)
+		if got := err == nil && string(m.Data) == "known"; got != tt.answered {
+			t.Errorf("%s asks %s: %t, %v", tt.who, subject, got, err)
+		}
 	}
-	overheard, err := client.SubscribeSync(inventoryQuery)
+	for range 3 {
+		<-heard
+	}
+	if len(heard) > 0 {
+		t.Errorf("the service hears %s", <-heard)
+	}
+	overheard, err := conns["alice"].SubscribeSync(ServiceSubject("*", "inventory"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	flush(t, client)
-	say(t, service, inventoryQuery, "")
+	flush(t, conns["alice"])
+	say(t, service, ServiceSubject(bob.key.Public().NKey(), "inventory"), "")
 	if hears(overheard, false) {
 		t.Error("who asks hears what others ask")
+	}
+}
+
+// TestH46AClientAcknowledgesNothing: an event that a client may see was published with a reply subject, by which the stream acknowledges that it has it. A client that
+// answered there would be taken for the stream.
+func TestH46AClientAcknowledgesNothing(t *testing.T) {
+	o := newOverlay(t)
+	answering := startBroker(t, o.config(t), func(e Evidence, k *Knowledge) Decision {
+		d := Decide(e, k)
+		d.Permissions.Response = permissions(nil, nil).Response
+		return d
+	})
+	for name, tt := range map[string]struct {
+		b     *Broker
+		heard bool
+	}{"where clients may answer": {answering, true}, "as decided": {o.broker(t), false}} {
+		t.Run(name, func(t *testing.T) {
+			host := o.connect(t, tt.b.ClientURL(), o.service(t, RightFleetService))
+			viewer := o.connect(t, tt.b.ClientURL(), o.client(t, "viewer", "fleet_view"))
+			events, err := viewer.SubscribeSync("choria.lifecycle.event.>")
+			if err != nil {
+				t.Fatal(err)
+			}
+			acknowledged, err := host.SubscribeSync(host.NewInbox())
+			if err != nil {
+				t.Fatal(err)
+			}
+			flush(t, host, viewer)
+			say(t, host, "choria.lifecycle.event.provisioned.provision_mode_server", acknowledged.Subject)
+			m, err := events.NextMsg(patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			say(t, viewer, m.Reply, "")
+			if hears(acknowledged, tt.heard) != tt.heard {
+				t.Errorf("the client's word is heard: %t", !tt.heard)
+			}
+		})
 	}
 }
 

@@ -3,11 +3,13 @@ package node_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/node"
 	"github.com/statecraft-io/statecraft/watchers/inventory"
 )
@@ -34,10 +36,11 @@ func TestInventoryIsAsked(t *testing.T) {
 		t.Errorf("summed up: %+v", sum)
 	}
 	stranger, denied := c.client("fleet_operate")
-	if _, err := stranger.Request(inventory.QuerySubject, nil, 200*time.Millisecond); err == nil {
+	question := service(stranger, "inventory")
+	if _, err := stranger.Request(question, nil, 200*time.Millisecond); err == nil {
 		t.Error("who may not view the fleet is answered")
 	}
-	eventually(t, "that is denied", func() bool { return denied.of("publish", inventory.QuerySubject) })
+	eventually(t, "that is denied", func() bool { return denied.of("publish", question) })
 }
 
 func askInventory(t *testing.T, conn *nats.Conn, q inventory.Query) (a inventory.Answer) {
@@ -46,7 +49,7 @@ func askInventory(t *testing.T, conn *nats.Conn, q inventory.Query) (a inventory
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := conn.Request(inventory.QuerySubject, body, 2*time.Minute)
+	m, err := conn.Request(service(conn, "inventory"), body, 2*time.Minute)
 	if err == nil && m.Header.Get("Nats-Service-Error") != "" {
 		err = errors.New(m.Header.Get("Nats-Service-Error"))
 	}
@@ -57,4 +60,9 @@ func askInventory(t *testing.T, conn *nats.Conn, q inventory.Query) (a inventory
 		t.Fatal(err)
 	}
 	return a
+}
+
+// service is where a client asks a service of the overlay.
+func service(conn *nats.Conn, name string) string {
+	return broker.ServiceSubject(strings.Split(conn.NewInbox(), ".")[1], name)
 }

@@ -9,12 +9,14 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
@@ -267,7 +269,7 @@ func (c *trio) reaches(name string, then func() error, heard <-chan *nats.Msg) e
 		if heard != nil && len(ran) >= failoverNodes {
 			return true
 		}
-		m, err := c.conn.RequestWithContext(ctx, "overlay.inventory.query", query)
+		m, err := c.conn.RequestWithContext(ctx, broker.ServiceSubject(strings.Split(c.conn.NewInbox(), ".")[1], "inventory"), query)
 		var answer struct{ Known, Matched int }
 		return err == nil && json.Unmarshal(m.Data, &answer) == nil && answer.Matched == failoverNodes && answer.Known == failoverNodes
 	})

@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/watchers/inventory"
 )
@@ -124,7 +126,7 @@ func ask(conn *nats.Conn, q inventory.Query) (*inventory.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := conn.Request(inventory.QuerySubject, body, answeredIn)
+	m, err := conn.Request(broker.ServiceSubject(strings.Split(conn.NewInbox(), ".")[1], "inventory"), body, answeredIn)
 	if err != nil {
 		return nil, err
 	}

@@ -261,8 +261,7 @@ func (c *depotCounter) admits(meter *watchers.Meter, r micro.Request) bool {
 
 // answerable leaves out requests whose answer would be led where its asker could not publish.
 func (c *depotCounter) answerable(r micro.Request) bool {
-	prefix, err := c.spec.Inbox.Text(c.look, map[string]any{"subject": r.Subject(), "tokens": messaging.Tokens(r.Subject())})
-	return err == nil && messaging.Answerable(r.Reply(), prefix)
+	return messaging.AnswerableIn(c.spec.Inbox, c.look, r.Subject(), r.Reply())
 }
 
 // The codes of error replies, as those of HTTP.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // FuzzViewQuery holds that every question to the view has an answer that is JSON and fits, or a refusal with a code.
@@ -19,7 +20,7 @@ func FuzzViewQuery(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	d := newDesk(&viewSpec{Timeout: strict.Duration(time.Second), Memory: 64}, fleet(20), QuerySubject, "inventory")
+	d := newDesk(&viewSpec{Timeout: strict.Duration(time.Second), Memory: 64}, fleet(20), querySubject, "inventory", &watchers.Look{})
 	d.ready.Store(true)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d.waiting.Add(1) // as a question that has come in

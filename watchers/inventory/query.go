@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// QuerySubject is where a cell's inventories are asked for, with a Query; the right fleet_view opens it.
-const QuerySubject = "overlay.inventory.query"
-
 // MaxNodes is the most nodes that one Answer lists; what is left is asked for with After.
 const MaxNodes = 5000
 

@@ -26,8 +26,11 @@ type viewSpec struct {
 	Filter string `yaml:"filter" default:"discovery.>"`
 	// Name is the service's name: letters, digits, _ and -.
 	Name string `yaml:"name,required"`
-	// Subject is what questions are sent to.
-	Subject string `yaml:"subject" default:"overlay.inventory.query" template:"true"`
+	// Subject is what questions are sent to; * is any one word.
+	Subject string `yaml:"subject" default:"client.*.out.inventory" template:"true"`
+	// Inbox is an expression, over the question's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A question that
+	// wants its answer elsewhere is dropped: it would be published with the view's rights, which the asker may not have.
+	Inbox *watchers.Formula `yaml:"inbox"`
 	// Queue makes each question go to one of those who name the same queue; by default the service's name.
 	Queue string `yaml:"queue" template:"true"`
 	// Memory is how many MiB of inventories are kept. Those for which there is no room are left out, which the outcome over_limit and every
@@ -48,7 +51,7 @@ const (
 var (
 	viewName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 	viewFilter = regexp.MustCompile(`^[^.\s*>]+(\.([^.\s*>]+|\*))*\.(\*|>|[^.\s*>]+)$`)
-	viewAsked  = regexp.MustCompile(`^[^.\s*>]+(\.[^.\s*>]+)*$`)
+	viewAsked  = regexp.MustCompile(`^([^.\s*>]+|\*)(\.([^.\s*>]+|\*))*$`)
 )
 
 // Validate checks names and subjects.
@@ -71,7 +74,7 @@ func (s *viewSpec) Validate(w *machine.WatcherSpec) diag.List {
 		wrong("filter", CodeViewSubject, "the last word of a subject is the node, such as in discovery.>", "filter: %q selects no nodes", s.Filter)
 	}
 	if !strings.Contains(s.Subject, "{{") && !viewAsked.MatchString(s.Subject) {
-		wrong("subject", CodeViewSubject, "a subject is words that a dot separates, such as "+QuerySubject, "subject: %q is nothing to ask", s.Subject)
+		wrong("subject", CodeViewSubject, "a subject is words that a dot separates, such as client.*.out.inventory", "subject: %q is nothing to ask", s.Subject)
 	}
 	return list
 }
@@ -120,7 +123,7 @@ func (v *view) Listen(ctx context.Context, look *watchers.Look, emit func(watche
 		return watchers.Failure("queue: " + err.Error())
 	}
 	sheet := newSheet(int64(v.spec.Memory) << 20)
-	desk := newDesk(v.spec, sheet, subject, queue)
+	desk := newDesk(v.spec, sheet, subject, queue, look)
 	speaker := &speaker{emit: emit, sheet: sheet, desk: desk}
 	for ctx.Err() == nil {
 		conn, err := v.services.Pool.Wait(ctx, look.Identity, v.spec.Connection)

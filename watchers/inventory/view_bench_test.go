@@ -3,13 +3,15 @@ package inventory
 import (
 	"runtime"
 	"testing"
+
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 const fleetSize = 20_000
 
 // BenchmarkViewQuestion asks 20,000 nodes.
 func BenchmarkViewQuestion(b *testing.B) {
-	d := newDesk(&viewSpec{Memory: 1024}, fleet(fleetSize), QuerySubject, "inventory")
+	d := newDesk(&viewSpec{Memory: 1024}, fleet(fleetSize), querySubject, "inventory", &watchers.Look{})
 	for _, bb := range []struct {
 		name string
 		q    Query

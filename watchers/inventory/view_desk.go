@@ -25,6 +25,7 @@ type desk struct {
 	spec           *viewSpec
 	sheet          *sheet
 	subject, queue string
+	look           *watchers.Look
 	ready          atomic.Bool // all that the stream has was read once
 
 	turns              chan struct{} // of those that are being answered
@@ -32,13 +33,9 @@ type desk struct {
 	questions, refused atomic.Int64
 }
 
-func newDesk(spec *viewSpec, s *sheet, subject, queue string) *desk {
-	return &desk{spec: spec, sheet: s, subject: subject, queue: queue, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+func newDesk(spec *viewSpec, s *sheet, subject, queue string, look *watchers.Look) *desk {
+	return &desk{spec: spec, sheet: s, subject: subject, queue: queue, look: look, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
-
-// inbox is what reply subjects begin with. A question that wants its answer elsewhere is dropped: it would be published with the rights of
-// the view, which the asker does not have.
-const inbox = "_INBOX."
 
 // maxQuery bounds a question, in bytes.
 const maxQuery = 64 << 10
@@ -99,7 +96,7 @@ func (o *opening) close() {
 
 // take takes a question, which may have to wait for its turn.
 func (d *desk) take(o *opening, r micro.Request) {
-	if !messaging.Answerable(r.Reply(), inbox) {
+	if !messaging.AnswerableIn(d.spec.Inbox, d.look, r.Subject(), r.Reply()) {
 		return
 	}
 	d.questions.Add(1)

@@ -38,12 +38,15 @@ type viewTest struct {
 	reports []watchers.Report
 }
 
+// querySubject is what the tests' views are asked by.
+const querySubject = "client.UTEST.out.inventory"
+
 // newViewTest starts a broker; there is no stream yet and no view.
 func newViewTest(t testing.TB) *viewTest {
 	t.Helper()
 	v := &viewTest{t: t, opts: server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()}}
 	v.spec = viewSpec{
-		Connection: "fleet", Stream: "DISCOVERY", Filter: "discovery.>", Name: "inventory", Subject: QuerySubject, Memory: 64,
+		Connection: "fleet", Stream: "DISCOVERY", Filter: "discovery.>", Name: "inventory", Subject: querySubject, Memory: 64,
 		Timeout: strict.Duration(patience), Pending: 64,
 	}
 	v.start()
@@ -188,7 +191,7 @@ func (v *viewTest) askText(body string) (a Answer, code, text string) {
 	var m *nats.Msg
 	waitFor(v.t, func() bool {
 		var err error
-		m, err = v.conn.Request(QuerySubject, []byte(body), 10*time.Second)
+		m, err = v.conn.Request(querySubject, []byte(body), 10*time.Second)
 		return err == nil
 	})
 	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {

@@ -16,7 +16,7 @@ import (
 // TestViewSurvivesHostileQuestions asks what would take for ever, of many nodes.
 func TestViewSurvivesHostileQuestions(t *testing.T) {
 	s := fleet(500)
-	d := newDesk(&viewSpec{Timeout: strict.Duration(200 * time.Millisecond), Memory: 64}, s, QuerySubject, "inventory")
+	d := newDesk(&viewSpec{Timeout: strict.Duration(200 * time.Millisecond), Memory: 64}, s, querySubject, "inventory", &watchers.Look{})
 	d.ready.Store(true)
 	nested := "let a0 = facts; "
 	for i := range 40 {
@@ -42,7 +42,7 @@ func TestViewSurvivesHostileQuestions(t *testing.T) {
 
 // TestViewCountsProblemsByFewReasons has every node give a reason of its own.
 func TestViewCountsProblemsByFewReasons(t *testing.T) {
-	d := newDesk(&viewSpec{Memory: 64}, fleet(100), QuerySubject, "inventory")
+	d := newDesk(&viewSpec{Memory: 64}, fleet(100), querySubject, "inventory", &watchers.Look{})
 	body, err := d.answer(t.Context(), &Query{Where: `get_fact(identity + "*") == 1`}, 1<<20)
 	if err != nil || strings.Count(string(body), "has \\\"*\\\" in it") != maxProblems || !strings.Contains(string(body), fmt.Sprintf(`"other reasons":%d`, 100-maxProblems)) {
 		t.Errorf("%s, %v", body, err)
@@ -51,7 +51,7 @@ func TestViewCountsProblemsByFewReasons(t *testing.T) {
 
 // TestViewAnswersSoManyAtOnce has questions wait for their turn, and be refused when that does not come.
 func TestViewAnswersSoManyAtOnce(t *testing.T) {
-	d := newDesk(&viewSpec{Timeout: strict.Duration(10 * time.Millisecond), Memory: 64, Pending: 1}, fleet(3), QuerySubject, "inventory")
+	d := newDesk(&viewSpec{Timeout: strict.Duration(10 * time.Millisecond), Memory: 64, Pending: 1}, fleet(3), querySubject, "inventory", &watchers.Look{})
 	d.ready.Store(true)
 	for range runtime.GOMAXPROCS(0) {
 		d.turns <- struct{}{}
@@ -83,7 +83,7 @@ func TestViewAnswersSoManyAtOnce(t *testing.T) {
 func TestViewRefusesACrowd(t *testing.T) {
 	v := newViewTest(t)
 	v.spec.Pending = 1
-	d := newDesk(&v.spec, fleet(3), QuerySubject, "inventory")
+	d := newDesk(&v.spec, fleet(3), querySubject, "inventory", &watchers.Look{})
 	d.ready.Store(true)
 	for range runtime.GOMAXPROCS(0) {
 		d.turns <- struct{}{}
@@ -119,7 +119,7 @@ func TestViewEndsWhileItAnswers(t *testing.T) {
 	v.says("success")
 	before := runtime.NumGoroutine()
 	for range 4 {
-		if err := v.conn.PublishRequest(QuerySubject, "_INBOX.x.y", []byte(`{"where": "any(1..90000, len(keys(facts)) == 0)"}`)); err != nil {
+		if err := v.conn.PublishRequest(querySubject, "_INBOX.x.y", []byte(`{"where": "any(1..90000, len(keys(facts)) == 0)"}`)); err != nil {
 			t.Fatal(err)
 		}
 	}

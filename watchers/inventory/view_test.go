@@ -101,7 +101,7 @@ func TestViewAnswersToInboxesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reply := range []string{"elsewhere", "$JS.API.STREAM.DELETE.DISCOVERY"} {
-		if err := v.conn.PublishRequest(QuerySubject, reply, nil); err != nil {
+		if err := v.conn.PublishRequest(querySubject, reply, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -110,21 +110,20 @@ const AnyInbox = "_INBOX."
 
 // answerable reports a request whose answer would be led where its asker could not publish.
 func (c *counter) answerable(d delivery) error {
-	if d.reply == "" {
+	if d.reply == "" || AnswerableIn(c.service.spec.Inbox, c.inlet.look, d.subject, d.reply) {
 		return nil
 	}
-	prefix := AnyInbox
-	if inbox := c.service.spec.Inbox; inbox != nil {
-		text, err := inbox.Text(c.inlet.look, map[string]any{"subject": d.subject, "tokens": Tokens(d.subject)})
-		if err != nil || text == "" {
-			return errors.Join(errAstray, err)
-		}
-		prefix = text
+	return errAstray
+}
+
+// AnswerableIn reports whether an answer may be sent to the reply subject of a request: it begins with what the formula inbox, which sees the request's subject and
+// tokens, says, or with AnyInbox where there is none. One that fails permits nothing.
+func AnswerableIn(inbox *watchers.Formula, look *watchers.Look, subject, reply string) bool {
+	if inbox == nil {
+		return Answerable(reply, AnyInbox)
 	}
-	if !Answerable(d.reply, prefix) {
-		return errAstray
-	}
-	return nil
+	prefix, err := inbox.Text(look, map[string]any{"subject": subject, "tokens": Tokens(subject)})
+	return err == nil && Answerable(reply, prefix)
 }
 
 // Answerable reports whether an answer may be sent to a reply subject: it begins as the asker's inbox does, and is no longer than a subject may

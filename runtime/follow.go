@@ -115,6 +115,9 @@ func (f *Follower) Look(ctx context.Context) {
 			f.remove(ctx, name)
 		}
 	}
+	if len(ready) > 0 {
+		f.host.tidyManifests()
+	}
 }
 
 // absent reports whether all that is wrong with the paths is that there is no machine.

@@ -126,7 +126,7 @@ func (m *manifests) keepAll(texts map[string][]byte) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := errors.Join(m.writeAll(missing), m.drop()); err != nil {
+	if err := errors.Join(m.writeAll(missing), m.drop(texts)); err != nil {
 		return fmt.Errorf("keeping manifests: %w", err)
 	}
 	return nil
@@ -231,13 +231,26 @@ func (m *manifests) list() error {
 	return nil
 }
 
-// drop removes the oldest texts above the limit of those that nothing runs.
-func (m *manifests) drop() error {
+// tidy drops what nothing runs any more, unless the disk is busy with keeping texts.
+func (m *manifests) tidy() error {
+	if !m.mu.TryLock() {
+		return nil
+	}
+	defer m.mu.Unlock()
+	return m.drop(nil)
+}
+
+// drop removes the oldest texts above the limit of those that nothing runs, nor is about to.
+func (m *manifests) drop(wanted map[string][]byte) error {
 	if len(m.used) <= keepManifests+dropManifests {
 		return nil
 	}
 	runs := m.runs()
-	idle := slices.DeleteFunc(slices.Collect(maps.Keys(m.used)), func(name string) bool { return runs[strings.TrimSuffix(name, ".yaml")] })
+	idle := slices.DeleteFunc(slices.Collect(maps.Keys(m.used)), func(name string) bool {
+		digest := strings.TrimSuffix(name, ".yaml")
+		_, soon := wanted[digest]
+		return soon || runs[digest]
+	})
 	if len(idle) <= keepManifests+dropManifests {
 		return nil
 	}
@@ -250,6 +263,16 @@ func (m *manifests) drop() error {
 		delete(m.known, strings.TrimSuffix(name, ".yaml"))
 	}
 	return nil
+}
+
+// tidyManifests makes room of the texts of versions that machines have just stopped to run.
+func (h *Host) tidyManifests() {
+	if h.manifests == nil {
+		return
+	}
+	if err := h.manifests.tidy(); err != nil {
+		h.log.Warn("manifests_not_dropped", "error", err)
+	}
 }
 
 // keepManifest stores what durable machines are about to run, of several together in little more time than of one. A disk that cannot

@@ -123,7 +123,7 @@ func TestKeptManifestsAreBounded(t *testing.T) {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 1100 {
+	for i := range 1101 {
 		write(fmt.Sprintf("%064x.yaml", i), "", time.Duration(i)*time.Minute)
 	}
 	write(filepath.Base(keptFile(dir, used)), string(used.Manifest.Source), 2000*time.Minute)

@@ -65,6 +65,7 @@ func readProperties(w *machine.WatcherSpec, spec any) diag.List {
 	}
 	list := strict.Decode(n, spec, opts)
 	checkTemplates(reflect.TypeOf(spec).Elem(), n, &list)
+	checkFormulas(reflect.ValueOf(spec).Elem(), n, &list)
 	if v, ok := spec.(Validator); ok && !list.HasErrors() {
 		list = append(list, v.Validate(w)...)
 	}

@@ -3,6 +3,7 @@ package watchers
 import (
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type Formula struct {
 	text    string
 	program *vm.Program
 	reads   []string // the names of what it sees that it reads
+	gives   string   // what it is known to give: a boolean, a text, a number, a mapping, a list; "" where only a look shows
 }
 
 // CompileFormula compiles an expression. The clock is off: time comes from the look.
@@ -49,7 +51,26 @@ func CompileFormula(text string) (*Formula, error) {
 	if err != nil {
 		return nil, errors.New(expressionMessage(err))
 	}
-	return &Formula{text: text, program: program, reads: readsOf(program)}, nil
+	return &Formula{text: text, program: program, reads: readsOf(program), gives: givenBy(program)}, nil
+}
+
+// givenBy says what an expression gives whatever the look is, "" where that is not known.
+func givenBy(program *vm.Program) string {
+	switch t := program.Node().Type(); {
+	case t == nil:
+		return ""
+	case t == reflect.TypeFor[time.Time](), t == reflect.TypeFor[time.Duration]():
+		return "time"
+	default:
+		return valueWords[t.Kind()]
+	}
+}
+
+var valueWords = map[reflect.Kind]string{
+	reflect.Bool: "boolean", reflect.String: "text", reflect.Map: "mapping", reflect.Slice: "list", reflect.Array: "list",
+	reflect.Int: "number", reflect.Int8: "number", reflect.Int16: "number", reflect.Int32: "number", reflect.Int64: "number",
+	reflect.Uint: "number", reflect.Uint8: "number", reflect.Uint16: "number", reflect.Uint32: "number", reflect.Uint64: "number",
+	reflect.Float32: "number", reflect.Float64: "number",
 }
 
 // readsOf lists the names that an expression reads, so that a look prepares nothing else. One that reads all there is, which is called

@@ -20,17 +20,36 @@ const CodeQuota diag.Code = "SC258"
 type Quota struct {
 	// By is an expression, over the message's subject and tokens, for who is counted, such as
 	// message.tokens[1]. Without it all are counted together.
-	By *Formula `yaml:"by"`
+	By *Formula `yaml:"by" gives:"text" empty:"refused"`
 	// Rate is how many messages are taken in the long run, such as 10/s, 5/m or 100/h. Absent is no
 	// bound.
-	Rate Frequency `yaml:"rate"`
+	Rate Frequency `yaml:"rate" empty:"refused"`
 	// Burst is how many messages are taken at once, after a time without any.
-	Burst int `yaml:"burst" default:"100" min:"1" max:"1000000"`
+	Burst int `yaml:"burst" empty:"refused" default:"100" min:"1" max:"1000000"`
 	// Bytes is how many bytes are taken in the long run, such as 512/s or 2MiB/h: bodies, subjects and
 	// headers. Absent is no bound.
-	Bytes Frequency `yaml:"bytes"`
+	Bytes Frequency `yaml:"bytes" empty:"refused"`
 	// BytesBurst is how many bytes are taken at once, after a time without any.
-	BytesBurst Bytes `yaml:"bytes_burst" default:"2MiB"`
+	BytesBurst Bytes `yaml:"bytes_burst" empty:"refused" default:"2MiB"`
+}
+
+// CheckQuotas reports what of a list of quotas bounds nothing. n is the property as it is written.
+func CheckQuotas(quotas []Quota, n *strict.Node) (found diag.List) {
+	if n == nil || len(n.Items) != len(quotas) {
+		return nil
+	}
+	for i, q := range quotas {
+		item := n.Items[i]
+		switch burst, bytesBurst := item.Get("burst"), item.Get("bytes_burst"); {
+		case q.Rate == 0 && q.Bytes == 0:
+			found.Add(diag.Error, CodeQuota, item.Pos, "add rate, such as 10/s, or bytes, such as 2KiB/h", "quota: without rate and bytes it bounds nothing")
+		case q.Rate == 0 && burst != nil:
+			found.Add(diag.Error, CodeQuota, burst.Pos, "add rate, such as 10/s, or leave burst out", "burst: without rate it bounds nothing")
+		case q.Bytes == 0 && bytesBurst != nil:
+			found.Add(diag.Error, CodeQuota, bytesBurst.Pos, "add bytes, such as 2KiB/h, or leave bytes_burst out", "bytes_burst: without bytes it bounds nothing")
+		}
+	}
+	return found
 }
 
 // Bytes is a number of bytes, 0 for no bound. It is written with KiB, MiB, GiB or TiB, or without a unit.

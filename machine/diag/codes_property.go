@@ -26,7 +26,7 @@ watchers:
 	},
 	{
 		Code: "SC257", Title: "expression of a property",
-		Explanation: "A property that is written as an expression cannot be compiled. Such expressions see data, input, facts, identity, machine, " +
+		Explanation: "A property that is written as an expression cannot be compiled, or never gives what is needed: a condition is true or false, a key is a text. Such expressions see data, input, facts, identity, machine, " +
 			"instance, state, at, get_fact(path), merge(mapping, mapping) and, where the watcher is sent something, message.",
 		Bad: `format: 1
 name: web
@@ -50,7 +50,8 @@ watchers:
 	{
 		Code: "SC258", Title: "quota or size of a listener",
 		Explanation: "A rate is a whole number, or a size with KiB, MiB or GiB, and a unit of time: s, m, h or d, such as 10/s or 2KiB/h. A size is a whole " +
-			"number of bytes of at least 1, with KiB, MiB or GiB or without a unit.",
+			"number of bytes of at least 1, with KiB, MiB or GiB or without a unit. " +
+			"A quota has a rate, or bytes, or both: what is taken at once (burst, bytes_burst) says nothing by itself.",
 		Bad: `format: 1
 name: listener
 version: 1.0.0

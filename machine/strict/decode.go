@@ -17,7 +17,8 @@ import (
 // Fields without a yaml tag are left alone, as are optional ones without a default that are not written.
 //
 // An optional key that is null or the empty text counts as not written, except where the field is of
-// type any or *Node. Booleans and numbers may be quoted; whatever a plain scalar looks like, a string field
+// type any or *Node, and where the tag `empty:"refused"` says that it would be taken for a bound or a condition:
+// with Unknown errors that is an error. Booleans and numbers may be quoted; whatever a plain scalar looks like, a string field
 // takes its text as written. The bounds and enum of a list or map hold for each of its values. A nil or
 // Null node is an empty mapping to a struct.
 //

@@ -14,8 +14,9 @@ type plan struct {
 
 type field struct {
 	FieldInfo
-	path []int // for reflect.Value.FieldByIndex
-	typ  reflect.Type
+	path  []int // for reflect.Value.FieldByIndex
+	typ   reflect.Type
+	whole bool // written, it has a value: empty does not count as not written
 }
 
 func newPlan(t reflect.Type) *plan {
@@ -54,7 +55,7 @@ func newField(sf reflect.StructField, path []int, name string, required bool) fi
 	if !sf.IsExported() {
 		panic("strict: the field of the key " + name + " is not exported")
 	}
-	return field{path: path, typ: sf.Type, FieldInfo: FieldInfo{
+	return field{path: path, typ: sf.Type, whole: sf.Tag.Get("empty") == "refused", FieldInfo: FieldInfo{
 		Name:     name,
 		GoName:   sf.Name,
 		Type:     typeWord(sf.Type),

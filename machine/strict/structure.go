@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // structure fills a struct from a mapping.
@@ -65,6 +67,8 @@ func (d *decoder) field(n *Node, given *Field, f *field, v reflect.Value) {
 		d.fail(CodeMissingKey, n.Pos, fmt.Sprintf("add %q", f.Name+": ..."), "the key %q is missing", f.Name)
 	case f.Required:
 		d.fail(CodeNoValue, given.Value.Pos, "write "+article(f.Type), "%s: there is no value", f.Name)
+	case given != nil && f.whole && d.opts.Unknown == diag.Error:
+		d.fail(CodeNoValue, given.Value.Pos, "write a value, or remove the key", "%s: there is no value: it would bound or ask for nothing", f.Name)
 	case f.Default != "":
 		d.setDefault(v.FieldByIndex(f.path), f)
 	}

@@ -37,26 +37,26 @@ type tokenSpec struct {
 	// Lifetime is how long an issued token is valid, in whole seconds.
 	Lifetime strict.Duration `yaml:"lifetime" min:"1s"`
 	// Audience is an expression that gives who the token is for; verify refuses one that is for somebody else.
-	Audience *watchers.Formula `yaml:"audience"`
+	Audience *watchers.Formula `yaml:"audience" gives:"text" empty:"refused"`
 	// Subject is an expression that gives the issued token's subject, such as a caller's id.
 	Subject *watchers.Formula `yaml:"subject"`
 	// Claims is an expression that gives a mapping of what else an issued token says: identity, public_key, ou, cell, collectives, permissions,
 	// cidr; of a join token urls, srv_domain, pins, controller, max_uses, facts, registration, extensions; of an issuer limits.
-	Claims *watchers.Formula `yaml:"claims"`
+	Claims *watchers.Formula `yaml:"claims" gives:"mapping"`
 	// Document is an expression that gives the issued token's document, a mapping.
 	Document *watchers.Formula `yaml:"document"`
 	// Token is an expression that gives the token, for verify and store.
-	Token *watchers.Formula `yaml:"token"`
+	Token *watchers.Formula `yaml:"token" gives:"text"`
 	// SignedBy is an expression that gives the public key (hex) that must have signed the token for itself; without it the token must chain to
 	// a trusted root.
-	SignedBy *watchers.Formula `yaml:"signed_by"`
+	SignedBy *watchers.Formula `yaml:"signed_by" gives:"text" empty:"refused"`
 	// Expect is an expression that gives a mapping whose entries must equal those of the token's document or, where that has none of the
 	// name, of the payload. An entry without a value is never equal.
-	Expect *watchers.Formula `yaml:"expect"`
+	Expect *watchers.Formula `yaml:"expect" gives:"mapping" empty:"refused"`
 	// Join puts the join token of who the machine runs as into the issued document, under join.
 	Join bool `yaml:"join"`
 	// Holder is an expression that gives the identity that comes with a join token; verify refuses one whose pattern does not admit it.
-	Holder *watchers.Formula `yaml:"holder"`
+	Holder *watchers.Formula `yaml:"holder" gives:"text" empty:"refused"`
 	// Leeway is how far the clock of who issued the token may be off, for verify and store.
 	Leeway strict.Duration `yaml:"leeway" default:"1m" max:"1h"`
 }

@@ -32,17 +32,17 @@ type ingestSpec struct {
 	// Queue makes each message go to one of those who name the same queue.
 	Queue string `yaml:"queue" template:"true"`
 	// Where is a condition on the message; one for which it is false or has no answer is refused, counted and reported.
-	Where *watchers.Formula `yaml:"where"`
+	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// To is an expression for the subject that the stream keeps the message under.
-	To *watchers.Formula `yaml:"to,required"`
+	To *watchers.Formula `yaml:"to,required" gives:"text"`
 	// Sender is an expression for who the message is from.
-	Sender *watchers.Formula `yaml:"sender,required"`
+	Sender *watchers.Formula `yaml:"sender,required" gives:"text"`
 	// ID is an expression for what a message is known by, a text: one that its sender tells again, because nobody answered, has the same. A
 	// stream with a duplicates window stores it once. By default, and where it is "", every message is another.
-	ID *watchers.Formula `yaml:"id"`
+	ID *watchers.Formula `yaml:"id" gives:"text" empty:"refused"`
 	// Inbox is an expression, over the message's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A message
 	// that wants its answer elsewhere is refused: the answer would be published with the rights of who takes in, which the sender may not have.
-	Inbox *watchers.Formula `yaml:"inbox"`
+	Inbox *watchers.Formula `yaml:"inbox" gives:"text" empty:"refused"`
 	// Format is the document that is written.
 	Format string `yaml:"format" default:"choria_streams" enum:"choria_streams|jetstream"`
 	// Pending is how many messages may wait to be sent; those beyond are dropped and counted.
@@ -50,10 +50,10 @@ type ingestSpec struct {
 	// Window is how many messages may be sent without the stream having acknowledged them.
 	Window int `yaml:"window" default:"4096" min:"1" max:"65536"`
 	// MaxSize bounds a message in bytes, such as 256KiB; a larger one is refused. Absent is no bound.
-	MaxSize watchers.Bytes `yaml:"max_size"`
+	MaxSize watchers.Bytes `yaml:"max_size" empty:"refused"`
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 6/m, burst: 20}]; one that has no room in all of them is refused.
-	Quota []watchers.Quota `yaml:"quota"`
+	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
 }
 
 // CodeIngestSubject is a subject or queue of an ingest watcher that cannot be.
@@ -70,7 +70,7 @@ func (s *ingestSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if !strings.Contains(s.Queue, "{{") && strings.ContainsAny(s.Queue, " \t\r\n") {
 		list.Add(diag.Error, CodeIngestSubject, w.Properties.Get("queue").Pos, "write one word", "queue: %q is not the name of a queue", s.Queue)
 	}
-	return list
+	return append(list, watchers.CheckQuotas(s.Quota, w.Properties.Get("quota"))...)
 }
 
 func ingestType(s Services) watchers.Type {

@@ -65,9 +65,9 @@ type kvSpec struct {
 	// Value is an expression of what is written: texts as they are, everything else as JSON.
 	Value *watchers.Formula `yaml:"value"`
 	// Revision is an expression of the revision that the key must have, for update and delete.
-	Revision *watchers.Formula `yaml:"revision"`
+	Revision *watchers.Formula `yaml:"revision" gives:"number" empty:"refused"`
 	// Slots is an expression of how many slots claim has: the keys KEY.1 to KEY.N. A value that holds a slot claims no second one.
-	Slots *watchers.Formula `yaml:"slots"`
+	Slots *watchers.Formula `yaml:"slots" gives:"number" empty:"refused"`
 }
 
 func (s *kvSpec) reads() bool { return s.Mode == modePoll || s.Mode == modeWatch }

@@ -36,7 +36,7 @@ type commonSpec struct {
 	// MaxBytes bounds everything in it: a size such as 10GiB, or a share such as 30% of what the smallest broker of the cell may keep, which a
 	// broker says by its tag stream_bytes:N. Absent is no bound. What holds more than its share and has no bound yet is bounded a quarter
 	// above that, and told. A bound grows only while all brokers that keep a copy are there.
-	MaxBytes allotment `yaml:"max_bytes"`
+	MaxBytes allotment `yaml:"max_bytes" empty:"refused"`
 	// Shrink is what becomes of messages or values beyond a max_bytes, max_age or ttl that is lower than before: keep refuses the bound and says
 	// so, drop deletes the oldest. Where a bound of bytes refuses what is new, none is deleted for it.
 	Shrink string `yaml:"shrink" default:"keep" enum:"keep|drop"`
@@ -58,15 +58,15 @@ type streamSpec struct {
 	// Retention is when messages go: limits (age and size), interest (all consumers have them), workqueue (one consumer has them).
 	Retention string `yaml:"retention" default:"limits" enum:"limits|interest|workqueue"`
 	// MaxAge is how long messages are kept. Absent is for ever.
-	MaxAge strict.Duration `yaml:"max_age" min:"100ms"`
+	MaxAge strict.Duration `yaml:"max_age" empty:"refused" min:"100ms"`
 	// MaxMessages bounds the messages in all.
-	MaxMessages int64 `yaml:"max_messages" min:"1"`
+	MaxMessages int64 `yaml:"max_messages" empty:"refused" min:"1"`
 	// MaxMessagesPerSubject bounds the messages of each subject.
-	MaxMessagesPerSubject int64 `yaml:"max_messages_per_subject" min:"1"`
+	MaxMessagesPerSubject int64 `yaml:"max_messages_per_subject" empty:"refused" min:"1"`
 	// MaxMessageSize bounds a message.
-	MaxMessageSize size `yaml:"max_message_size"`
+	MaxMessageSize size `yaml:"max_message_size" empty:"refused"`
 	// MaxConsumers bounds the consumers.
-	MaxConsumers int `yaml:"max_consumers" min:"1"`
+	MaxConsumers int `yaml:"max_consumers" empty:"refused" min:"1"`
 	// Discard is what gives way when a bound is reached: old messages or the new one.
 	Discard string `yaml:"discard" default:"old" enum:"old|new"`
 	// DiscardNewPerSubject refuses a new message also where its subject has as many as it may; with discard new.
@@ -122,9 +122,9 @@ type bucketSpec struct {
 	// History is how many values of a key are kept.
 	History int64 `yaml:"history" default:"1" min:"1" max:"64"`
 	// TTL is how long a value is kept. Absent is for ever.
-	TTL strict.Duration `yaml:"ttl" min:"100ms"`
+	TTL strict.Duration `yaml:"ttl" empty:"refused" min:"100ms"`
 	// MaxValueSize bounds a value.
-	MaxValueSize size `yaml:"max_value_size"`
+	MaxValueSize size `yaml:"max_value_size" empty:"refused"`
 	// LimitMarkerTTL is how long a marker stays where a value has run out; it allows values with a TTL of their own.
 	LimitMarkerTTL strict.Duration `yaml:"limit_marker_ttl" min:"1s"`
 	// Republish publishes what was written once more.
@@ -135,7 +135,7 @@ type bucketSpec struct {
 type objectSpec struct {
 	commonSpec `yaml:",inline"`
 	// TTL is how long an object is kept. Absent is for ever.
-	TTL strict.Duration `yaml:"ttl" min:"100ms"`
+	TTL strict.Duration `yaml:"ttl" empty:"refused" min:"100ms"`
 }
 
 // replicas is a number, 0 for auto.

@@ -22,7 +22,7 @@ type eventSpec struct {
 	Subject string `yaml:"subject" template:"true"`
 	// ID is an expression for the event's id, a text; by default every look makes a new one. What is told again, because nobody answered, has
 	// the same.
-	ID *watchers.Formula `yaml:"id"`
+	ID *watchers.Formula `yaml:"id" gives:"text"`
 }
 
 func (s *eventSpec) id(look *watchers.Look) (string, error) {

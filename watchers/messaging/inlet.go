@@ -55,6 +55,7 @@ type intake struct {
 func (i intake) check(f *findings) {
 	f.subject(i.subject, true)
 	f.queue(i.queue)
+	f.list = append(f.list, watchers.CheckQuotas(i.quota, f.w.Properties.Get("quota"))...)
 }
 
 // inlet is one activation of a listener: it subscribes by whatever connection has the name at the moment.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 func TestSubjects(t *testing.T) {
@@ -62,6 +63,35 @@ func TestProperties(t *testing.T) {
 		{"service", "name: a b\nsubject: s\nreply: 1", CodeName, "a b"},
 		{"service", "name: n\nsubject: s\nreply: 1\nspawn: {template: t, key: machine}", CodeTogether, "both"},
 		{"service", "name: n\nsubject: s", "", ""},
+		// What bounds or asks for nothing.
+		{"subscribe", "subject: a\nquota: [{rate: 1/s}, {bytes: 1KiB/s, bytes_burst: 1MiB}]\nmax_size: 1KiB", "", ""},
+		{"subscribe", "subject: a\nquota: [{rate: 1/s}, {by: 'message.tokens[1]'}]", watchers.CodeQuota, "bounds nothing"},
+		{"service", "name: n\nsubject: s\nquota: [{burst: 10}]", watchers.CodeQuota, "bounds nothing"},
+		{"spawn", "template: t\nkey: machine\nsubject: s\nquota: [{burst: 10, bytes: 1KiB/s}]", watchers.CodeQuota, "burst: without rate"},
+		{"subscribe", "subject: a\nquota: [{rate: 1/s, bytes_burst: 1KiB}]", watchers.CodeQuota, "bytes_burst: without bytes"},
+		{"subscribe", "subject: a\nquota: [{rate: ''}]", "SC028", "rate: there is no value"},
+		{"subscribe", "subject: a\nquota: [{by: len(data), rate: 1/s}]", watchers.CodeFormula, "never a text"},
+		{"subscribe", "subject: a\nmax_size: ''", "SC028", "max_size: there is no value"},
+		{"service", "name: n\nsubject: s\nmax_size:", "SC028", "max_size: there is no value"},
+		{"spawn", "template: t\nkey: machine\nmax_size: 1KiB", CodeTogether, "no subject"},
+		{"spawn", "template: t\nkey: machine\nquota: [{rate: 1/s}]", CodeTogether, "no subject"},
+		{"spawn", "template: t\nkey: machine\nfor: machine", CodeTogether, "without limit_for"},
+		{"spawn", "template: t\nkey: machine\nlimit_for: 2", CodeTogether, "nothing says whom"},
+		{"spawn", "template: t\nkey: machine\nfor: machine\nlimit_for: 2", "", ""},
+		{"spawn", "template: t\nkey: len(machine)", watchers.CodeFormula, "key: the expression gives a number"},
+		{"spawn", "template: t\nkey: machine\nlimit: ''", "SC028", "limit"},
+		{"service", "name: n\nsubject: s\nspawn: {template: t, key: machine, for: machine}", CodeTogether, "without limit_for"},
+		{"service", "name: n\nsubject: s\nspawn: {template: t, key: machine, limit_for: 2}", CodeTogether, "nothing says whom"},
+		{"service", "name: n\nsubject: s\nwhere: ''", "SC028", "where: there is no value"},
+		{"service", "name: n\nsubject: s\nwhere: '\"yes\"'", watchers.CodeFormula, "where: the expression gives a text"},
+		{"request", "subject: a\nunchanged_when: message.body.same", "", ""},
+		{"request", "subject: a\nunchanged_when: '\"same\"'", watchers.CodeFormula, "unchanged_when: the expression gives a text, never a boolean"},
+		{"request", "subject: a\nunchanged_when: len(data)", watchers.CodeFormula, "gives a number"},
+		{"request", "subject: a\nunchanged_when: ''", "SC028", "unchanged_when"},
+		{"request", "subject: a\naccept: '{ok: true}'", watchers.CodeFormula, "gives a mapping"},
+		{"subscribe", "subject: a\nforward: {subject: '\"b\"', id: machine}", CodeTogether, "not acknowledged"},
+		{"subscribe", "subject: a\nforward: {subject: '\"b\"', id: machine, acknowledged: true}", "", ""},
+		{"subscribe", "subject: a\nforward: {subject: '1'}", watchers.CodeFormula, "subject: the expression gives a number"},
 		{"connection", "name: fleet", "", ""},
 		{"connection", "credentials: fleet", "SC021", "name"},
 	} {

@@ -26,10 +26,10 @@ type requestSpec struct {
 	// Event makes a CloudEvent of the body, with the time of the look.
 	Event *eventSpec `yaml:"event"`
 	// Accept is a condition on the reply, which it reads as message; a reply for which it is false is rejected.
-	Accept *watchers.Formula `yaml:"accept"`
+	Accept *watchers.Formula `yaml:"accept" gives:"boolean" empty:"refused"`
 	// UnchangedWhen is a condition on a reply that was accepted, which it reads as message: where it is true the reply has nothing new, and a
 	// poll leaves no trace.
-	UnchangedWhen *watchers.Formula `yaml:"unchanged_when"`
+	UnchangedWhen *watchers.Formula `yaml:"unchanged_when" gives:"boolean" empty:"refused"`
 }
 
 const (

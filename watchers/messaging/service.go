@@ -28,18 +28,18 @@ type serviceSpec struct {
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger request is answered with an error of code 413. Absent is no bound but
 	// that of a message that can be read.
-	MaxSize watchers.Bytes `yaml:"max_size"`
+	MaxSize watchers.Bytes `yaml:"max_size" empty:"refused"`
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; a request that has not is
 	// answered with an error of code 429, with the seconds after which there is room in the header Retry-After.
-	Quota []watchers.Quota `yaml:"quota"`
+	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
 	// Micro makes it a service that "nats micro ls", info and stats know. Nodes may not: they need false.
 	Micro bool `yaml:"micro" default:"true"`
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A request that
 	// wants its answer elsewhere is dropped: it would be published with the service's rights, which the asker may not have.
-	Inbox *watchers.Formula `yaml:"inbox"`
+	Inbox *watchers.Formula `yaml:"inbox" gives:"text" empty:"refused"`
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
-	Where *watchers.Formula `yaml:"where"`
+	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. It, as where, sees the machine's state
 	// and data as they are at the request. Without reply and spawn the
 	// request is the event's payload, and a publish watcher answers to its reply subject.
@@ -54,16 +54,16 @@ type serviceSpawn struct {
 	Template string `yaml:"template,required"`
 	// Key is an expression for the instance's name among those of its template, a text. While one of that name runs, another request for it
 	// is answered with an error, code 409.
-	Key *watchers.Formula `yaml:"key,required"`
+	Key *watchers.Formula `yaml:"key,required" gives:"text"`
 	// Input is an expression for what the instance is started with, a mapping; by default the request, with its reply subject.
-	Input *watchers.Formula `yaml:"input"`
+	Input *watchers.Formula `yaml:"input" gives:"mapping"`
 	// Limit is how many instances of the template may run at once, 0 is no limit; a request beyond is answered with an error, code 429.
-	Limit int `yaml:"limit" min:"0"`
+	Limit int `yaml:"limit" empty:"refused" min:"0"`
 	// For is an expression for whom the instance is, such as message.tokens[1], a text.
-	For *watchers.Formula `yaml:"for"`
+	For *watchers.Formula `yaml:"for" gives:"text" empty:"refused"`
 	// LimitFor is how many instances of the template may run at once for the same, 0 is no limit; a request beyond is answered
 	// with an error, code 429.
-	LimitFor int `yaml:"limit_for" min:"0"`
+	LimitFor int `yaml:"limit_for" empty:"refused" min:"0"`
 }
 
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -75,13 +75,14 @@ func (s *serviceSpec) intake() intake {
 // Validate holds the properties against each other.
 func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
-	f.subject(s.Subject, true)
-	f.queue(s.Queue)
+	from := s.intake()
+	from.queue = s.Queue // without one it is the name, which is checked below
+	from.check(&f)
 	if !serviceName.MatchString(s.Name) {
 		f.add("name", CodeName, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)
 	}
 	if s.Spawn != nil {
-		f.spawn(s.Spawn.For, s.Spawn.LimitFor)
+		f.spawn(w.Properties.Get("spawn"), s.Spawn.For, s.Spawn.LimitFor)
 	}
 	if s.Reply != nil && s.Spawn != nil {
 		f.add("spawn", CodeTogether, "leave out one of them: either the watcher answers or the instance", "reply and spawn are both given")

@@ -27,18 +27,18 @@ type spawnSpec struct {
 	// Template is the name of the manifest that instances are started of.
 	Template string `yaml:"template,required"`
 	// Key is an expression for the instance's name among those of its template, a text. Where one of that name runs it is left as it is.
-	Key *watchers.Formula `yaml:"key,required"`
+	Key *watchers.Formula `yaml:"key,required" gives:"text"`
 	// Input is an expression for what the instance is started with, a mapping; by default the message, if there is one.
-	Input *watchers.Formula `yaml:"input"`
+	Input *watchers.Formula `yaml:"input" gives:"mapping"`
 	// Limit is how many instances of the template may run at once; 0 is no limit.
-	Limit int `yaml:"limit" min:"0"`
+	Limit int `yaml:"limit" empty:"refused" min:"0"`
 	// For is an expression for whom the instance is, such as message.tokens[1], a text.
-	For *watchers.Formula `yaml:"for"`
+	For *watchers.Formula `yaml:"for" gives:"text" empty:"refused"`
 	// LimitFor is how many instances of the template may run at once for the same, 0 is no limit; one beyond is
 	// not started.
-	LimitFor int `yaml:"limit_for" min:"0"`
+	LimitFor int `yaml:"limit_for" empty:"refused" min:"0"`
 	// Where is a condition; a message or look for which it is false or has no answer starts nothing.
-	Where *watchers.Formula `yaml:"where"`
+	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// Subject makes it listen, and start an instance for each message; without it one is started for each look.
 	Subject string `yaml:"subject" template:"true"`
 	// Connection names the connection that messages come by.
@@ -49,10 +49,10 @@ type spawnSpec struct {
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger one is unreadable. Absent is no bound but
 	// that of a message that can be read.
-	MaxSize watchers.Bytes `yaml:"max_size"`
+	MaxSize watchers.Bytes `yaml:"max_size" empty:"refused"`
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; one that has not is left out and counted.
-	Quota []watchers.Quota `yaml:"quota"`
+	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
 }
 
 func (s *spawnSpec) intake() intake {
@@ -63,9 +63,14 @@ func (s *spawnSpec) intake() intake {
 func (s *spawnSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	s.intake().check(&f)
-	f.spawn(s.For, s.LimitFor)
+	f.spawn(w.Properties, s.For, s.LimitFor)
 	if s.Subject == "" && s.Queue != "" {
 		f.add("queue", CodeTogether, "give a subject, or leave out the queue", "a queue is for messages, and there is no subject")
+	}
+	for _, key := range []string{"quota", "max_size"} {
+		if s.Subject == "" && w.Properties.Get(key) != nil {
+			f.add(key, CodeTogether, "give a subject, or leave out "+key, "%s bounds messages, and there is no subject", key)
+		}
 	}
 	return f.list
 }

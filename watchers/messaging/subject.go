@@ -7,6 +7,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -116,9 +117,17 @@ func (f *findings) queue(text string) {
 	}
 }
 
-// spawn holds for and limit_for against each other.
-func (f *findings) spawn(whom *watchers.Formula, limit int) {
-	if whom == nil && limit > 0 {
-		f.add("limit_for", CodeTogether, "add for, such as message.tokens[1]", "limit_for: nothing says whom an instance is for")
+// spawn holds for and limit_for against each other. n is the mapping that has them.
+func (f *findings) spawn(n *strict.Node, whom *watchers.Formula, limit int) {
+	for _, wrong := range []struct {
+		is            bool
+		key, hint, at string
+	}{
+		{whom == nil && limit > 0, "limit_for", "add for, such as message.tokens[1]", "limit_for: nothing says whom an instance is for"},
+		{whom != nil && limit == 0, "for", "add limit_for, such as limit_for: 10, or leave for out", "for: without limit_for it bounds nothing"},
+	} {
+		if wrong.is {
+			f.list.Add(diag.Error, CodeTogether, n.Get(wrong.key).Pos, wrong.hint, "%s", wrong.at)
+		}
 	}
 }

@@ -22,13 +22,13 @@ type subscribeSpec struct {
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger one is unreadable. Absent is no bound but
 	// that of a message that can be read.
-	MaxSize watchers.Bytes `yaml:"max_size"`
+	MaxSize watchers.Bytes `yaml:"max_size" empty:"refused"`
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; one that has not is left out and counted.
-	Quota []watchers.Quota `yaml:"quota"`
+	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
 	// Where is a condition on the message; one for which it is false or has no answer is left out. So is one that would be passed on as it
 	// came, and of which others may read something else: an object of its JSON body has a key twice, or keys that differ in case alone.
-	Where *watchers.Formula `yaml:"where"`
+	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// Forward passes messages on in place of firing an event for each.
 	Forward *forwardSpec `yaml:"forward"`
 }
@@ -38,7 +38,7 @@ type forwardSpec struct {
 	// Connection names the connection to send by.
 	Connection string `yaml:"connection" default:"fleet"`
 	// Subject is an expression for where the message goes, such as 'choria.' + message.tokens[3].
-	Subject *watchers.Formula `yaml:"subject,required"`
+	Subject *watchers.Formula `yaml:"subject,required" gives:"text"`
 	// Body is an expression for the body; by default the message goes on as it came, without the headers that would tell the broker what
 	// to do (Nats-...).
 	Body *watchers.Formula `yaml:"body"`
@@ -48,10 +48,10 @@ type forwardSpec struct {
 	Acknowledged bool `yaml:"acknowledged"`
 	// ID is an expression for what a message is known by, a text: one that its sender tells again, because nobody answered, has the same. A
 	// stream with a duplicates window stores it once. It goes with acknowledged; where it is "" every message is another.
-	ID *watchers.Formula `yaml:"id"`
+	ID *watchers.Formula `yaml:"id" gives:"text" empty:"refused"`
 	// Inbox is an expression, over the message's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". One that
 	// wants its answer elsewhere is refused: the answer would be published with the rights of who passes it on. It goes with acknowledged.
-	Inbox *watchers.Formula `yaml:"inbox"`
+	Inbox *watchers.Formula `yaml:"inbox" gives:"text" empty:"refused"`
 	// Window is how many messages may wait for the stream's acknowledgement. It goes with acknowledged.
 	Window int `yaml:"window" default:"1024" min:"1" max:"65536"`
 }
@@ -64,6 +64,15 @@ func (s *subscribeSpec) intake() intake {
 func (s *subscribeSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	s.intake().check(&f)
+	if s.Forward == nil || s.Forward.Acknowledged {
+		return f.list
+	}
+	forward := w.Properties.Get("forward")
+	for _, key := range []string{"id", "inbox", "window"} {
+		if n := forward.Get(key); n != nil {
+			f.list.Add(diag.Error, CodeTogether, n.Pos, "add acknowledged: true, or leave out "+key, "%s: it says nothing of messages that are not acknowledged", key)
+		}
+	}
 	return f.list
 }
 

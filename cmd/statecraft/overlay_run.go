@@ -44,7 +44,7 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 func overlayError(err error) error {
 	var findings diag.List
 	switch {
-	case errors.As(err, &findings):
+	case errors.As(err, &findings), errors.Is(err, overlay.ErrSettings):
 		return fail(exitInvalid, "mend the file; docs/overlay.md describes every key", "%w", err)
 	case errors.Is(err, overlay.ErrSeveralHosts):
 		return usage("statecraft overlay run DIR/hosts/NAME", "%w", err)

@@ -2,4 +2,5 @@
 
 package broker
 
-func diskSpace(string) (free, size int64) { return 0, 0 }
+// DiskSpace is not known on this system.
+func DiskSpace(string) (free, size int64) { return 0, 0 }

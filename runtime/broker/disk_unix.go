@@ -4,8 +4,8 @@ package broker
 
 import "golang.org/x/sys/unix"
 
-// diskSpace is what is free of the file system of a folder, for this process, and its size, in bytes; 0 where it cannot be read.
-func diskSpace(dir string) (free, size int64) {
+// DiskSpace is what is free of the file system of a folder, for this process, and its size, in bytes; 0 where it cannot be read.
+func DiskSpace(dir string) (free, size int64) {
 	var fs unix.Statfs_t
 	if unix.Statfs(dir, &fs) != nil {
 		return 0, 0

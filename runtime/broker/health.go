@@ -19,7 +19,7 @@ func (b *Broker) Health() cell.Health {
 		Running: s.Running() && s.ReadyForConnections(time.Millisecond), Enabled: s.JetStreamEnabled(), Clustered: b.cfg.Cluster != nil,
 		Limit: b.cfg.Limits.JetStream.Store,
 	}
-	h.Free, h.Size = diskSpace(b.cfg.Dir)
+	h.Free, h.Size = DiskSpace(b.cfg.Dir)
 	counts := b.fleet.gate.sessions.count()
 	h.Nodes, h.Clients = counts[identity.PurposeNode], counts[identity.PurposeClient]
 	for _, one := range b.halves() {

@@ -128,7 +128,7 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	gauge(r.revocations, float64(r.b.knowledge.Revoked.Len()))
 	gauge(r.enabled, truth(s.JetStreamEnabled()))
 	gauge(r.current, truth(s.JetStreamEnabled() && s.JetStreamIsCurrent()))
-	free, _ := diskSpace(r.b.cfg.Dir)
+	free, _ := DiskSpace(r.b.cfg.Dir)
 	gauge(r.free, float64(free))
 	if v, err := s.Varz(nil); err == nil && v.JetStream.Stats != nil {
 		r.jetStream(to, v.JetStream)

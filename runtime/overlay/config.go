@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
@@ -52,14 +54,16 @@ type Config struct {
 	Configuration map[string]any `yaml:"configuration"`
 	// Machines is a folder of machines that run beside the built-in ones, or in place of those of the same name.
 	Machines string `yaml:"machines"`
-	// StreamBytes bounds what JetStream keeps on this host's disk, in bytes, at least 64 MiB. Streams have shares of it; in a cell the smallest
+	// StreamBytes bounds what JetStream keeps on this host's disk, in bytes, at least 64 MiB. More than the default has to be no more than the disk
+	// has. Streams have shares of it; in a cell the smallest
 	// counts.
-	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240" min:"67108864"`
+	StreamBytes int64 `yaml:"stream_bytes" default:"10737418240" min:"67108864" max:"1125899906842624"`
 	// Connections is how many the fleet listener may have, and EnrollmentConnections the enrollment listener: fewer where the system allows
 	// too few open files.
 	Connections           int `yaml:"connections" default:"25000" min:"100" max:"1000000"`
 	EnrollmentConnections int `yaml:"enrollment_connections" default:"10000" min:"100" max:"1000000"`
-	// Joining is how many connections of the enrollment listener may be logged in at once; others wait for their turn.
+	// Joining is how many connections of the enrollment listener may be logged in at once; others wait for their turn. Written, it has to be no
+	// more than EnrollmentConnections.
 	Joining int `yaml:"joining" default:"500" min:"16" max:"1000000"`
 	// ClientSessions is how many sessions the key of a client may have at once on this host.
 	ClientSessions int `yaml:"client_sessions" default:"64" min:"1" max:"100000"`
@@ -90,6 +94,9 @@ type Listen struct {
 
 // ErrSeveralHosts is the cause where a folder has the folders of more than one host.
 var ErrSeveralHosts = errors.New("there are folders of several hosts")
+
+// ErrSettings is the cause where an overlay.yaml says what cannot be.
+var ErrSettings = errors.New("these settings cannot be")
 
 // Open finds the folder of a host: dir itself, or the only one below dir/hosts.
 func Open(dir string) (folder string, cfg Config, err error) {
@@ -131,7 +138,15 @@ func parseConfig(file string, src []byte) (Config, error) {
 	if err := list.Err(); err != nil {
 		return cfg, err
 	}
-	return cfg, cfg.validate()
+	err := cfg.validate()
+	if root.Get("joining") != nil && cfg.Joining > cfg.EnrollmentConnections {
+		err = errors.Join(err, fmt.Errorf("joining: %d are more than the listener may have (enrollment_connections: %d); raise that, or write fewer",
+			cfg.Joining, cfg.EnrollmentConnections))
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("%s: %w: %w", file, ErrSettings, err)
+	}
+	return cfg, nil
 }
 
 func (c *Config) validate() error {
@@ -145,5 +160,21 @@ func (c *Config) validate() error {
 	if len(c.Brokers) == 0 {
 		errs = append(errs, errors.New("brokers: at least one URL is needed, such as tls://overlay1.example.net:4222"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.checkFounders())...)
+}
+
+// checkFounders reports founders of which one at least is none of the cell's hosts. A cell none of whose hosts is a founder would wait for ever.
+func (c *Config) checkFounders() error {
+	hosts := map[string]bool{c.Host: true}
+	for _, name := range c.Founders {
+		if _, err := identity.Parse(name); err != nil {
+			return fmt.Errorf("founders: %w", err)
+		}
+		hosts[name] = true
+	}
+	if len(c.Founders) > 0 && len(hosts) > c.Replicas {
+		return fmt.Errorf("founders: with this one, %s, they are %d hosts (%s), and the cell has %d (hosts: %d): is a name misspelled?",
+			c.Host, len(hosts), strings.Join(slices.Sorted(maps.Keys(hosts)), ", "), c.Replicas, c.Replicas)
+	}
+	return nil
 }

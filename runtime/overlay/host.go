@@ -79,7 +79,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if h.set, err = builtin.Load(builtin.Set{Folder: "overlay", Overrides: machines}, catalogue); err != nil {
 		return nil, err
 	}
-	if err := h.checkRoom(); err != nil {
+	if err := errors.Join(h.checkDisk(), h.checkRoom()); err != nil {
 		return nil, err
 	}
 	h.host, err = runtime.New(runtime.Config{

@@ -55,6 +55,25 @@ func streamTakes(dir string) (int64, error) {
 	return size + size/4, err
 }
 
+// checkDisk holds what JetStream may keep against the disk that it is to be on. The default is what a host has that says nothing: it is told where
+// it is too much.
+func (h *Host) checkDisk() error {
+	dir, allowed := h.path(dataDir), h.cfg.Config.StreamBytes
+	if _, err := os.Stat(dir); err != nil {
+		dir = h.cfg.Folder // it is made there
+	}
+	_, size := broker.DiskSpace(dir)
+	switch {
+	case size <= 0 || allowed <= size:
+		return nil
+	case allowed > broker.DefaultLimits().JetStream.Store:
+		return fmt.Errorf("%s: %w: stream_bytes: %d bytes are more than the file system of %s has (%d); write fewer, or put the folder on a larger disk",
+			h.path(configFile), ErrSettings, allowed, dir, size)
+	}
+	h.cfg.Log.Warn("stream_bytes_above_disk", "stream_bytes", allowed, "disk", size, "folder", dir)
+	return nil
+}
+
 // checkRoom holds the bounds of the machines' streams against what this host may keep, so that a host whose streams cannot have their room
 // does not start.
 func (h *Host) checkRoom() error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,20 +20,27 @@ import (
 
 // keeper is the example service-keeper in a directory of its own, its service stopped in the end.
 type keeper struct {
-	t   *testing.T
-	dir string
+	t          *testing.T
+	dir, state string
 }
+
+// scratch is the machine's own folder in the host's state.
+func (k *keeper) scratch() string { return filepath.Join(k.state, "scratch", "service-keeper") }
 
 func newKeeper(t *testing.T) *keeper {
 	t.Helper()
-	k := &keeper{t: t, dir: filepath.Join(t.TempDir(), "service-keeper")}
+	k := &keeper{t: t, dir: filepath.Join(t.TempDir(), "service-keeper"), state: t.TempDir()}
 	if err := os.CopyFS(k.dir, os.DirFS("examples/service-keeper")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(k.dir, "run")); err != nil { // of somebody who tries the example
+	if err := os.RemoveAll(filepath.Join(k.dir, "run")); err != nil { // of somebody who tried an earlier example
 		t.Fatal(err)
 	}
+	want := list(t, k.dir)
 	t.Cleanup(func() {
+		if got := list(t, k.dir); !slices.Equal(got, want) {
+			t.Errorf("the service has written into its directory, which is signed on a node: %v, want %v", got, want)
+		}
 		if err := k.script("stop"); err != nil {
 			t.Errorf("stopping the service: %v", err)
 		}
@@ -40,13 +48,30 @@ func newKeeper(t *testing.T) *keeper {
 	return k
 }
 
+// list is the names in a folder.
+func list(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range entries {
+		if e.Name() != "service.conf" { // which a test removes
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 func (k *keeper) script(name string) error {
-	return exec.Command(filepath.Join(k.dir, name)).Run()
+	cmd := exec.Command(filepath.Join(k.dir, name))
+	cmd.Env = append(os.Environ(), "WATCHER_DATA="+filepath.Join(k.scratch(), "by-hand-data.json"))
+	return cmd.Run()
 }
 
 // pid is the process of the service, 0 where none was started.
 func (k *keeper) pid() int {
-	text, _ := os.ReadFile(filepath.Join(k.dir, "run", "pid"))
+	text, _ := os.ReadFile(filepath.Join(k.scratch(), "run", "pid"))
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 	return pid
 }
@@ -94,8 +119,7 @@ func TestServiceKeeperScripts(t *testing.T) {
 // maintenance, and across a restart of the host.
 func TestServiceKeeperKeepsAService(t *testing.T) {
 	k := newKeeper(t)
-	state := t.TempDir()
-	h := k.host(state)
+	h := k.host(k.state)
 	waitUntil(t, "the service runs", func() bool { return h.state() == "running" })
 	first := k.pid()
 	k.kill()
@@ -112,7 +136,7 @@ func TestServiceKeeperKeepsAService(t *testing.T) {
 	if !alive(third) {
 		t.Error("the service ended with the host")
 	}
-	h = k.host(state)
+	h = k.host(k.state)
 	waitUntil(t, "the machine goes on", func() bool { return h.state() == "running" })
 	if k.pid() != third {
 		t.Error("a restart of the host restarted the service")

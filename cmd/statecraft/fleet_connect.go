@@ -102,7 +102,7 @@ func (m *member) options(inv *invocation, c *messaging.Credentials) []nats.Optio
 		}),
 		nats.ClosedHandler(func(conn *nats.Conn) { m.lost <- conn.LastError() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
+			if err != nil && inv.ctx.Err() == nil { // an interrupt closes it, too
 				inv.notef("the connection was lost (%v) and is tried again; what happens meanwhile is not seen", err)
 			}
 		}),

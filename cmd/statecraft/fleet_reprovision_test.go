@@ -130,6 +130,9 @@ func TestFleetWatch(t *testing.T) {
 		if code := inv.report(inv.ended(<-ended)); code != exitInterrupted {
 			t.Errorf("the exit code is %d: %s", code, errs.String())
 		}
+		if said := errs.String(); strings.Contains(said, "lost") {
+			t.Errorf("an interrupt is told as a lost connection: %s", said)
+		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("--json %t: -want +got\n%s", asJSON, diff)
 		}

@@ -23,6 +23,24 @@ func TestAHostIsFoundByTheFolderThatItWasStartedWith(t *testing.T) {
 	}
 }
 
+// TestStatesCheckEndsAsTheHostIs holds the exit code of states --check; without it a degraded host is told, and the verb succeeds.
+func TestStatesCheckEndsAsTheHostIs(t *testing.T) {
+	bad := []string{"the log cannot be written"}
+	for _, c := range []struct {
+		check bool
+		r     statesResult
+		want  int
+	}{
+		{true, statesResult{Running: true}, exitOK}, {true, statesResult{Running: true, Degraded: bad}, exitPartial},
+		{true, statesResult{}, exitUnreachable}, {false, statesResult{Running: true, Degraded: bad}, exitOK}, {false, statesResult{}, exitOK},
+	} {
+		inv := testInvocation(t.Context(), &quietBuffer{}, &quietBuffer{}, false)
+		if code := inv.report((&statesVerb{Check: c.check}).verdict(c.r, "state")); code != c.want {
+			t.Errorf("%+v ends with %d, want %d", c, code, c.want)
+		}
+	}
+}
+
 // TestAnEmulationThatNobodyJoinedTookNoTime has no last arrival, whose time is that of year 1.
 func TestAnEmulationThatNobodyJoinedTookNoTime(t *testing.T) {
 	if s := spanned(node.Standing{Nodes: 3, First: time.Now()}); s != 0 {

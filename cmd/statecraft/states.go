@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime"
@@ -18,6 +19,7 @@ import (
 type statesVerb struct {
 	stateFlags
 	Wait    time.Duration `placeholder:"DURATION" help:"Wait this long for the host to answer, for the machine to be there and, with --until, for its state."`
+	Check   bool          `help:"For monitoring: end with exit code 6 where the host is degraded, and with 5 where it does not run."`
 	Until   string        `placeholder:"STATE" help:"Fail unless the machine is in this state."`
 	Machine string        `arg:"" optional:"" help:"Show one machine with its data and watchers."`
 }
@@ -42,6 +44,9 @@ const waitInterval = 50 * time.Millisecond
 func (v *statesVerb) Run(inv *invocation) error {
 	if v.Until != "" && v.Machine == "" {
 		return usage("name the machine before it: statecraft states MACHINE --until "+v.Until, "--until needs a machine")
+	}
+	if v.Check && v.Machine != "" {
+		return usage("statecraft states --check asks the host; --until STATE holds a machine to a state", "--check is for the host, not for a machine")
 	}
 	dir, err := v.host()
 	if err != nil {
@@ -108,8 +113,12 @@ func (v *statesVerb) all(inv *invocation, client *control.Client, dir string) er
 	if err != nil {
 		return hostError(err, dir)
 	}
+	verdict := v.verdict(r, dir)
 	if inv.json {
-		return inv.printJSON(r)
+		return errors.Join(verdict, inv.printJSON(r))
+	}
+	if verdict != nil {
+		r.Degraded = nil // which the verdict tells
 	}
 	inv.hostState(r.Running, r.Degraded)
 	rows := [][]string{{"MACHINE", "VERSION", "STATE", "SINCE", "SEQ"}}
@@ -117,7 +126,21 @@ func (v *statesVerb) all(inv *invocation, client *control.Client, dir string) er
 		rows = append(rows, []string{m.Name, orDash(m.Version), stateText(m), instant(m.Since), strconv.FormatUint(m.Seq, 10)})
 	}
 	inv.table(rows)
-	return nil
+	return verdict
+}
+
+// verdict is the error that --check makes of a host that is not well.
+func (v *statesVerb) verdict(r statesResult, dir string) error {
+	switch {
+	case !v.Check:
+		return nil
+	case !r.Running:
+		return hostError(control.ErrNoHost, dir)
+	case len(r.Degraded) > 0:
+		return fail(exitPartial, "docs/operations.md says what each reason means and what to do", "the host is degraded: %s", strings.Join(r.Degraded, "; "))
+	default:
+		return nil
+	}
 }
 
 // hostState marks states that are not those of a host in good health.

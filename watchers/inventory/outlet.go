@@ -182,10 +182,13 @@ func (o *outlet) id(look *watchers.Look, message map[string]any) (string, error)
 		return "", nil
 	}
 	id, err := o.spec.ID.Text(look, message)
-	if err == nil && len(id) > maxID {
-		err = fmt.Errorf("its id has %d bytes, %d are allowed", len(id), maxID)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("its id: %w", err)
+	case len(id) > maxID:
+		return "", fmt.Errorf("its id has %d bytes, %d are allowed", len(id), maxID)
 	}
-	return id, err
+	return id, nil
 }
 
 // DigestHeader carries the digest of an inventory's stable part.

@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -146,8 +145,11 @@ func (f *forwarding) onward(d delivery, message map[string]any) (*nats.Msg, erro
 	}
 	if to.ID != nil && to.Acknowledged {
 		id, err := to.ID.Text(f.inlet.look, message)
-		if err != nil || len(id) > maxID {
-			return nil, errors.Join(fmt.Errorf("the id has %d bytes, %d are allowed", len(id), maxID), err)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("the id: %w", err)
+		case len(id) > maxID:
+			return nil, fmt.Errorf("the id has %d bytes, %d are allowed", len(id), maxID)
 		}
 		if id != "" {
 			m.Header.Set(jetstream.MsgIDHeader, id)

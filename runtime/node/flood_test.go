@@ -116,69 +116,6 @@ func TestG45AFlooderCostsNobodyElse(t *testing.T) {
 	}
 }
 
-// TestH73OneNodeThatAsksForManyTurnsKeepsNobodyWaiting has a node ask for 2,100 turns under names that it makes up. Another gets its turn at once.
-func TestH73OneNodeThatAsksForManyTurnsKeepsNobodyWaiting(t *testing.T) {
-	c := newCell(t, nil)
-	eventually(t, "the buckets are there", func() bool { return stateOf(c.host.Host(), "streams") == "steady" })
-	conns := map[string]*nats.Conn{}
-	for _, id := range []string{"n1.example", "n2.example"} {
-		m := newMember(t, id, t.TempDir(), c.join, nil)
-		m.becomes("active")
-		given, err := m.store.Active()
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := m.store.Key()
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns[id], _ = raw(t, given.URLs, given.Token, key, "_INBOX."+strings.ReplaceAll(id, ".", "="), given.CA, nil)
-	}
-	greedy, honest := conns["n1.example"], conns["n2.example"]
-	answers, err := greedy.SubscribeSync("_INBOX.n1=example.turns")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const asked = 2100
-	for i := range asked {
-		body := fmt.Appendf(nil, `{"governor": "g%d", "name": "b%d"}`, i, i)
-		if err := greedy.PublishRequest("node.n1=example.out.turn", "_INBOX.n1=example.turns", body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	counts := map[string]int{}
-	for range asked {
-		m, err := answers.NextMsg(patience)
-		if err != nil {
-			t.Fatalf("answers: %v: %v", counts, err)
-		}
-		counts[m.Header.Get("Nats-Service-Error-Code")]++
-	}
-	if counts["429"] < asked-100 {
-		t.Errorf("answers: %v", counts)
-	}
-	turns := 0
-	for _, m := range c.host.Host().Machines() {
-		if strings.HasPrefix(m.Name, "turn:n1=example/") {
-			turns++
-		}
-	}
-	if turns > 16 {
-		t.Errorf("%d turns of one node", turns)
-	}
-	granted, err := honest.SubscribeSync("node.n2=example.in.turn.web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := honest.Request("node.n2=example.out.turn", []byte(`{"governor": "slow", "name": "web"}`), patience)
-	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "" {
-		t.Fatalf("an honest node is answered with %v, %v", m, err)
-	}
-	if _, err := granted.NextMsg(patience); err != nil {
-		t.Errorf("an honest node's turn: %v", err)
-	}
-}
-
 // startupsOf waits until the stream of events has the startup of a node.
 func startupsOf(t testing.TB, js jetstream.JetStream, id string) {
 	t.Helper()

@@ -36,7 +36,7 @@ type depotSpec struct {
 	Queue string `yaml:"queue" template:"true"`
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with. A request that wants its answer
 	// elsewhere is dropped: it would be published with the depot's rights, which the asker may not have.
-	Inbox *watchers.Formula `yaml:"inbox,required"`
+	Inbox *watchers.Formula `yaml:"inbox,required" gives:"text"`
 	// Serves is what it is asked for: specs with the trust roots, or ranges of objects.
 	Serves string `yaml:"serves,required" enum:"specs|objects"`
 	// Bucket is the key-value bucket of specs, or the object store that a request for an object names.
@@ -47,11 +47,11 @@ type depotSpec struct {
 	Pending int `yaml:"pending" default:"65536" min:"1" max:"1048576"`
 	// MaxSize bounds a request in bytes, such as 4KiB; a larger one is answered with an error, code 413.
 	// Absent is no bound.
-	MaxSize watchers.Bytes `yaml:"max_size"`
+	MaxSize watchers.Bytes `yaml:"max_size" empty:"refused"`
 	// Quota is how much is answered of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 2/s, burst: 60}]; a request that has no room in all of them is answered
 	// with an error of code 429, with the seconds after which there is room in the header Retry-After.
-	Quota []watchers.Quota `yaml:"quota"`
+	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
 }
 
 // CodeDepot is a property of a depot that cannot be.
@@ -75,7 +75,7 @@ func (s *depotSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if !strings.Contains(s.Subject, "{{") && !depotSubject.MatchString(s.Subject) {
 		f.add("subject", CodeDepot, "a subject is words that a dot separates, such as node.*.out.bundle", "subject: %q is no subject", s.Subject)
 	}
-	return f.list
+	return append(f.list, watchers.CheckQuotas(s.Quota, w.Properties.Get("quota"))...)
 }
 
 func depotType(s Services) watchers.Type {
@@ -84,6 +84,9 @@ func depotType(s Services) watchers.Type {
 			Name: "depot",
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "it serves, from now on"},
+				{Name: outcomeGoverned, Class: machine.Neutral, Payload: map[string]machine.ValueType{"governed": machine.Object, "omitted": machine.Integer},
+					Doc: "of specs: the machines that are listed under a governor, lists of names by governor, are others than before; what would be too much " +
+						"for an event is left out, and omitted says how many machines that are"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot serve at the moment: there is no connection, or no bucket"},
 			},
 		},
@@ -123,7 +126,7 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 	for ctx.Err() == nil {
 		conn, err := d.services.Pool.Wait(ctx, look.Identity, d.spec.Connection)
 		if err == nil {
-			counter := &depotCounter{depot: d, look: look, conn: conn, subject: subject, queue: queue, emit: func(r watchers.Report) {
+			counter := &depotCounter{depot: d, look: look, conn: conn, subject: subject, queue: queue, tell: emit, emit: func(r watchers.Report) {
 				told, pause = false, firstDepotPause
 				emit(r)
 			}}
@@ -165,6 +168,7 @@ type depotCounter struct {
 	conn           *nats.Conn
 	subject, queue string
 	emit           func(watchers.Report)
+	tell           func(watchers.Report) // from any goroutine
 }
 
 // serve serves until ctx ends or the connection is closed, which is no error: another takes its place.
@@ -173,7 +177,9 @@ func (c *depotCounter) serve(ctx context.Context) error {
 	defer cancel()
 	closed := c.conn.StatusChanged(nats.CLOSED)
 	defer c.conn.RemoveStatusListener(closed)
-	var from shelf = newSpecShelf(c.spec.Bucket, c.look.Log)
+	specs := newSpecShelf(c.spec.Bucket, c.look.Log)
+	specs.governed = c.tell
+	var from shelf = specs
 	if c.spec.Serves == servesObjects {
 		from = newObjectShelf(c.spec.Bucket, int64(c.spec.Memory)<<20, c.spec.Pending, c.look.Log)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
@@ -25,6 +26,8 @@ import (
 type specShelf struct {
 	bucket string
 	log    *slog.Logger
+	// governed is told of the machines that are listed under a governor; nil is told nothing.
+	governed func(watchers.Report)
 
 	mu    sync.Mutex
 	stock *specStock // nil until the bucket has been read
@@ -92,6 +95,7 @@ type specFollower struct {
 	js    jetstream.JetStream
 	watch jetstream.KeyWatcher // nil while the bucket cannot be watched
 	stock *specStock           // what the watch fills
+	told  string               // what was told of governors last, as JSON
 	seen  specState
 }
 
@@ -162,6 +166,7 @@ func (f *specFollower) run(ctx context.Context) {
 				return
 			}
 			f.shelf.take(f.stock, e)
+			f.tell()
 		case <-check.C:
 			f.check(ctx)
 		}

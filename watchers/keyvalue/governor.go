@@ -28,14 +28,25 @@ type governorSpec struct {
 	Name string `yaml:"name,required" template:"true"`
 	// Capacity is how many are let in at once. There are 1,000 tickets in all, those that wait included.
 	Capacity int `yaml:"capacity,required" min:"1" max:"1000"`
+	// For is whom the ticket is for, such as the node on whose behalf the machine waits, where that is not the machine's own identity.
+	For string `yaml:"for" template:"true" empty:"refused"`
+	// LimitFor is how many are let in at once for the same, whoever has asked for them and wherever; others for the same wait meanwhile, and
+	// take nobody's place. Absent is no limit.
+	LimitFor int `yaml:"limit_for" min:"1" max:"1000" empty:"refused"`
 	// Lease is how long a ticket that is not renewed keeps its place. Its holder stops a tenth of that earlier: no look of the machine
 	// starts from then on until the machine knows of the loss, as after a pause of the process.
 	Lease strict.Duration `yaml:"lease" default:"30s" min:"1s" max:"1d"`
 }
 
-// Validate checks the bucket.
+// Validate checks the bucket, and holds for and limit_for against each other.
 func (s *governorSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	checkBucket(w, s.Bucket, &list)
+	switch {
+	case s.For != "" && s.LimitFor == 0:
+		list.Add(diag.Error, CodeMissing, place(w, "for"), "add limit_for, such as limit_for: 1, or leave for out", "for: without limit_for it bounds nothing")
+	case s.For == "" && s.LimitFor > 0:
+		list.Add(diag.Error, CodeMissing, place(w, "limit_for"), `add for, such as '{{ lookup "input.token" "" }}'`, "limit_for: nothing says whom a ticket is for")
+	}
 	return list
 }
 
@@ -78,8 +89,12 @@ func (w *governor) Listen(ctx context.Context, look *watchers.Look, emit func(wa
 	if err != nil {
 		return failed(err)
 	}
+	whom, err := look.Expand(w.spec.For)
+	if err != nil {
+		return failed(fmt.Errorf("for: %w", err))
+	}
 	return onConnections(ctx, w.connections, look, w.spec.Connection, func(nc *nats.Conn) error {
-		err := w.queue(ctx, nc, look, name, emit)
+		err := w.queue(ctx, nc, look, name, whom, emit)
 		if err == nil || errors.Is(err, errNoBucket) {
 			return err
 		}
@@ -100,8 +115,9 @@ func pause(ctx context.Context, wait time.Duration) {
 }
 
 // queue takes one ticket and keeps it: until it is lost, or ctx has ended.
-func (w *governor) queue(ctx context.Context, nc *nats.Conn, look *watchers.Look, name string, emit func(watchers.Report)) error {
+func (w *governor) queue(ctx context.Context, nc *nats.Conn, look *watchers.Look, name, whom string, emit func(watchers.Report)) error {
 	t := newTicket(w, look, name)
+	t.lease.value.For = diag.Brief(whom, maxWhom)
 	if err := t.listen(ctx, nc); err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type leaseValue struct {
 	First uint64 `json:"first,omitempty"`
 	// Seconds is how long the lease lasts without a renewal.
 	Seconds float64 `json:"lease_seconds"`
+	// For is whom a governor's ticket is for, where that is not the owner.
+	For string `json:"for,omitempty"`
 	// Admitted is set in a governor's ticket that has been let in.
 	Admitted bool `json:"admitted,omitempty"`
 }

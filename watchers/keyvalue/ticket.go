@@ -29,6 +29,7 @@ type ticket struct {
 	lease    *lease
 	name     string
 	capacity int
+	limitFor int // how many are let in for the same; 0 is no limit
 	admitted bool
 	queued   bool                // it was told that there is no room
 	ahead    map[string]observed // the tickets of those that came earlier, by key
@@ -45,7 +46,11 @@ type observed struct {
 	revision uint64
 	since    time.Duration
 	lasts    time.Duration
+	whom     string
 }
+
+// maxWhom bounds what is kept of whom a ticket is for, in bytes.
+const maxWhom = 300
 
 // countSoonest is the least time between a count and the next one, and what every ticket ahead adds to it.
 const countSoonest = 50 * time.Millisecond
@@ -53,7 +58,7 @@ const countSoonest = 50 * time.Millisecond
 func newTicket(w *governor, look *watchers.Look, name string) *ticket {
 	l := newLease(w.connections, look, w.spec.Connection, w.spec.Bucket, "", w.spec.Lease.Std())
 	l.clock = w.clock
-	return &ticket{lease: l, name: name, capacity: w.spec.Capacity, ahead: map[string]observed{}}
+	return &ticket{lease: l, name: name, capacity: w.spec.Capacity, limitFor: w.spec.LimitFor, ahead: map[string]observed{}}
 }
 
 // maxTickets is how many a governor has at most, so that a broker lists them all at once (1,024).
@@ -128,7 +133,7 @@ func (t *ticket) heard(gone string) {
 		return
 	}
 	delete(t.ahead, gone)
-	if len(t.ahead) < t.capacity {
+	if t.hasRoom() {
 		t.next, t.backoff = 0, countSoonest
 	}
 }
@@ -171,7 +176,7 @@ func (t *ticket) count(ctx context.Context) error {
 	}
 	t.observe(list.view, now)
 	t.expire(ctx, list.bucket, now)
-	if len(t.ahead) < t.capacity && t.lease.left() > 0 {
+	if t.hasRoom() && t.lease.left() > 0 {
 		t.admitted, t.lease.value.Admitted = true, true
 		t.lease.next = 0 // shows in the bucket that it is let in
 		return nil
@@ -184,7 +189,7 @@ func (t *ticket) count(ctx context.Context) error {
 func (t *ticket) observe(view snapshot, now time.Duration) {
 	ahead := map[string]observed{}
 	for key, e := range view.entries {
-		_, first, lasts := readLease(e, t.lease.lasts)
+		v, first, lasts := readLease(e, t.lease.lasts)
 		if key == t.lease.key || e.gone || first >= t.lease.first {
 			continue
 		}
@@ -192,7 +197,7 @@ func (t *ticket) observe(view snapshot, now time.Duration) {
 		if !known || o.revision != e.revision {
 			o = observed{place: first, revision: e.revision, since: now}
 		}
-		o.lasts = lasts
+		o.lasts, o.whom = lasts, v.For
 		ahead[key] = o
 	}
 	t.ahead = ahead
@@ -239,9 +244,36 @@ func (t *ticket) expire(ctx context.Context, b *bucket, now time.Duration) {
 	}
 }
 
-// front returns those ahead that have been let in, or may be at any time.
+// before returns those ahead that have been let in, or will be before this one, in their order, and whether this one waits for another that is
+// for the same. A ticket that waits for one of the same takes no place: it gets that one's when it leaves, so that there are never more.
+func (t *ticket) before() (keys []string, behindOwn bool) {
+	count := map[string]int{}
+	for _, key := range slices.SortedFunc(maps.Keys(t.ahead), func(a, b string) int { return cmp.Compare(t.ahead[a].place, t.ahead[b].place) }) {
+		whom := t.ahead[key].whom
+		if t.limitFor > 0 && whom != "" {
+			if count[whom] == t.limitFor {
+				continue
+			}
+			count[whom]++
+		}
+		keys = append(keys, key)
+	}
+	own := t.lease.value.For
+	return keys, t.limitFor > 0 && own != "" && count[own] == t.limitFor
+}
+
+// hasRoom reports whether this one may be let in.
+func (t *ticket) hasRoom() bool {
+	keys, behindOwn := t.before()
+	return len(keys) < t.capacity && !behindOwn
+}
+
+// front returns those ahead that have been let in, or may be at any time, and where this one waits for another of the same all before it.
 func (t *ticket) front() []string {
-	keys := slices.SortedFunc(maps.Keys(t.ahead), func(a, b string) int { return cmp.Compare(t.ahead[a].place, t.ahead[b].place) })
+	keys, behindOwn := t.before()
+	if behindOwn {
+		return keys
+	}
 	return keys[:min(len(keys), t.capacity)]
 }
 

@@ -249,6 +249,9 @@ func TestAClientThatCannotOpenTheRegistryIsToldWhy(t *testing.T) {
 	r := newRegistryCell(t)
 	answer(t, r.publish(r.machine("web", "1.0.0", "busy")), false).wants(t, exitOK, "")
 	bob := shelfFlags{contextFlags: contextFlags{As: r.client("bob", "registry_publish")}, Channel: "default"}
+	if err := os.Remove(filepath.Join(bob.As, "roots")); err != nil {
+		t.Fatal(err)
+	}
 	answer(t, &registryShowVerb{shelfFlags: bob}, false).wants(t, exitFailed, filepath.Join(bob.As, "roots"), "copy operator/roots")
 
 	if err := r.streams().DeleteKeyValue(t.Context(), "SPECS"); err != nil {

@@ -137,7 +137,7 @@ func (s *shelf) problem(doing string, err error) error {
 	}
 }
 
-// rootsHint says where a client gets the file of the cell's root keys, which token issue client does not give it.
+// rootsHint says where a client gets the file of the cell's root keys, which token issue client --output writes.
 func rootsHint(err error, folder string) string {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return ""

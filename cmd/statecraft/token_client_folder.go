@@ -108,8 +108,19 @@ func (f *clientFolder) write(i *issuing, c identity.Claims) (*tokenIssued, error
 	if err := f.context.Save(f.dir); err != nil {
 		return nil, fail(exitFailed, "choose another --output", "%w", err)
 	}
-	file, _ := overlay.ClientFiles(f.dir)
+	file, keyFile := overlay.ClientFiles(f.dir)
 	t.Files = append(files, file)
+	var key *identity.Key
+	if !f.foreign {
+		if key, err = identity.LoadKey(keyFile); err != nil {
+			return nil, fail(exitFailed, "choose another --output", "%w", err)
+		}
+	}
+	more, err := f.context.SaveNATS(f.dir, f.holder, key, i.root())
+	if err != nil {
+		return nil, fail(exitFailed, "choose another --output", "%w", err)
+	}
+	t.Files = append(t.Files, more...)
 	return t, nil
 }
 

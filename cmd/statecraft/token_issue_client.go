@@ -15,8 +15,8 @@ type tokenIssueClientVerb struct {
 	issuerFlags
 	holderFlags
 	Name   string   `required:"" placeholder:"NAME" help:"What the client is called, in lower case. It is how the client is revoked."`
-	Right  []string `placeholder:"RIGHT" help:"What the client may do: fleet_view, fleet_operate, registry_publish, token_revoke or admin. Once for each."`
-	Output string   `placeholder:"FOLDER" help:"Write a folder for --as: a new key and context.json. A key that is there stays; with --public-key none is made."`
+	Right  []string `placeholder:"RIGHT" help:"What the client may do: fleet_view (read the fleet), fleet_operate (tell nodes what to do), registry_publish, token_revoke, events_read (consume events and inventories with any NATS client) or admin (everything). Once for each."`
+	Output string   `placeholder:"FOLDER" help:"Write a folder for --as: a new key, context.json, the root key of the cell, and client.nk, ca.pem and nats.json for other NATS clients. A key that is there stays; with --public-key none is made."`
 	URL    []string `name:"url" placeholder:"URL" help:"For --output: a fleet listener, such as tls://overlay1.example.net:4222 (default: those of the hosts in --dir)."`
 	CA     string   `name:"ca" placeholder:"FILE" help:"For --output: the certificate of the brokers' authority (default: that of --dir)."`
 }
@@ -63,6 +63,10 @@ func (v *tokenIssueClientVerb) Run(inv *invocation) error {
 	if folder.foreign {
 		_, key := overlay.ClientFiles(v.Output)
 		inv.notef("the holder puts the key beside it, as %s", filepath.Base(key))
+	}
+	if claims.Permissions[broker.RightEventsRead] {
+		inv.notef("use it:  nats --context %s stream info EVENTS", overlay.NATSContext(v.Output))
+		return inv.issued(t)
 	}
 	inv.notef("use it:  statecraft fleet ls --as %s", v.Output)
 	return inv.issued(t)

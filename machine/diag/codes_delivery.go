@@ -1,6 +1,6 @@
 package diag
 
-// deliveryEntries documents the codes of the watchers machine, machines and depot.
+// deliveryEntries documents the codes of the watchers machine, machines, depot and consumers.
 var deliveryEntries = []Entry{
 	{
 		Code: "SC440", Title: "property of a machine watcher",
@@ -170,6 +170,34 @@ watchers:
     type: machines
     success_transition: done
     properties: {data_item: spec, plugins_directory: /srv/machines}
+`,
+	},
+	{
+		Code: "SC446", Title: "property of a consumers watcher",
+		Explanation: "The subject has one * for the client's key and > at the end for what it asks; streams and queue are names of letters, digits, - and _.",
+		Bad: `format: 1
+name: tools
+version: 1.0.0
+initial_state: serving
+transitions:
+  - {name: served, from: [serving], destination: serving}
+watchers:
+  - name: tools
+    type: consumers
+    success_transition: served
+    properties: {subject: clients.consumers, streams: [EVENTS]}
+`,
+		Good: `format: 1
+name: tools
+version: 1.0.0
+initial_state: serving
+transitions:
+  - {name: served, from: [serving], destination: serving}
+watchers:
+  - name: tools
+    type: consumers
+    success_transition: served
+    properties: {subject: client.*.out.consumers.>, streams: [EVENTS]}
 `,
 	},
 }

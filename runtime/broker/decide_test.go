@@ -380,7 +380,7 @@ func TestD23InboxesOfOthers(t *testing.T) {
 func TestRightsAreDocumented(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range Rights() {
-		if r.Name == "" || r.Doc == "" || len(r.Publish)+len(r.Subscribe) == 0 || seen[r.Name] {
+		if r.Name == "" || r.Doc == "" || len(r.Services)+len(r.Publish)+len(r.Subscribe) == 0 || seen[r.Name] {
 			t.Errorf("the right %+v", r)
 		}
 		seen[r.Name] = true

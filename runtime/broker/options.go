@@ -7,12 +7,17 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/consumers"
 )
+
+// consumed are the streams that clients with the right events_read may have consumers of: overlay/consumers serves them.
+var consumed = []string{"EVENTS", "DISCOVERY"}
 
 // Who a leafnode and a route say that they are. What counts is the secret beside it.
 const (
@@ -87,13 +92,18 @@ func (c *Config) fleetOptions(g *gate) (*server.Options, error) {
 // for FLEET alone; an account's would count every replica of the cluster.
 func (c *Config) accounts(o *server.Options) error {
 	js := c.Limits.JetStream
+	var mappings strings.Builder
+	for _, stream := range consumed {
+		from, to := consumers.AckMapping(stream)
+		fmt.Fprintf(&mappings, "%q: %q\n", from, to)
+	}
 	err := o.ProcessConfigString(fmt.Sprintf(`
 		system_account: %s
 		accounts: {
 			%s: {}
 			%s: {}
-			%s: {jetstream: {max_memory: -1, max_file: -1, max_streams: %d, max_consumers: %d, max_ack_pending: %d}}
-		}`, AccountSystem, AccountSystem, AccountEnrollment, AccountFleet, js.Streams, js.Consumers, js.AckPending))
+			%s: {jetstream: {max_memory: -1, max_file: -1, max_streams: %d, max_consumers: %d, max_ack_pending: %d}, mappings: {%s}}
+		}`, AccountSystem, AccountSystem, AccountEnrollment, AccountFleet, js.Streams, js.Consumers, js.AckPending, mappings.String()))
 	if err != nil {
 		return fmt.Errorf("setting up accounts: %w", err)
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -91,6 +92,9 @@ func clientPermissions(c *identity.Claims, key identity.PublicKey) *server.Permi
 				publish = append(publish, ServiceSubject(key.NKey(), service))
 			}
 			publish = append(publish, r.Publish...)
+			for _, subject := range r.Own {
+				publish = append(publish, strings.ReplaceAll(subject, "KEY", key.NKey()))
+			}
 			subscribe = append(subscribe, r.Subscribe...)
 		}
 	}

@@ -1,11 +1,22 @@
 package broker
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/statecraft-io/statecraft/watchers/consumers"
+)
 
 // The rights of overlays' services: exactly one of them in a token.
 const (
 	RightFleetService      = "fleet_service"
 	RightEnrollmentService = "enrollment_service"
+)
+
+// RightEventsRead is the right to consume events and inventories, and ConsumersService the service by which that is done: with the client's own ServiceSubject as the
+// prefix of JetStream's API.
+const (
+	RightEventsRead  = "events_read"
+	ConsumersService = "consumers"
 )
 
 // Right is a name in a client's token and what it opens.
@@ -17,6 +28,8 @@ type Right struct {
 	// Publish and Subscribe are plain subjects. No right but admin's may have one below which somebody answers where the asker says, as JetStream and NATS's own
 	// services do.
 	Publish, Subscribe []string
+	// Own are subjects to publish to that contain the client's key, which is written KEY.
+	Own []string
 }
 
 // ServiceSubject is where the client with this key, in the form of NATS, asks a service of the overlay. The broker lets nobody else publish there.
@@ -47,6 +60,12 @@ var rights = []Right{
 		Publish: slices.Concat(readBucket("SPECS"), readStream("OBJ_BUNDLES"), []string{
 			"$KV.SPECS.>", "$O.BUNDLES.>", "$JS.API.STREAM.MSG.GET.OBJ_BUNDLES", "$JS.API.STREAM.PURGE.OBJ_BUNDLES",
 		}),
+	},
+	{
+		Name:     RightEventsRead,
+		Doc:      "read the cell's events and inventories from its streams, by consumers of its own, with any NATS client; docs/consumers.md",
+		Services: []string{ConsumersService + ".>"},
+		Own:      []string{consumers.AckSubject("KEY")},
 	},
 	{
 		Name:      "admin",

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nats-io/nkeys"
 )
 
 // Key is an ed25519 key pair. It never prints its seed: every form of it in a text is the public key. Immutable and safe for concurrent use.
@@ -69,6 +71,23 @@ func (k *Key) Save(path string) error {
 	on := disk{dir: filepath.Dir(path)}
 	if err := on.write(filepath.Base(path), k.seedLine()); err != nil {
 		return fmt.Errorf("saving a key: %w", err)
+	}
+	return nil
+}
+
+// SaveNATS writes the seed in the form that clients of NATS read (SU...), mode 0600, in a folder that exists. A file that is there is replaced.
+func (k *Key) SaveNATS(path string) error {
+	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteUser, k.private().Seed())
+	if err != nil {
+		return fmt.Errorf("saving a key for NATS: %w", err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		return fmt.Errorf("saving a key for NATS: %w", err)
+	}
+	on := disk{dir: filepath.Dir(path)}
+	if err := on.write(filepath.Base(path), append(seed, '\n')); err != nil {
+		return fmt.Errorf("saving a key for NATS: %w", err)
 	}
 	return nil
 }

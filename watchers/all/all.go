@@ -13,6 +13,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/cell"
+	"github.com/statecraft-io/statecraft/watchers/consumers"
 	"github.com/statecraft-io/statecraft/watchers/credentials"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/factgather"
@@ -46,7 +47,7 @@ func Types(s Services) []watchers.Type {
 			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"),
 			later("metric"), later("nagios"), later("replicate"),
 		},
-		cell.Types(s.Cell, s.Pool), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
+		cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
 		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer, Metrics: s.Metrics}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })

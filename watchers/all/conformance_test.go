@@ -19,6 +19,7 @@ func cases() map[string]conformance.Case {
 		"connection": {Properties: "name: fleet"},
 		"ingest":     {Properties: "subject: node.*.out.inventory\nto: '\"discovery.\" + message.tokens[1]'\nsender: message.tokens[1]"},
 		"inventory":  {Properties: "inline: true"},
+		"consumers":  {Properties: "streams: [EVENTS]"},
 		"depot":      {Properties: "name: bundles\nsubject: node.*.out.bundle\ninbox: '\"_INBOX.\"'\nserves: objects\nbucket: BUNDLES"},
 		"election":   {Properties: "name: leader"},
 		"exec":       {Properties: "command: 'true'", Blocking: "command: sleep 60"},

@@ -1,0 +1,116 @@
+package consumers
+
+import (
+	"crypto/sha256"
+	"regexp"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+)
+
+// A consumer of a client is called KEY-NAME in JetStream. A key has no hyphen in it.
+const keyEnd = "-"
+
+func fullName(who, name string) string { return who + keyEnd + name }
+
+// pull passes a pull on to JetStream, which delivers straight to the client's inbox. What cannot be passed on is counted and not answered: a state can only be told by
+// JetStream itself, and clients take anything else for a message.
+func (g *gateway) pull(r *request) {
+	if len(r.api) != 5 || !g.serves(r.api[3]) || !isConsumer(r.api[4]) {
+		g.count.request(countRefused)
+		return
+	}
+	g.count.request(countAnswered)
+	g.publish(&nats.Msg{Subject: apiPrefix + "CONSUMER.MSG.NEXT." + r.api[3] + "." + fullName(r.who, r.api[4]), Reply: r.to, Data: r.body})
+}
+
+// publish says something to JetStream that it answers elsewhere, or not at all.
+func (g *gateway) publish(m *nats.Msg) {
+	if err := g.conn.PublishMsg(m); err != nil {
+		g.count.request(countFailed)
+	}
+}
+
+// AckMapping is how the account of the streams maps what is acknowledged, for whoever sets up the broker: a client publishes to the reply subject of a message,
+// $JS.ACK.STREAM.KEY-NAME.DELIVERED.SEQUENCE.SEQUENCE.TIME.PENDING, as every client of NATS does. The broker makes of it a subject in which the key is a word of its
+// own, and holds the client's permissions against that: see AckSubject.
+func AckMapping(stream string) (from, to string) {
+	return "$JS.ACK." + stream + ".*.*.*.*.*.*", acksPrefix + stream + ".{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}.{{wildcard(6)}}.{{split(1,-)}}"
+}
+
+// AckSubject is what the client with this key, in the form of NATS, publishes to when it acknowledges, after the mapping.
+func AckSubject(key string) string { return acksPrefix + "*.*.*.*.*.*." + key + ".>" }
+
+const (
+	acksPrefix  = "consumers.acks."
+	acksSubject = acksPrefix + ">"
+	ackNumbers  = 5 // in an acknowledgement
+	ackStream   = 2 // the places of words in the mapped subject
+	ackKey      = ackStream + ackNumbers + 1
+	mostAck     = 1024 // bytes of an acknowledgement
+)
+
+// keyForm is of public keys in the form of NATS.
+var keyForm = regexp.MustCompile(`^U[A-Z2-7]+$`)
+
+// readAck reads a subject of AckMapping. A consumer that is no client's has no key: of those only hosts and administrators acknowledge, who may publish anywhere.
+func readAck(subject string) (who, stream, consumer string, numbers []string, ok bool) {
+	words := strings.Split(subject, ".")
+	if len(words) <= ackKey {
+		return "", "", "", nil, false
+	}
+	numbers = words[ackStream+1 : ackKey]
+	for _, n := range numbers {
+		if n == "" || len(n) > 20 || strings.Trim(n, "0123456789") != "" {
+			return "", "", "", nil, false
+		}
+	}
+	consumer = strings.Join(words[ackKey:], keyEnd)
+	if len(words) > ackKey+1 && keyForm.MatchString(words[ackKey]) && isConsumer(consumer) {
+		who = words[ackKey]
+	}
+	return who, words[ackStream], consumer, numbers, true
+}
+
+// acknowledge passes an acknowledgement on, of whatever kind. JetStream may be asked to confirm it, or for the next message: the answer goes to the
+// client's inbox or nowhere. What a host or an administrator acknowledges, who may publish anywhere, comes by here as well.
+func (g *gateway) acknowledge(m *nats.Msg) {
+	who, stream, consumer, numbers, ok := readAck(m.Subject)
+	if !ok || !g.serves(stream) || len(m.Data) > mostAck {
+		g.count.request(countRefused)
+		return
+	}
+	inbox := "_INBOX."
+	if who != "" {
+		inbox += who + "."
+	}
+	if m.Reply != "" && (!messaging.Answerable(m.Reply, inbox) || messaging.CheckSubject(m.Reply, false) != nil) {
+		g.count.request(countAstray)
+		return
+	}
+	if g.acks.Take(g.look, m.Subject, messaging.Tokens(m.Subject), len(m.Data), now()) != nil {
+		g.count.request(countLimited)
+		return
+	}
+	g.count.request(countAcks)
+	g.publish(&nats.Msg{Subject: ackSubjectOf(g.spec.Account, stream, consumer, numbers), Reply: m.Reply, Data: m.Data})
+}
+
+// ackSubjectOf is an acknowledgement in JetStream's second form, which has a domain and a hash of the account in front and is not mapped: nats-server takes both
+// since 2.14.
+func ackSubjectOf(account, stream, consumer string, numbers []string) string {
+	return "$JS.ACK._." + accountHash(account) + "." + stream + "." + consumer + "." + strings.Join(numbers, ".")
+}
+
+// accountHash is the hash that nats-server has of an account's name (getHash). A test holds it to a server.
+func accountHash(name string) string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := sha256.Sum256([]byte(name))
+	hash := make([]byte, 8)
+	for i := range hash {
+		hash[i] = digits[int(sum[i])%len(digits)]
+	}
+	return string(hash)
+}

@@ -183,7 +183,7 @@ func (d *demo) lost() error {
 func (d *demo) nodes(ctx context.Context) error {
 	join := d.path("cell", "join.jwt")
 	if d.verb.Nodes > maxDemoProcesses {
-		token, err := readToken(join)
+		token, err := d.inv.readToken(join)
 		if err != nil {
 			return err
 		}

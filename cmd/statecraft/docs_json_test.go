@@ -15,6 +15,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/control"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/watchers/all"
 )
 
@@ -24,11 +25,11 @@ func printed() map[string]any {
 		"check": diag.Diagnostic{}, "docs": docsResult{}, "explain": explainResult{}, "fire": control.FireAnswer{},
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace": traceResult{},
-		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{},
+		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{}, "token revoked": revokedList{},
 		"node show": nodeShown{}, "fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet inventory": inventoryResult{}, "fleet hosts": fleetHostsResult{}, "fleet machines": machinesResult{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
 		"publish": publishResult{}, "sign": signResult{}, "verify": verifyResult{}, "registry ls": registryResult{}, "registry show": specResult{},
 		"registry history": historyResult{}, "registry diff": diffResult{}, "keys rotate": rotateResult{},
-		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{},
+		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{}, "overlay rotate": overlay.Rotated{},
 		"version": versionResult{}, "watchers": all.Reference{}, "why": whyResult{},
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // emulateVerb runs many nodes in one process.
 type emulateVerb struct {
-	Join     string        `required:"" placeholder:"TOKEN|FILE" help:"The join token, or the file that holds it."`
+	Join     string        `required:"" placeholder:"FILE" help:"The file that holds the join token, or - for standard input."`
 	Nodes    int           `default:"100" help:"How many nodes."`
 	Prefix   string        `default:"node" help:"What their names begin with; a number follows."`
 	Domain   string        `default:"emulated" help:"What their names end in."`
@@ -36,7 +36,7 @@ type emulateResult struct {
 
 // Run starts the nodes and tells how they fare.
 func (v *emulateVerb) Run(inv *invocation) error {
-	token, err := readToken(v.Join)
+	token, err := inv.readToken(v.Join)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,9 @@ type hostResult struct {
 	Clients  int            `json:"clients"`
 	Progress *transferFar   `json:"progress,omitempty"` // of the copying, while it moves in with others
 	Settings map[string]any `json:"settings,omitempty"`
+	// Keys is the state of its machine keys: well, ending or revoked; KeysReason says which of its keys and certificates.
+	Keys       string `json:"keys,omitempty"`
+	KeysReason string `json:"keys_reason,omitempty"`
 }
 
 // transferFar is how far the copying of a host's streams is.
@@ -67,7 +70,7 @@ type neighborAnswer struct {
 	Seconds int64  `json:"seconds"`
 }
 
-// hostAnswer is what the machines join, health and streams of a host answer.
+// hostAnswer is what the machines join, health, streams and keys of a host answer.
 type hostAnswer struct {
 	Host, Machine, State, Version, Cause, Reason string
 	Since                                        int64
@@ -94,7 +97,7 @@ const (
 	hostsFirst   = 5 * time.Second        // for the first answer
 	hostsQuiet   = 700 * time.Millisecond // after an answer no further one is expected
 	// machinesOfAHost answer, each by itself.
-	machinesOfAHost = 3
+	machinesOfAHost = 4
 )
 
 // Run prints a line a host. Where one is away, not well or behind, a stream lacks copies or a leader, or they disagree, the result is a partial one.
@@ -211,6 +214,10 @@ func hostsOf(answers []hostAnswer) fleetHostsResult {
 // take takes what one of the host's machines has answered.
 func (h *hostResult) take(a hostAnswer) {
 	h.Away = false
+	if a.Machine == "keys" {
+		h.Keys, h.KeysReason = a.State, a.Reason
+		return
+	}
 	if a.Machine == "streams" {
 		h.Streams = a.State
 		return
@@ -302,6 +309,9 @@ func (h *hostResult) said() string {
 	var said []string
 	if text := strings.TrimSuffix(h.Cause+": "+h.Reason, ": "); text != "" {
 		said = append(said, strings.TrimPrefix(text, ": "))
+	}
+	if h.KeysReason != "" {
+		said = append(said, h.KeysReason)
 	}
 	if !h.Since.IsZero() {
 		said = append(said, "since "+instant(h.Since))

@@ -39,7 +39,7 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 	}
 	switch {
 	case known == 0:
-		inv.notef("no node has joined yet; statecraft node run --join TOKEN joins one")
+		inv.notef("no node has joined yet; statecraft node run --join FILE joins one")
 		return nil
 	case len(nodes) == 0:
 		inv.notef("it holds for none of %s", nodesText(known))

@@ -256,7 +256,7 @@ func TestFleetLsAndShow(t *testing.T) {
 	as := contextFlags{As: c.client("viewer", "fleet_view")}
 	answer(t, &fleetLsVerb{contextFlags: as}, false).wants(t, exitFailed, "the hosts of a cell make it when they start")
 	c.buckets()
-	answer(t, &fleetLsVerb{contextFlags: as}, false).wants(t, exitOK, "no node has joined yet; statecraft node run --join TOKEN")
+	answer(t, &fleetLsVerb{contextFlags: as}, false).wants(t, exitOK, "no node has joined yet; statecraft node run --join FILE")
 	c.record("n2.example", nodeFields("n2.example", "active"))
 	c.record("n1.example", nodeFields("n1.example", "assigned"))
 	if _, err := c.nodes.Put(t.Context(), "n3", []byte("no JSON\x1b[2J")); err != nil {
@@ -417,57 +417,6 @@ func TestFleetApproveLosesNothing(t *testing.T) {
 	if diff := cmp.Diff(`{"a":true,"b":true,"c":true,"d":true,"e":true,"state":"active"}`, string(entry.Value())); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-}
-
-func TestTokenRevokeEndsWhoItNames(t *testing.T) {
-	c := newFleetCell(t)
-	c.buckets()
-	as := contextFlags{As: c.client("revoker", "token_revoke")}
-	victim := contextFlags{As: c.client("victim", "fleet_view")}
-	answer(t, &fleetLsVerb{contextFlags: victim}, false).wants(t, exitOK)
-	client, err := overlay.OpenClient(victim.As)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r revokedResult
-	answer(t, &tokenRevokeVerb{contextFlags: as, Token: client.Token, Reason: "lost"}, true).decode(t, &r)
-	if r.Kind != broker.RevokedToken || r.Value == "" || r.Reason != "lost" || r.By != "revoker" || r.At.IsZero() {
-		t.Errorf("revoked: %+v", r)
-	}
-	until(t, func() bool { return answer(t, &fleetLsVerb{contextFlags: victim}, false).code == exitRefused })
-	answer(t, &fleetLsVerb{contextFlags: victim}, false).wants(t, exitRefused, "refuses the token of victim")
-	revoked, err := c.streams().KeyValue(t.Context(), "REVOKED")
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate := filepath.Join(c.dir, "authority", "client.jwt")
-	for _, tt := range []struct {
-		key string
-		tokenRevokeVerb
-	}{
-		{"id.abc", tokenRevokeVerb{ID: "abc"}},
-		{"identity.n1=example", tokenRevokeVerb{Identity: "n1.example"}},
-		{"key." + otherKey, tokenRevokeVerb{Key: otherKey}},
-		// The last, as it bans who revokes.
-		{"key." + holderOf(t, certificate), tokenRevokeVerb{Token: certificate}},
-	} {
-		tt.contextFlags, tt.Reason = as, "test"
-		answer(t, &tt.tokenRevokeVerb, false).wants(t, exitOK, "revoked "+strings.ReplaceAll(strings.Replace(tt.key, ".", " ", 1), "=", "."))
-		if tt.Token == certificate {
-			break // the administrator is banned as well
-		}
-		entry, err := revoked.Get(t.Context(), tt.key)
-		var said struct{ Reason, By, At string }
-		if err == nil {
-			err = json.Unmarshal(entry.Value(), &said)
-		}
-		if err != nil || said.Reason != "test" || said.By != "revoker" || said.At == "" {
-			t.Errorf("%s: %+v %v", tt.key, said, err)
-		}
-	}
-	until(t, func() bool {
-		return answer(t, &fleetLsVerb{contextFlags: contextFlags{As: c.admins}}, false).code == exitRefused
-	})
 }
 
 func holderOf(t *testing.T, file string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // nodeRunVerb runs the agent of a node.
 type nodeRunVerb struct {
 	stateFlags
-	Join          string `placeholder:"TOKEN|FILE" help:"The join token, or the file that holds it. Kept, so that it is needed once."`
+	Join          string `placeholder:"FILE" help:"The file that holds the join token, or - for standard input. Kept, so that it is needed once."`
 	Identity      string `placeholder:"NAME" help:"What this node is called (default: the host name)."`
 	Machines      string `placeholder:"DIR" help:"Machines that run beside the built-in ones, or in place of those of the same name; needs --allow-unsigned."`
 	AllowUnsigned bool   `help:"Run the machines of --machines although nobody has signed them."`
@@ -47,7 +48,7 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	if err != nil {
 		return openError(err, dir)
 	}
-	store, err := v.store(agent)
+	store, err := v.store(inv, agent)
 	if err != nil {
 		return errors.Join(err, agent.Host().Close())
 	}
@@ -57,13 +58,13 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 }
 
 // store opens the node's store and keeps the join token that was given.
-func (v *nodeRunVerb) store(agent *node.Agent) (*identity.Store, error) {
+func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent) (*identity.Store, error) {
 	store, err := agent.OpenStore()
 	if err != nil {
 		return nil, fail(exitFailed, "check the folder, or choose another with --state", "opening the node's identity: %w", err)
 	}
 	if v.Join != "" {
-		token, err := readToken(v.Join)
+		token, err := inv.readToken(v.Join)
 		if err != nil {
 			return nil, err
 		}
@@ -77,18 +78,26 @@ func (v *nodeRunVerb) store(agent *node.Agent) (*identity.Store, error) {
 	return store, nil
 }
 
-// readToken returns a token that is given as it is or as the file that holds it.
-func readToken(given string) (string, error) {
+// readToken returns the token in a file, or on standard input where - is given. The token itself is refused: every user of the system sees the
+// arguments of a process.
+func (inv *invocation) readToken(given string) (string, error) {
 	if _, err := identity.Inspect(strings.TrimSpace(given)); err == nil {
-		return strings.TrimSpace(given), nil
+		return "", usage("write it to a file that others cannot read and name that, or give - and the token on standard input",
+			"a join token is not taken from the command line, where every user of this system can read it")
 	}
-	data, err := os.ReadFile(given)
+	from, data, err := given, []byte(nil), error(nil)
+	if given == "-" {
+		from = "standard input"
+		data, err = io.ReadAll(io.LimitReader(inv.stdin, maxTokenFile))
+	} else {
+		data, err = os.ReadFile(given)
+	}
 	if err != nil {
-		return "", usage("give the token itself, or a file that holds it", "reading the token %q: %w", given, reason(err))
+		return "", usage("name a file that holds the token, or give - for standard input", "reading the token in %s: %w", shortened(from), reason(err))
 	}
 	token := strings.TrimSpace(string(data))
 	if _, err := identity.Inspect(token); err != nil {
-		return "", fail(exitInvalid, "statecraft token inspect says what a token holds", "the token in %s: %w", given, err)
+		return "", fail(exitInvalid, "statecraft token inspect says what a token holds", "the token in %s: %w", from, err)
 	}
 	return token, nil
 }

@@ -44,7 +44,7 @@ func (v *nodeShowVerb) Run(inv *invocation) error {
 	}
 	folder := filepath.Join(dir, nodeIdentityDir)
 	if _, err := os.Stat(folder); err != nil {
-		return fail(exitFailed, "statecraft node run --join TOKEN makes a node of this host; --state names another folder", "reading the node's identity: %w", err)
+		return fail(exitFailed, "statecraft node run --join FILE makes a node of this host; --state names another folder", "reading the node's identity: %w", err)
 	}
 	now := identity.ViewStore(folder).Standing()
 	if errors.Is(now.ActiveErr, identity.ErrDamaged) { // or replaced in this moment

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func TestNodeShowWithoutAPlace(t *testing.T) {
 	}
 	answer(t, &nodeShowVerb{stateFlags{State: bare}}, false).wants(t, exitOK, "public key  "+key.String(), "belongs to no overlay yet")
 	none := filepath.Join(t.TempDir(), "none")
-	answer(t, &nodeShowVerb{stateFlags{State: none}}, false).wants(t, exitFailed, "statecraft node run --join TOKEN")
+	answer(t, &nodeShowVerb{stateFlags{State: none}}, false).wants(t, exitFailed, "statecraft node run --join FILE")
 	if _, err := os.Stat(none); !os.IsNotExist(err) {
 		t.Errorf("the folder of no node is there now: %v", err)
 	}
@@ -99,4 +100,22 @@ func TestNodeShowWithoutAPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer(t, &nodeShowVerb{stateFlags{State: damaged}}, false).wants(t, exitInvalid, "hint: a running node enrolls again by itself")
+}
+
+// TestAJoinTokenIsNotTakenFromTheCommandLine, where every user of the system can read it.
+func TestAJoinTokenIsNotTakenFromTheCommandLine(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	if a := answer(t, &overlayInitVerb{Cell: "main", Dir: dir}, false); a.code != exitOK {
+		t.Fatal(a)
+	}
+	token := strings.TrimSpace(read(t, filepath.Join(dir, "join.jwt")))
+	a := answer(t, &nodeRunVerb{stateFlags: stateFlags{State: filepath.Join(t.TempDir(), "node")}, Join: token}, false)
+	if a.wants(t, exitUsage, "not taken from the command line", "give -"); strings.Contains(a.out+a.errs, token[:40]) {
+		t.Error("the token is printed")
+	}
+	inv := testInvocation(t.Context(), &quietBuffer{}, &quietBuffer{}, false)
+	inv.stdin = strings.NewReader(token + "\n")
+	if got, err := inv.readToken("-"); err != nil || got != token {
+		t.Errorf("from standard input: %v", err)
+	}
 }

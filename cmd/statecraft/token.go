@@ -14,7 +14,8 @@ import (
 type tokenVerbs struct {
 	Issue   tokenIssueVerbs  `cmd:"" help:"Sign a token."`
 	Inspect tokenInspectVerb `cmd:"" help:"Say what a token holds, and what is wrong with it."`
-	Revoke  tokenRevokeVerb  `cmd:"" help:"Revoke a token, a key or an identity for good."`
+	Revoke  tokenRevokeVerb  `cmd:"" help:"Revoke a token, a key or a name for good."`
+	Revoked tokenRevokedVerb `cmd:"" help:"List what is revoked."`
 }
 
 // maxTokenFile bounds what is read of a file or of standard input that is to hold a token, in bytes.

@@ -79,8 +79,8 @@ func (v *tokenIssueJoinVerb) urls() ([]string, error) {
 		return v.URL, checkURLs(v.URL)
 	}
 	if v.Dir != "" {
-		if token, err := readToken(filepath.Join(v.Dir, "join.jwt")); err == nil {
-			if c, err := identity.Inspect(token); err == nil && c.Join != nil && len(c.Join.URLs) > 0 {
+		if token, err := os.ReadFile(filepath.Join(v.Dir, "join.jwt")); err == nil {
+			if c, err := identity.Inspect(strings.TrimSpace(string(token))); err == nil && c.Join != nil && len(c.Join.URLs) > 0 {
 				return c.Join.URLs, nil
 			}
 		}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
@@ -13,27 +16,57 @@ import (
 // tokenRevokeVerb revokes for good.
 type tokenRevokeVerb struct {
 	contextFlags
-	ID       string `name:"id" placeholder:"JTI" help:"The id of a token."`
+	Node     string `placeholder:"NAME" help:"A node, by its name."`
+	Client   string `placeholder:"NAME" help:"A client, by its name; with --force, as the cell keeps no list of them."`
+	Host     string `placeholder:"NAME" help:"A host of the cell, by its name. None of its services works any more then, nor what it has signed."`
+	Identity string `placeholder:"NAME" help:"A node or a host, whichever has the name."`
+	ID       string `name:"id" placeholder:"JTI" help:"A token, by its id."`
 	Key      string `placeholder:"KEY" help:"The public key of a holder, or of an issuer and with it everything that it signed."`
-	Identity string `placeholder:"NAME" help:"The name of a node, a host or a client."`
 	Reason   string `required:"" placeholder:"TEXT" help:"Why; it is kept with the revocation."`
+	Force    bool   `help:"Revoke what nobody in the cell has, too."`
+	Yes      bool   `help:"Revoke also where that is a host of the cell."`
 	Token    string `arg:"" optional:"" help:"The token, a file that holds it, or - for standard input. Of an issuer's certificate the key is revoked."`
+}
+
+// revocationQuestion is what the service revoke is asked.
+type revocationQuestion struct {
+	Kind   string `json:"kind"` // identity, node, client, host, join, id, key or issuer
+	Value  string `json:"value"`
+	Reason string `json:"reason"`
+	By     string `json:"by"`
+	Until  string `json:"until,omitempty"` // when the token ends by itself
+	Force  bool   `json:"force"`           // also where nobody has it
+	Host   bool   `json:"host"`            // also where it is a host's
+}
+
+// revocationAnswer is what it answers: what the bucket has now.
+type revocationAnswer struct {
+	Reason  string           `json:"reason"`
+	By      string           `json:"by"`
+	At      time.Time        `json:"at"`
+	Purpose identity.Purpose `json:"purpose"`
+	Already bool             `json:"already"`
+	Node    string           `json:"node"`
+	Host    string           `json:"host"`
 }
 
 // revokedResult is what token revoke --json prints.
 type revokedResult struct {
-	Kind   broker.RevocationKind `json:"kind"`  // id, key or identity
-	Value  string                `json:"value"` // an identity with = for its dots
-	Reason string                `json:"reason"`
-	By     string                `json:"by"`
-	At     time.Time             `json:"at"`
+	Kind    broker.RevocationKind `json:"kind"`              // id, key, identity, host or client
+	Value   string                `json:"value"`             // a name with = for its dots
+	Purpose identity.Purpose      `json:"purpose,omitempty"` // whose: node, client, service, join or issuer
+	Reason  string                `json:"reason"`
+	By      string                `json:"by"`
+	At      time.Time             `json:"at"`
+	Until   string                `json:"until,omitempty"` // when the token ends by itself
+	Already bool                  `json:"already"`         // it was revoked before
 }
 
 var revocable = regexp.MustCompile(`^[A-Za-z0-9_=-]{1,253}$`)
 
-// Run writes the revocation into the cell, whose brokers then end the sessions that it names.
+// Run asks the cell to revoke, whose brokers then end the sessions that it names.
 func (v *tokenRevokeVerb) Run(inv *invocation) error {
-	r, err := v.revocation(inv)
+	q, err := v.question(inv)
 	if err != nil {
 		return err
 	}
@@ -42,102 +75,173 @@ func (v *tokenRevokeVerb) Run(inv *invocation) error {
 		return err
 	}
 	defer m.close()
-	r.Reason, r.By, r.At = v.Reason, m.name, time.Now().UTC().Truncate(time.Second)
-	if err := m.revoke(r); err != nil {
-		return err
+	q.Reason, q.By = v.Reason, m.name
+	r, err := m.revoke(q)
+	if err != nil {
+		return v.refused(err, q, m)
 	}
 	if inv.json {
-		return inv.printJSON(revokedResult{Kind: r.Kind, Value: r.Value, Reason: r.Reason, By: r.By, At: r.At})
+		return inv.printJSON(r)
 	}
-	inv.printf("revoked %s %s\n", r.Kind, revokedName(r))
+	if r.Already {
+		inv.printf("%s %s was revoked at %s by %s: %s\n", r.Kind, named(r.Kind, r.Value), instant(r.At), r.By, r.Reason)
+	} else {
+		inv.printf("revoked %s %s\n", r.Kind, named(r.Kind, r.Value))
+	}
 	if m.bans(r) {
 		inv.notef("this bans %s, too, who has revoked it", m.name)
 	}
 	return nil
 }
 
-// revokedName is what was revoked, an identity with its dots.
-func revokedName(r broker.Revocation) string {
-	if r.Kind == broker.RevokedIdentity {
-		return strings.ReplaceAll(r.Value, "=", ".")
+// named is what is revoked, a name with its dots.
+func named(kind broker.RevocationKind, value string) string {
+	if kind == broker.RevokedToken || kind == broker.RevokedKey {
+		return value
 	}
-	return r.Value
+	return strings.ReplaceAll(value, "=", ".")
 }
 
-// revocation reads what is to be revoked, which is one thing.
-func (v *tokenRevokeVerb) revocation(inv *invocation) (broker.Revocation, error) {
-	var given []string
-	for flag, value := range map[string]string{"id": v.ID, "key": v.Key, "identity": v.Identity, "token": v.Token} {
+// question reads what is to be revoked, which is one thing.
+func (v *tokenRevokeVerb) question(inv *invocation) (q revocationQuestion, err error) {
+	given := 0
+	for kind, value := range map[string]string{
+		"node": v.Node, "client": v.Client, "host": v.Host, "identity": v.Identity, "id": v.ID, "key": v.Key, "token": v.Token,
+	} {
 		if value != "" {
-			given = append(given, flag)
+			given++
+			q.Kind, q.Value = kind, value
 		}
 	}
-	if len(given) != 1 {
-		return broker.Revocation{}, usage("give one of --id, --key, --identity or a token", "it is to be one thing that is revoked, not %d", len(given))
+	if given != 1 {
+		return q, usage("give one of --node, --client, --host, --identity, --id, --key or a token", "it is to be one thing that is revoked, not %d", given)
 	}
-	r := broker.Revocation{Kind: broker.RevokedToken, Value: v.ID}
-	switch {
-	case v.Key != "":
-		key, err := parsePublicKey("--key", v.Key)
-		return broker.Revocation{Kind: broker.RevokedKey, Value: key.String()}, err
-	case v.Identity != "":
-		r = broker.Revocation{Kind: broker.RevokedIdentity, Value: strings.ReplaceAll(v.Identity, ".", "=")}
-	case v.Token != "":
+	q.Force, q.Host = v.Force, v.Yes || q.Kind == "host"
+	switch q.Kind {
+	case "token":
 		token, err := inv.givenToken(v.Token)
 		if err != nil {
-			return r, err
+			return q, err
 		}
-		return revocationOf(token)
+		err = q.of(token)
+		return q, err
+	case "key":
+		key, err := parsePublicKey("--key", v.Key)
+		q.Value = key.String()
+		return q, err
+	case "node", "client", "host", "identity":
+		q.Value = strings.ReplaceAll(q.Value, ".", "=")
 	}
-	if !revocable.MatchString(r.Value) {
-		return r, usage("statecraft token inspect prints the id of a token; statecraft fleet ls the names of nodes", "%q is no %s", r.Value, r.Kind)
+	if !revocable.MatchString(q.Value) {
+		return q, usage("statecraft token inspect prints the id of a token; statecraft fleet ls the names of nodes", "%q is no %s", q.Value, q.Kind)
 	}
-	return r, nil
+	return q, nil
 }
 
-// revocationOf is what bans a token. Brokers ask for the ids of tokens and for the keys of those who signed them, so that of a
-// certificate it is the key.
-func revocationOf(token string) (broker.Revocation, error) {
+// of asks for a token to be banned. Brokers ask for the ids of tokens and for the keys of those who signed them, so that of a certificate it is
+// the key. Whose it is stands in it, so that nobody has to know it.
+func (q *revocationQuestion) of(token string) error {
 	c, err := identity.Inspect(token)
 	if err != nil {
-		return broker.Revocation{}, notToken(err)
+		return notToken(err)
 	}
+	q.Until, q.Force = c.Expires.UTC().Format(time.RFC3339), true
 	switch c.Purpose {
-	case identity.PurposeJoin, identity.PurposeNode, identity.PurposeClient, identity.PurposeService:
-		return broker.Revocation{Kind: broker.RevokedToken, Value: c.ID}, nil
+	case identity.PurposeJoin:
+		q.Kind, q.Value = "join", c.ID
+	case identity.PurposeNode, identity.PurposeClient, identity.PurposeService:
+		q.Kind, q.Value = "id", c.ID
 	case identity.PurposeIssuer:
-		return broker.Revocation{Kind: broker.RevokedKey, Value: c.PublicKey}, nil
-	}
-	return broker.Revocation{}, usage("revoke the key of who signed it with --key", "a document of purpose %q lets nobody in, so that it cannot be revoked", c.Purpose)
-}
-
-// revoke writes a revocation. One that is there already is written again: it may have been removed, which a client with the right to
-// revoke alone cannot see.
-func (m *member) revoke(r broker.Revocation) error {
-	const doing = "writing the revocation"
-	value, err := r.Encode()
-	if err != nil {
-		return err
-	}
-	bucket, err := m.bucket("REVOKED")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := m.patience()
-	defer cancel()
-	_, err = bucket.Put(ctx, r.Key(), value)
-	if err != nil && m.bans(r) && m.IsClosed() && isRefusal(m.LastError()) {
-		return nil // the session was ended by what it wrote, before the answer came
-	}
-	if err != nil {
-		return m.failed(doing, err)
+		q.Kind, q.Value = "issuer", c.PublicKey
+	default:
+		return usage("revoke the key of who signed it with --key", "a document of purpose %q lets nobody in, so that it cannot be revoked", c.Purpose)
 	}
 	return nil
 }
 
+// place is where the bucket has it. host is whether a host has it.
+func (q *revocationQuestion) place(host bool) broker.RevocationKind {
+	switch q.Kind {
+	case "identity":
+		if host {
+			return broker.RevokedHost
+		}
+		return broker.RevokedIdentity
+	case "node":
+		return broker.RevokedIdentity
+	case "client":
+		return broker.RevokedClient
+	case "host":
+		return broker.RevokedHost
+	case "key", "issuer":
+		return broker.RevokedKey
+	default:
+		return broker.RevokedToken
+	}
+}
+
+// revoke asks the service.
+func (m *member) revoke(q revocationQuestion) (revokedResult, error) {
+	var a revocationAnswer
+	err := m.request("revoke", q, &a)
+	r := revokedResult{
+		Kind: q.place(a.Host != ""), Value: q.Value, Purpose: a.Purpose, Reason: a.Reason, By: a.By, At: a.At, Until: q.Until, Already: a.Already,
+	}
+	if err != nil && m.bans(r) && m.IsClosed() && isRefusal(m.LastError()) {
+		// The session was ended by what it asked for, before the answer came.
+		r.Reason, r.By, r.At = q.Reason, q.By, time.Now().UTC().Truncate(time.Second)
+		return r, nil
+	}
+	return r, err
+}
+
+// codeHost is that of a revocation which would end a host.
+const codeHost = "409"
+
+// refused gives the next step where the cell does not revoke.
+func (v *tokenRevokeVerb) refused(err error, q revocationQuestion, m *member) error {
+	var denied *deniedError
+	if !errors.As(err, &denied) {
+		return err
+	}
+	switch denied.code {
+	case codeHost:
+		return fail(exitUsage, "say --host NAME, or --yes, if that is what you mean; after a theft run statecraft overlay rotate NAME first", "nothing is revoked: %w", denied)
+	case codeAbsent:
+		hint := "--force revokes it all the same"
+		if like := m.alike(q); like != "" {
+			hint = "did you mean " + like + "? " + hint
+		}
+		return fail(exitFailed, hint, "nothing is revoked: %w", denied)
+	case codeRefused:
+		return fail(exitUsage, "names have up to 253 characters, and a reason 1000", "nothing is revoked: %w", denied)
+	default:
+		return err
+	}
+}
+
+// alike is the name of a node that is like one that nobody has, "" where there is none or the client may not see them.
+func (m *member) alike(q revocationQuestion) string {
+	if q.Kind != "node" && q.Kind != "identity" || !m.has("fleet_view") && !m.has("admin") {
+		return ""
+	}
+	nodes, err := m.nodes()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Identity)
+	}
+	return strict.Nearest(named(broker.RevokedIdentity, q.Value), names)
+}
+
 // bans reports whether a revocation names the client itself or one of its issuers.
-func (m *member) bans(r broker.Revocation) bool {
-	own := []string{m.claims.ID, m.claims.PublicKey, strings.ReplaceAll(m.claims.Subject, ".", "="), m.claims.Issuer}
+func (m *member) bans(r revokedResult) bool {
+	own := []string{m.claims.ID, m.claims.PublicKey, m.claims.Issuer}
+	if r.Kind == broker.RevokedClient || r.Kind == broker.RevokedIdentity && cmp.Or(r.Purpose, identity.PurposeClient) == identity.PurposeClient {
+		own = append(own, strings.ReplaceAll(m.claims.Subject, ".", "="))
+	}
 	for _, certificate := range m.claims.Chain {
 		if c, err := identity.Inspect(certificate); err == nil {
 			own = append(own, c.Issuer)

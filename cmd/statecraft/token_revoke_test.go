@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -18,14 +17,14 @@ func TestRevocationOf(t *testing.T) {
 	k := key.Public().String()
 	for purpose, tt := range map[identity.Purpose]struct {
 		claims identity.Claims
-		want   broker.Revocation
+		want   revocationQuestion
 	}{
-		identity.PurposeJoin:       {identity.Claims{Join: &identity.JoinClaims{}}, broker.Revocation{Kind: "id", Value: "j1"}},
-		identity.PurposeClient:     {identity.Claims{Subject: "alice", PublicKey: k}, broker.Revocation{Kind: "id", Value: "j1"}},
-		identity.PurposeNode:       {identity.Claims{Identity: "n1", PublicKey: k}, broker.Revocation{Kind: "id", Value: "j1"}},
-		identity.PurposeService:    {identity.Claims{Identity: "n1", PublicKey: k}, broker.Revocation{Kind: "id", Value: "j1"}},
-		identity.PurposeIssuer:     {identity.Claims{PublicKey: k, Limits: &identity.IssuerLimits{}}, broker.Revocation{Kind: "key", Value: k}},
-		identity.PurposeAssignment: {identity.Claims{Document: json.RawMessage(`{}`)}, broker.Revocation{}},
+		identity.PurposeJoin:       {identity.Claims{Join: &identity.JoinClaims{}}, revocationQuestion{Kind: "join", Value: "j1"}},
+		identity.PurposeClient:     {identity.Claims{Subject: "alice", PublicKey: k}, revocationQuestion{Kind: "id", Value: "j1"}},
+		identity.PurposeNode:       {identity.Claims{Identity: "n1", PublicKey: k}, revocationQuestion{Kind: "id", Value: "j1"}},
+		identity.PurposeService:    {identity.Claims{Identity: "n1", PublicKey: k}, revocationQuestion{Kind: "id", Value: "j1"}},
+		identity.PurposeIssuer:     {identity.Claims{PublicKey: k, Limits: &identity.IssuerLimits{}}, revocationQuestion{Kind: "issuer", Value: k}},
+		identity.PurposeAssignment: {identity.Claims{Document: json.RawMessage(`{}`)}, revocationQuestion{}},
 	} {
 		c := tt.claims
 		c.Purpose, c.ID, c.IssuedAt, c.Expires = purpose, "j1", noon, noon.Add(time.Hour)
@@ -33,7 +32,9 @@ func TestRevocationOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := revocationOf(token)
+		got := revocationQuestion{}
+		err = got.of(token)
+		got.Until, got.Force = "", false
 		if diff := cmp.Diff(tt.want, got); diff != "" || (err != nil) != (tt.want.Kind == "") {
 			t.Errorf("%s: %v, -want +got\n%s", purpose, err, diff)
 		}

@@ -51,6 +51,7 @@ type arrivals struct {
 	now     func() time.Time
 	told    func(reason string, from netip.Addr)
 	filling func(joined, members int) // told that most places are taken, until they are not
+	shut    func() bool               // nobody is greeted yet; nil is never
 	turn    chan *arrival
 	served  atomic.Bool // the server has come as far as to accept
 	woken   chan struct{}
@@ -88,7 +89,7 @@ func openArrivals(ctx context.Context, address string, limits *Limits, has room,
 		return nil, err
 	}
 	a := newArrivals(l, limits, has, g.now)
-	a.told, a.filling = g.dropped, g.filling
+	a.told, a.filling, a.shut = g.dropped, g.filling, func() bool { return !g.knowledge.Revoked.Known() }
 	a.work.Go(a.accept)
 	a.work.Go(a.tend)
 	return a, nil
@@ -229,6 +230,13 @@ func (a *arrivals) next() {
 	}
 }
 
+// unshut greets those who waited for the host to know who is banned.
+func (a *arrivals) unshut() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next()
+}
+
 // unqueue takes one away from those that wait; under the lock.
 func (a *arrivals) unqueue(one *arrival) {
 	a.all.Remove(one.inAll)
@@ -283,7 +291,7 @@ func (a *arrivals) connected() int { return a.joined + len(a.greeted) + a.all.Le
 
 // full reports whether nobody may log in before somebody else has gone; under the lock.
 func (a *arrivals) full() bool {
-	return a.joined >= a.members || len(a.greeted) >= min(a.limits.Greeted, max(a.members/4, fewGreeted))
+	return a.shut != nil && a.shut() || a.joined >= a.members || len(a.greeted) >= min(a.limits.Greeted, max(a.members/4, fewGreeted))
 }
 
 // drop closes connections and says why.

@@ -82,13 +82,14 @@ type Decision struct {
 	// RenewOnly marks sessions of expired tokens, of which only so many begin in a second.
 	RenewOnly bool
 
-	// Purpose is the token's, and Bearer who it is, as far as they are proven.
-	Purpose identity.Purpose
+	// Bearer is who it is, as far as that is proven.
 	Bearer
 }
 
 // Bearer is who holds a session, by everything that can be revoked.
 type Bearer struct {
+	// Purpose is the token's; "" is the broker's own.
+	Purpose identity.Purpose
 	// Identity is written as in subjects; "" where there is no name yet.
 	Identity string
 	TokenID  string
@@ -125,10 +126,9 @@ func Decide(e Evidence, k *Knowledge) Decision {
 	case e.TokenErr != nil && !errors.Is(e.TokenErr, identity.ErrExpired):
 		return refuse(reasonOf(e.TokenErr))
 	}
-	d := Decision{
-		Purpose: e.Claims.Purpose,
-		Bearer:  Bearer{Identity: who(e.Claims), TokenID: e.Claims.ID, Key: e.Key, Issuers: issuers(e.Claims)},
-	}
+	d := Decision{Bearer: Bearer{
+		Purpose: e.Claims.Purpose, Identity: who(e.Claims), TokenID: e.Claims.ID, Key: e.Key, Issuers: issuers(e.Claims),
+	}}
 	if d.Refused = holds(e, k, d.Bearer); d.Refused == "" {
 		d.grant(e, k)
 	}
@@ -153,6 +153,8 @@ func holds(e Evidence, k *Knowledge, b Bearer) Reason {
 		return ReasonAudience
 	case k.Revoked.Ban(b):
 		return ReasonRevoked
+	case c.Purpose != identity.PurposeService && !k.Revoked.Known():
+		return ReasonUnread
 	case !within(c.CIDR, e.Remote):
 		return ReasonAddress
 	}

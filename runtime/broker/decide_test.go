@@ -60,9 +60,11 @@ type row struct {
 }
 
 func rowOf(d Decision) row {
+	bearer := d.Bearer
+	bearer.Purpose = "" // it stands beside
 	return row{
 		Account: d.Account, Publish: d.Permissions.Publish.Allow, Subscribe: d.Permissions.Subscribe.Allow, Deadline: d.Deadline,
-		Answers: d.Permissions.Response != nil, RenewOnly: d.RenewOnly, Purpose: d.Purpose, Bearer: d.Bearer,
+		Answers: d.Permissions.Response != nil, RenewOnly: d.RenewOnly, Purpose: d.Purpose, Bearer: bearer,
 	}
 }
 
@@ -129,7 +131,7 @@ func othersLetIn(key, self identity.PublicKey) []admission {
 		{"a client with rights", func(e *Evidence) { become(e, identity.PurposeClient, "fleet_view", "fleet_operate", "token_revoke") }, row{
 			AccountFleet,
 			slices.Concat([]string{"client." + U + ".out.hosts", "client." + U + ".out.inventory"}, readBucket("NODES"),
-				[]string{"node.*.in.operate.>", "$KV.REVOKED.>", "$JS.API.STREAM.INFO.KV_REVOKED"}),
+				[]string{"node.*.in.operate.>", ServiceSubject(U, "revoke"), ServiceSubject(U, "revoked")}),
 			[]string{"_INBOX." + U + ".>", "choria.lifecycle.event.>", "choria.machine.>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
 		{"a client whose right is denied", func(e *Evidence) {
@@ -158,7 +160,7 @@ func othersLetIn(key, self identity.PublicKey) []admission {
 		{"the broker itself", func(e *Evidence) {
 			*e = Evidence{Listener: ListenerFleet, Kind: KindClient, Key: self, Signed: true, Now: noon}
 		}, row{
-			AccountFleet, readBucket("REVOKED"), []string{"_INBOX." + self.NKey() + ".>", "$KV.REVOKED.>"}, time.Time{}, true, false, "",
+			AccountFleet, append(readBucket("REVOKED"), "$KV.REVOKED.>"), []string{"_INBOX." + self.NKey() + ".>", "$KV.REVOKED.>"}, time.Time{}, true, false, "",
 			Bearer{Key: self},
 		}},
 	}

@@ -17,7 +17,8 @@ import (
 
 // Revoke bans and ends the sessions that are banned, on this broker. Other brokers learn of it by the bucket.
 func (b *Broker) Revoke(of ...Revocation) {
-	if !b.knowledge.Revoked.Add(of...) {
+	fresh := b.knowledge.Revoked.Add(of...)
+	if len(fresh) == 0 {
 		return
 	}
 	for _, h := range b.halves() {
@@ -27,6 +28,14 @@ func (b *Broker) Revoke(of ...Revocation) {
 			}
 			h.gate.sessions.forget(id)
 		}
+	}
+	b.keep(fresh...)
+}
+
+// keep writes what is revoked to the host's own disk.
+func (b *Broker) keep(of ...Revocation) {
+	if err := b.knowledge.Revoked.Keep(of...); err != nil {
+		b.log.warn("revocations_not_kept", slog.Any("error", err))
 	}
 }
 
@@ -156,7 +165,7 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 	defer func() { _ = w.Stop() }()
 	check := time.NewTicker(checkEvery)
 	defer check.Stop()
-	v := &vigil{created: begun.created, last: begun.last}
+	v := &vigil{created: begun.created, last: begun.last, there: map[string]bool{}}
 	for {
 		select {
 		case <-ctx.Done():
@@ -166,7 +175,11 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 				return fmt.Errorf("%w: nats.go closed it", errWatched)
 			}
 			b.entered(entry, v)
+			if entry == nil {
+				b.learnt(ctx, js, v)
+			}
 		case <-check.C:
+			b.keep() // what could not be written before
 			now, err := state(ctx, js)
 			if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && v.dead(now) {
 				return fmt.Errorf("%w: it missed changes of the bucket", errWatched)
@@ -183,6 +196,9 @@ func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
 		return
 	}
 	v.seen = entry.Revision()
+	if !v.caughtUp {
+		v.there[entry.Key()] = true
+	}
 	if entry.Operation() != jetstream.KeyValuePut {
 		return
 	}
@@ -198,6 +214,42 @@ func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
 	}
 }
 
+// mostRefilled bounds what is written again at once; the rest is at the next watch.
+const mostRefilled = 1000
+
+// learnt notes that the bucket has been read, lets those in who waited for that, and writes again what this host knows and the bucket does
+// not have: it was made anew, or restored from an older copy.
+func (b *Broker) learnt(ctx context.Context, js jetstream.JetStream, v *vigil) {
+	known := b.knowledge.Revoked.Known()
+	if err := b.knowledge.Revoked.Learnt(); err != nil {
+		b.log.warn("revocations_not_kept", slog.Any("error", err))
+	}
+	if !known {
+		b.log.log.Info("revocations_read", slog.Int("revocations", b.knowledge.Revoked.Len()))
+		for _, h := range b.halves() {
+			h.arrivals.unshut()
+		}
+	}
+	missing := b.knowledge.Revoked.kept(v.there)
+	v.there = nil
+	for i, r := range missing[:min(len(missing), mostRefilled)] {
+		value, err := r.Encode()
+		if err == nil {
+			_, err = ask(ctx, func(ctx context.Context) (*jetstream.PubAck, error) {
+				return js.Publish(ctx, revokedSubjects+r.Key(), value, jetstream.WithExpectLastSequencePerSubject(0))
+			})
+		}
+		var refused *jetstream.APIError
+		if err != nil && !errors.As(err, &refused) { // refused is that another host was faster, or that it is full, which others say
+			b.log.warn("revocations_not_written_again", slog.Int("written", i), slog.Int("of", len(missing)), slog.Any("error", err))
+			return
+		}
+	}
+	if len(missing) > 0 {
+		b.log.log.Warn("revocations_written_again", slog.Int("revocations", len(missing)))
+	}
+}
+
 // vigil finds out whether a watch still sees what happens: nats.go goes on trying in silence where the stream was made anew.
 type vigil struct {
 	created  time.Time // of the stream
@@ -205,6 +257,7 @@ type vigil struct {
 	seen     uint64    // by the watch
 	caughtUp bool
 	pending  []Revocation
+	there    map[string]bool // the keys that were there, until it has caught up
 }
 
 // dead compares the stream with what was seen: it is another one, or what was there at the last check has not come yet.

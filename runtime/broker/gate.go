@@ -136,7 +136,7 @@ func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reas
 		return ""
 	}
 	quota := g.knowledge.Limits.quota(d.Purpose)
-	ended, refused := g.sessions.open(c.GetID(), session{Bearer: d.Bearer, purpose: d.Purpose}, quota.Sessions, givesWay(d.Purpose))
+	ended, refused := g.sessions.open(c.GetID(), session{Bearer: d.Bearer}, quota.Sessions, givesWay(d.Purpose))
 	if refused != "" {
 		return refused
 	}

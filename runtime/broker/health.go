@@ -17,7 +17,7 @@ func (b *Broker) Health() cell.Health {
 	s := b.fleet.server
 	h := cell.Health{
 		Running: s.Running() && s.ReadyForConnections(time.Millisecond), Enabled: s.JetStreamEnabled(), Clustered: b.cfg.Cluster != nil,
-		Limit: b.cfg.Limits.JetStream.Store,
+		Limit: b.cfg.Limits.JetStream.Store, Unread: !b.knowledge.Revoked.Known(), RevokedFault: b.knowledge.Revoked.Fault(),
 	}
 	h.Free, h.Size = DiskSpace(b.cfg.Dir)
 	counts := b.fleet.gate.sessions.count()

@@ -107,9 +107,10 @@ func leafPermissions() *server.Permissions {
 	return &server.Permissions{Publish: only(subjects), Subscribe: only(subjects)}
 }
 
-// selfPermissions is of the broker's own connection: to read what is revoked, and hear what is being revoked.
+// selfPermissions is of the broker's own connection: to read what is revoked, to hear what is being revoked, and to write again what the
+// bucket has lost.
 func selfPermissions(key identity.PublicKey) *server.Permissions {
-	return permissions(readBucket(revokedBucket), []string{inbox(key.NKey()), revokedSubjects + ">"})
+	return permissions(append(readBucket(revokedBucket), revokedSubjects+">"), []string{inbox(key.NKey()), revokedSubjects + ">"})
 }
 
 // serviceAccount is the account of an overlay's service, "" where its token does not name exactly one.

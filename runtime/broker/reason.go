@@ -27,6 +27,7 @@ const (
 	ReasonNotYetValid Reason = "not_yet_valid" // begins later
 	ReasonRights      Reason = "rights"        // a service that names no account, or both
 	ReasonRevoked     Reason = "revoked"       // the token, its holder or its issuer is revoked
+	ReasonUnread      Reason = "unread"        // the host has not read yet what is revoked
 	ReasonSecret      Reason = "secret"        // a leafnode that is not ours
 	ReasonBusy        Reason = "busy"          // too many renewals at once: to be tried again
 	ReasonSessions    Reason = "sessions"      // as many sessions of this key as there may be

@@ -50,9 +50,9 @@ var rights = []Right{
 		Publish: []string{"node.*.in.operate.>"},
 	},
 	{
-		Name:    "token_revoke",
-		Doc:     "revoke tokens, keys and identities",
-		Publish: []string{revokedSubjects + ">", "$JS.API.STREAM.INFO.KV_" + revokedBucket},
+		Name:     "token_revoke",
+		Doc:      "revoke tokens, keys and names for good, and list what is revoked",
+		Services: []string{"revoke", "revoked"},
 	},
 	{
 		Name: "registry_publish",

@@ -71,16 +71,32 @@ func TestRightsSuffice(t *testing.T) {
 		}
 	})
 	t.Run("token_revoke", func(t *testing.T) {
-		_, js := client("token_revoke")
-		kv, err := js.KeyValue(t.Context(), revokedBucket)
-		if err != nil {
+		conn, js := client("token_revoke")
+		revokes(t, s.overlay, conn, js)
+	})
+}
+
+// revokes asks the services of who may revoke, and holds that nothing is read or written beside them.
+func revokes(t *testing.T, service, conn *nats.Conn, js jetstream.JetStream) {
+	t.Helper()
+	for _, name := range []string{"revoke", "revoked"} {
+		subject := ServiceSubject(conn.Opts.Nkey, name)
+		if _, err := service.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte("done")) }); err != nil {
 			t.Fatal(err)
 		}
-		put(t, kv, Revocation{Kind: RevokedToken, Value: "x"})
-		if _, err := js.KeyValue(brief(t), "NODES"); err == nil {
-			t.Error("it reads the nodes")
+		flush(t, service)
+		if m, err := conn.Request(subject, nil, patience); err != nil || string(m.Data) != "done" {
+			t.Errorf("%s does not answer: %v", name, err)
 		}
-	})
+	}
+	for _, bucket := range []string{"NODES", revokedBucket} {
+		if _, err := js.KeyValue(brief(t), bucket); err == nil {
+			t.Errorf("it reads %s", bucket)
+		}
+	}
+	if _, err := js.Publish(brief(t), revokedSubjects+"id.x", nil); err == nil {
+		t.Error("it writes what is revoked by itself")
+	}
 }
 
 // TestClientsAskBelowTheirOwnKey has two clients of one right ask a service, each below its key: neither can speak, or be told, as the other.

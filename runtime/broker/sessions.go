@@ -8,10 +8,7 @@ import (
 )
 
 // session is who is connected.
-type session struct {
-	Bearer
-	purpose identity.Purpose
-}
+type session struct{ Bearer }
 
 // sessions are the connections of one server by their id. nats-server does not tell when a connection ends: those that have ended are
 // looked for when the book has doubled, so that it never holds more than twice of what is connected, and a few; and those of one key when
@@ -111,7 +108,7 @@ func (s *sessions) count() map[identity.Purpose]int {
 	s.forgetEnded()
 	n := map[identity.Purpose]int{}
 	for _, one := range s.book {
-		n[one.purpose]++
+		n[one.Purpose]++
 	}
 	return n
 }

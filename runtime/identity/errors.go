@@ -15,4 +15,5 @@ var (
 	ErrDamaged     = errors.New("damaged")
 	ErrNoKey       = errors.New("there is no key")
 	ErrNothing     = errors.New("there is none")
+	ErrRevoked     = errors.New("its key is revoked, so that nobody takes what it signs")
 )

@@ -17,7 +17,9 @@ type Wallet struct {
 	Store   *Store             // nil for hosts of an overlay
 	Signers map[string]*Signer // by name: "enrollment", ...; "self" is the store's key where it is not given
 	Roots   []PublicKey        // trusted beside what the store says (its join token's controller, its assignment's roots)
-	Known   *Certificates      // shared with other wallets, as their signatures are the same whoever is trusted; nil for its own
+	// Revoked reports whether a key is revoked: nobody would take what it signs; nil is none.
+	Revoked func(PublicKey) bool
+	Known   *Certificates // shared with other wallets, as their signatures are the same whoever is trusted; nil for its own
 
 	mu       sync.Mutex
 	from     anchor      // what stored was read from
@@ -47,11 +49,14 @@ func (w *Wallet) Signer(name string) (*Signer, error) {
 }
 
 // Issue signs claims as the signer of a name, unless its certificates do not permit them (see Signer.Permits and Sign): whoever got the
-// token could not use it. The claims are returned complete, with the times that the token has.
+// token could not use it; or where its key is revoked, which is ErrRevoked. The claims are returned complete, with the times that the token has.
 func (w *Wallet) Issue(name string, c Claims) (token string, issued *Claims, err error) {
 	s, err := w.Signer(name)
 	if err != nil {
 		return "", nil, err
+	}
+	if w.Revoked != nil && s.Key != nil && w.Revoked(s.Key.Public()) {
+		return "", nil, fmt.Errorf("signing as the issuer %q: %w: statecraft overlay rotate makes this host another one", shorten(name), ErrRevoked)
 	}
 	return s.issue(c, func(certificate string) (*Claims, error) {
 		if above, ok := w.own.find(certificate, c.IssuedAt); ok {

@@ -113,3 +113,23 @@ func TestAssignmentOnTheWire(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// TestAWalletDoesNotSignByAKeyThatIsRevoked: nobody would take it.
+func TestAWalletDoesNotSignByAKeyThatIsRevoked(t *testing.T) {
+	key, err := NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked := false
+	w := &Wallet{Signers: map[string]*Signer{"enrollment": {Key: key}}, Revoked: func(k PublicKey) bool { return revoked && k == key.Public() }}
+	issue := func() error {
+		_, _, err := w.Issue("enrollment", Claims{Purpose: "challenge", IssuedAt: time.Unix(1e9, 0), Expires: time.Unix(1e9+60, 0)})
+		return err
+	}
+	if err := issue(); err != nil {
+		t.Fatal(err)
+	}
+	if revoked = true; !errors.Is(issue(), ErrRevoked) {
+		t.Errorf("it signs: %v", issue())
+	}
+}

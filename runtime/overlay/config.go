@@ -27,6 +27,7 @@ const (
 	issuersDir  = "issuers"
 	dataDir     = "streams"
 	stateDir    = "state"
+	revokedFile = "revoked" // what is revoked, as far as this host knows
 )
 
 // Config is a host's configuration, overlay.yaml.

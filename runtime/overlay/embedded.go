@@ -117,7 +117,7 @@ const healthMachine = "health"
 // storageMachine tells which streams are filling, as docs/overlay.md says.
 const storageMachine = "storage"
 
-// degraded says what the machines health and storage have found.
+// degraded says what the machines health, storage and keys have found.
 func (h *Host) degraded() (reasons []string) {
 	_, data, _ := h.host.Glance(healthMachine)
 	if cause, _ := data["cause"].(string); cause != "" {
@@ -127,6 +127,10 @@ func (h *Host) degraded() (reasons []string) {
 	_, data, _ = h.host.Glance(storageMachine)
 	if reason, _ := data["reason"].(string); reason != "" {
 		reasons = append(reasons, reason+"; statecraft states storage says more")
+	}
+	_, data, _ = h.host.Glance(keysMachine)
+	if reason, _ := data["reason"].(string); reason != "" {
+		reasons = append(reasons, reason)
 	}
 	return reasons
 }

@@ -59,16 +59,20 @@ const (
 // NewHost reads the host's folder and opens its state. The caller runs it with Run.
 func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{cfg: cfg}
-	h.broker.start, h.broker.revoked = h.startBroker, broker.NewRevocations()
+	h.broker.start, h.broker.revoked = h.startBroker, broker.OpenRevocations(h.path(revokedFile), cfg.Clock.Now)
+	if err := h.nothingRevoked(); err != nil {
+		return nil, err
+	}
 	if err := h.openIdentity(); err != nil {
 		return nil, err
 	}
+	h.wallet.Revoked = h.broker.revoked.HasKey
 	h.pool = messaging.NewPool(h.credentials, cfg.Log)
 	catalogue := all.New(all.Services{
 		Pool:    h.pool,
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
-		Cell:    cell.Services{Broker: h, Member: h},
+		Cell:    cell.Services{Broker: h, Member: h, Certificates: h},
 		Metrics: cfg.Metrics,
 	})
 	machines := cfg.Config.Machines
@@ -82,11 +86,36 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if err := errors.Join(h.checkDisk(), h.checkRoom()); err != nil {
 		return nil, err
 	}
+	if cfg.Metrics != nil {
+		if err := cfg.Metrics.Register(newCertificateMetrics(h)); err != nil {
+			return nil, fmt.Errorf("registering metrics: %w", err)
+		}
+	}
 	h.host, err = runtime.New(runtime.Config{
 		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
 		StateDir: h.StateDir(), Degraded: h.degraded, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
 	})
 	return h, err
+}
+
+// nothingRevoked lets a host that is alone in its cell know that nothing is revoked where it has no bucket yet in which that could stand: the
+// cell is new. One of several hosts waits until it has read the bucket, as others may have it.
+func (h *Host) nothingRevoked() error {
+	if fault := h.broker.revoked.Fault(); fault != "" {
+		h.cfg.Log.Warn("revocations_copy", "fault", fault)
+		return nil
+	}
+	if h.cfg.Config.Replicas != 1 || h.broker.revoked.Known() {
+		return nil
+	}
+	streams, err := streamsIn(h.path(dataDir))
+	if err != nil || slices.Contains(streams, "KV_REVOKED") {
+		return err
+	}
+	if err := h.broker.revoked.Learnt(); err != nil {
+		h.cfg.Log.Warn("revocations_copy", "fault", err)
+	}
+	return nil
 }
 
 const (
@@ -153,6 +182,9 @@ func (h *Host) deploy(ctx context.Context, chosen func(name string) bool) error 
 	return builtin.Deploy(ctx, h.host, set, "", input)
 }
 
+// issuerNames are the issuers of a host: of what nodes are given, and of the host's own tokens.
+func issuerNames() []string { return []string{"enrollment", "service"} }
+
 // openIdentity reads the host's key, its issuers and what it trusts.
 func (h *Host) openIdentity() error {
 	var err error
@@ -160,7 +192,7 @@ func (h *Host) openIdentity() error {
 		return fmt.Errorf("reading the host's key: %w", err)
 	}
 	h.wallet = &identity.Wallet{Signers: map[string]*identity.Signer{}}
-	for _, name := range []string{"enrollment", "service"} {
+	for _, name := range issuerNames() {
 		if h.wallet.Signers[name], err = loadIssuer(filepath.Join(h.cfg.Folder, issuersDir), name); err != nil {
 			return err
 		}

@@ -222,22 +222,7 @@ func loadIssuer(dir, name string) (*identity.Signer, error) {
 // host makes the folder of one host.
 func (m *maker) host(h HostOptions) error {
 	dir := m.path("hosts", h.Name)
-	if _, err := m.key(filepath.Join(dir, keyFile), "its key"); err != nil {
-		return err
-	}
-	issuers := filepath.Join(dir, issuersDir)
-	_, err := m.issuer(issuers, "enrollment", "its enrollment issuer", identity.IssuerLimits{
-		Purposes: []identity.Purpose{identity.PurposeNode, identity.PurposeAssignment, "challenge"},
-		Cells:    []string{m.o.Cell}, MaxLifetime: nodeLifetime,
-	})
-	if err == nil {
-		_, err = m.issuer(issuers, "service", "its service issuer", identity.IssuerLimits{
-			Purposes: []identity.Purpose{identity.PurposeService}, Identities: h.Name, Cells: []string{m.o.Cell}, MaxLifetime: serviceLifetime,
-		})
-	}
-	if err == nil {
-		err = m.serverTLS(dir, h)
-	}
+	err := m.keys(dir, h.Name, []string{h.Name, h.Address, "localhost", "127.0.0.1", "::1"})
 	var config string
 	if err == nil {
 		config, err = m.config(h)
@@ -255,8 +240,29 @@ func (m *maker) host(h HostOptions) error {
 	return err
 }
 
+// keys makes the keys of a host, whose listeners are reached at the names and addresses.
+func (m *maker) keys(dir, host string, names []string) error {
+	if _, err := m.key(filepath.Join(dir, keyFile), "its key"); err != nil {
+		return err
+	}
+	issuers := filepath.Join(dir, issuersDir)
+	_, err := m.issuer(issuers, "enrollment", "its enrollment issuer", identity.IssuerLimits{
+		Purposes: []identity.Purpose{identity.PurposeNode, identity.PurposeAssignment, "challenge"},
+		Cells:    []string{m.o.Cell}, MaxLifetime: nodeLifetime,
+	})
+	if err == nil {
+		_, err = m.issuer(issuers, "service", "its service issuer", identity.IssuerLimits{
+			Purposes: []identity.Purpose{identity.PurposeService}, Identities: host, Cells: []string{m.o.Cell}, MaxLifetime: serviceLifetime,
+		})
+	}
+	if err == nil {
+		err = m.serverTLS(dir, names)
+	}
+	return err
+}
+
 // serverTLS makes the certificate of the host's listeners. One half without the other is of no use and is made anew.
-func (m *maker) serverTLS(dir string, h HostOptions) error {
+func (m *maker) serverTLS(dir string, hosts []string) error {
 	halves := []string{filepath.Join(dir, certFile), filepath.Join(dir, certKeyFile)}
 	missing := slices.ContainsFunc(halves, func(path string) bool { _, err := os.Stat(path); return err != nil })
 	if !missing {
@@ -267,7 +273,7 @@ func (m *maker) serverTLS(dir string, h HostOptions) error {
 			return fmt.Errorf("making its TLS certificate: %w", err)
 		}
 	}
-	hosts := []string{h.Name, h.Address, "localhost", "127.0.0.1", "::1"}
+	hosts = slices.Clone(hosts)
 	slices.Sort(hosts)
 	cert, err := m.ca.Server(slices.Compact(hosts), m.o.Now, hostTLSLifetime)
 	if err != nil {

@@ -24,7 +24,11 @@ const (
 	causeLeaderless = "leaderless"
 	causeBehind     = "behind"
 	causeFull       = "full"
+	causeUnread     = "unread"
 )
+
+// unreadFor is for how long a broker may not know what is revoked before that is told: it reads it when the bucket is there.
+const unreadFor = 15 * time.Second
 
 const (
 	brokerInterval = 5 * time.Second
@@ -72,7 +76,8 @@ func brokerType(b Broker) watchers.Type {
 				{Name: outcomeDegraded, Class: machine.Neutral, Payload: read, Doc: "the broker is not well; told again when the cause is another one, or " +
 					"whether there is room. cause is stopped (it does not listen), disabled (nats-server has switched JetStream off, as it does when the disk is full), " +
 					"broken (something cannot be written or read any more), disk (less is free than room), leaderless (too few hosts are there to decide " +
-					"anything, or for a minute a stream has had no leader), behind (what it misses has a leader elsewhere) or full (a listener has 80 % of the connections that it may have); reason says it in words"},
+					"anything, or for a minute a stream has had no leader), behind (what it misses has a leader elsewhere), full (a listener has 80 % of the connections that it may have) or " +
+					"unread (it does not know what is revoked, or cannot keep it on its disk); reason says it in words"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "look: as before"},
 			},
 		},
@@ -95,6 +100,7 @@ type brokerWatch struct {
 	low    bool      // the disk was found too full: it takes half as much again to be taken for free
 	behind time.Time // since when it takes in nothing of what it misses; zero while it is not behind
 	moved  uint64    // Health.Moved at the look before
+	unread time.Time // since when it does not know what is revoked; zero where it does
 	full   bool      // a listener was found nearly full: it takes a tenth less to be taken for roomy
 }
 
@@ -157,6 +163,12 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 		v.cause, reason = lacking(h)
 	}
 	w.moved = h.Moved
+	if unread := w.forgot(h, now); unread != "" {
+		if v.cause == "" {
+			v.cause = causeUnread
+		}
+		reason = strings.TrimPrefix(reason+"; "+unread, "; ")
+	}
 	if crowd := w.crowd(h); crowd != "" && v.cause == "" {
 		v.cause, reason = causeFull, crowd
 	}
@@ -164,6 +176,22 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 		reason = strings.TrimPrefix(fmt.Sprintf("%s; %d MiB of the disk are free, of %d MiB", reason, h.Free/mebibyte, h.Size/mebibyte), "; ")
 	}
 	return v, reason
+}
+
+// forgot says what the broker does not know, or cannot keep, of what is revoked.
+func (w *brokerWatch) forgot(h *Health, now time.Time) string {
+	switch {
+	case !h.Unread:
+		w.unread = time.Time{}
+		return h.RevokedFault
+	case w.unread.IsZero():
+		w.unread = now
+	}
+	if now.Sub(w.unread) < unreadFor {
+		return ""
+	}
+	const waits = "it does not know yet what is revoked, so that neither nodes nor clients are let in, until the bucket REVOKED can be read"
+	return strings.TrimSuffix(waits+"; "+h.RevokedFault, "; ")
 }
 
 // lacking says why something is missing. Where a stream has no leader nobody has what is missing, and this copy may be needed to elect one.

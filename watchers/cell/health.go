@@ -39,6 +39,10 @@ type Health struct {
 	Lag map[string]uint64
 	// Used and Limit are bytes: what streams take, and what they may (stream_bytes).
 	Used, Limit int64
+	// Unread is whether it does not know yet what is revoked, and so lets in nobody but services; RevokedFault says what is wrong with the host's own
+	// copy of that, "" where nothing is.
+	Unread       bool
+	RevokedFault string
 	// Free and Size are of the file system that streams are on, in bytes; 0 where it cannot be read.
 	Free, Size int64
 	// Nodes and Clients are connected to this broker.

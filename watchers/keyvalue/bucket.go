@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -121,7 +122,7 @@ func (b *bucket) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Pub
 	}
 	ack, err := js.PublishMsg(ctx, m, opts...)
 	switch {
-	case wrongRevision(err):
+	case wrongRevision(err), writtenOnce(err):
 		return 0, fmt.Errorf("writing %s.%s: %w", b.name, key, errConflict)
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return 0, fmt.Errorf("writing %s.%s: %w; a streams watcher keeps buckets", b.name, key, errNoBucket)
@@ -129,6 +130,15 @@ func (b *bucket) publish(ctx context.Context, m *nats.Msg, opts ...jetstream.Pub
 		return 0, fmt.Errorf("writing %s.%s: %w", b.name, key, err)
 	}
 	return ack.Sequence, nil
+}
+
+// codeNotStored is the answer where a bound of the stream refuses a message.
+const codeNotStored jetstream.ErrorCode = 10077
+
+// writtenOnce reports whether a key has the one value that it may have. The words are those of nats-server (server/store.go, 2.15.2).
+func writtenOnce(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == codeNotStored && strings.Contains(api.Description, "messages per subject")
 }
 
 // wrongRevision knows both codes: replicated streams answer the second while another write is under way.

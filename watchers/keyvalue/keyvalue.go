@@ -71,8 +71,9 @@ func connect(c Connections, look *watchers.Look, name string) (*nats.Conn, error
 
 // The forms of names, as NATS has them (ADR-6 and ADR-8).
 var (
-	bucketForm = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
-	keyForm    = regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
+	bucketForm  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	keyForm     = regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
+	patternForm = regexp.MustCompile(`^((\*|[-/_=a-zA-Z0-9]+)\.)*(\*|>|[-/_=a-zA-Z0-9]+)$`)
 )
 
 // maxKey bounds a key, in bytes: with its bucket it is a subject, and part of others.
@@ -102,6 +103,18 @@ func expandKey(look *watchers.Look, what, text string) (string, error) {
 		return "", fmt.Errorf("%s %q is not a key; keys are at most %d letters, digits, -, _, = and / in parts that a dot separates", what, diag.Brief(key, 200), maxKey)
 	}
 	return key, nil
+}
+
+// expandPattern expands a template that is to give a key, which may have wildcards: * for a part, > for the rest.
+func expandPattern(look *watchers.Look, what, text string) (string, error) {
+	pattern, err := look.Expand(text)
+	if err != nil {
+		return "", err
+	}
+	if len(pattern) > maxKey || !patternForm.MatchString(pattern) {
+		return "", fmt.Errorf("%s %q is not a pattern of keys; write keys with * for a part, or > for the rest", what, diag.Brief(pattern, 200))
+	}
+	return pattern, nil
 }
 
 // failed makes the report of an error.

@@ -18,6 +18,7 @@ const (
 	modeUpdate = "update"
 	modeDelete = "delete"
 	modeClaim  = "claim"
+	modeList   = "list"
 )
 
 // The outcomes of a kv watcher beyond those every type has.
@@ -44,9 +45,9 @@ type kvSpec struct {
 	Key string `yaml:"key,required" template:"true"`
 	// Mode is poll (read on entry and at intervals), watch (hear of changes at once), get (read once a look: the value is in the event
 	// and in no data key), put (write whatever is there), create (write
-	// where nothing is there), update (write over a value, of a certain revision where that is given), delete, or claim (write to
-	// one of a number of slots).
-	Mode string `yaml:"mode" default:"poll" enum:"poll|watch|get|put|create|update|delete|claim"`
+	// where nothing is there), update (write over a value, of a certain revision where that is given), delete, claim (write to
+	// one of a number of slots), or list (read all keys of a pattern such as > or host.*, in order: they are in the event, a page of them).
+	Mode string `yaml:"mode" default:"poll" enum:"poll|watch|get|put|create|update|delete|claim|list"`
 	// BucketPrefix stores what is read under the data key BUCKET_key; false under the key alone.
 	BucketPrefix bool `yaml:"bucket_prefix" default:"true"`
 	// StoreKey is the data key that what is read is stored under, in place of one made of bucket and key.
@@ -68,6 +69,12 @@ type kvSpec struct {
 	Revision *watchers.Formula `yaml:"revision" gives:"number" empty:"refused"`
 	// Slots is an expression of how many slots claim has: the keys KEY.1 to KEY.N. A value that holds a slot claims no second one.
 	Slots *watchers.Formula `yaml:"slots" gives:"number" empty:"refused"`
+	// Where is a condition on what list finds, over message.key, message.value and message.revision; one for which it has no answer is left out.
+	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	// After is an expression of the key that a page of list begins behind: what the page before has as next.
+	After *watchers.Formula `yaml:"after" gives:"text" empty:"refused"`
+	// Most is how many keys a page of list has at most; fewer where they are large.
+	Most int `yaml:"most" default:"100" min:"1" max:"1000"`
 }
 
 func (s *kvSpec) reads() bool { return s.Mode == modePoll || s.Mode == modeWatch }
@@ -88,6 +95,8 @@ func (s *kvSpec) Validate(w *machine.WatcherSpec) diag.List {
 		{"value", s.Value != nil, writes, writes},
 		{"slots", s.Slots != nil, s.Mode == modeClaim, s.Mode == modeClaim},
 		{"revision", s.Revision != nil, false, s.Mode == modeUpdate || s.Mode == modeDelete},
+		{"where", s.Where != nil, false, s.Mode == modeList},
+		{"after", s.After != nil, false, s.Mode == modeList},
 		{"query", s.Query != "", false, s.reads()},
 		{"store_key", s.StoreKey != "", false, s.reads()},
 		{"hiera_config", s.HieraConfig, false, s.reads()},
@@ -106,7 +115,9 @@ func (s *kvSpec) Validate(w *machine.WatcherSpec) diag.List {
 }
 
 func kvType(c Connections) watchers.Type {
-	found := map[string]machine.ValueType{"key": machine.String, "revision": machine.Integer, "value": machine.Any}
+	found := map[string]machine.ValueType{
+		"key": machine.String, "revision": machine.Integer, "value": machine.Any, "entries": machine.Array, "next": machine.String,
+	}
 	key := map[string]machine.ValueType{"key": machine.String}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
@@ -114,7 +125,7 @@ func kvType(c Connections) watchers.Type {
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: found,
 					Doc: "poll and watch: the value is what it was, and on_successful_get or on_matching_update asks to hear of it; get: read; put: written; " +
-						"create, update, delete and claim: all is already as it was to become"},
+						"create, update, delete and claim: all is already as it was to become; list: entries, each with key, value and revision, and the next page begins behind next, \"\" for none"},
 				{Name: outcomeCreated, Class: machine.Success, Payload: found,
 					Doc: "there is a value where the machine knew none; create and claim: written"},
 				{Name: outcomeChanged, Class: machine.Success, Payload: found, Doc: "the value is another; update: written"},
@@ -123,7 +134,7 @@ func kvType(c Connections) watchers.Type {
 				{Name: outcomeExists, Class: machine.Failure, Payload: found, Doc: "create: the key holds another value, which comes with the event"},
 				{Name: outcomeConflict, Class: machine.Failure, Payload: found,
 					Doc: "update and delete: the key has another revision; what it holds comes with the event"},
-				{Name: outcomeMissing, Class: machine.Failure, Payload: key, Doc: "get and update: the key holds nothing"},
+				{Name: outcomeMissing, Class: machine.Failure, Payload: key, Doc: "get and update: the key holds nothing; list: there is none"},
 				{Name: outcomeExhausted, Class: machine.Failure, Payload: key, Doc: "claim: every slot is taken"},
 			},
 		},

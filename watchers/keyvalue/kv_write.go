@@ -19,7 +19,11 @@ type kvWriter struct {
 
 // Check writes.
 func (w *kvWriter) Check(ctx context.Context, look *watchers.Look) watchers.Report {
-	key, err := expandKey(look, "key", w.spec.Key)
+	expand := expandKey
+	if w.spec.Mode == modeList {
+		expand = expandPattern
+	}
+	key, err := expand(look, "key", w.spec.Key)
 	if err != nil {
 		return failed(err)
 	}
@@ -38,6 +42,8 @@ func (w *kvWriter) Check(ctx context.Context, look *watchers.Look) watchers.Repo
 	switch w.spec.Mode {
 	case modeGet:
 		rep, err = get(ctx, b, key)
+	case modeList:
+		rep, err = w.list(ctx, b, look, key)
 	case modePut:
 		rep, err = put(ctx, b, key, value)
 	case modeCreate:

@@ -129,6 +129,10 @@ type bucketSpec struct {
 	LimitMarkerTTL strict.Duration `yaml:"limit_marker_ttl" min:"1s"`
 	// Republish publishes what was written once more.
 	Republish *republishSpec `yaml:"republish"`
+	// WriteOnce takes one value for each key, for good: no second one, no deletion, no roll-up and no purge, from anybody. With history 1 and without
+	// ttl. A bucket that is there becomes one and keeps its values; markers of deletions are removed from it, as nobody could write to those keys
+	// again. NATS cannot take it back.
+	WriteOnce bool `yaml:"write_once"`
 }
 
 // objectSpec is an object store.
@@ -173,7 +177,10 @@ func (s *streamsSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 		s.Streams[i].validate(at, &list)
 	}
 	for i, b := range s.Buckets {
-		check("buckets", "KV_", b.Name, i)
+		at := check("buckets", "KV_", b.Name, i)
+		if b.WriteOnce && (b.History != 1 || b.TTL > 0 || b.LimitMarkerTTL > 0) {
+			list.Add(diag.Error, CodeMissing, at, "remove history, ttl and limit_marker_ttl", "buckets: write_once of %s keeps one value of each key, for good", b.Name)
+		}
 	}
 	for i, o := range s.Objects {
 		check("objects", "OBJ_", o.Name, i)
@@ -252,6 +259,8 @@ type want struct {
 	async bool
 	// drops is set where a lower bound may delete what is old.
 	drops bool
+	// once is set where each key is written once.
+	once bool
 }
 
 func (w *want) String() string { return fmt.Sprintf("%s %s", w.kind, w.name) }

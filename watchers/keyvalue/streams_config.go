@@ -30,7 +30,7 @@ func (s *streamsSpec) wants() []want {
 	}
 	for i := range s.Buckets {
 		d := &s.Buckets[i]
-		all = append(all, want{kind: "bucket", name: d.Name, spec: d.commonSpec, fill: d.fill})
+		all = append(all, want{kind: "bucket", name: d.Name, spec: d.commonSpec, fill: d.fill, once: d.WriteOnce})
 	}
 	for i := range s.Objects {
 		d := &s.Objects[i]
@@ -122,6 +122,10 @@ func (s *bucketSpec) fill(c *config) {
 	c.Duplicates = duplicates(c, 0)
 	c.RePublish = s.Republish.config()
 	c.AllowMsgTTL, c.SubjectDeleteMarkerTTL = s.LimitMarkerTTL > 0, s.LimitMarkerTTL.Std()
+	c.DiscardNewPerSubject, c.DenyPurge = s.WriteOnce, s.WriteOnce
+	if s.WriteOnce {
+		c.AllowRollup = false
+	}
 }
 
 // fill sets what the library sets for an object store (ADR-20), which a test holds it to.

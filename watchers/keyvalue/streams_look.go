@@ -100,6 +100,11 @@ func (k *keeping) keep(ctx context.Context, item *want) error {
 	wanted := item.filled(have.Config, copies, k.persist(item, have.Config.PersistMode))
 	over := item.ease(have, &wanted)
 	to, changed, refused := drift(have, wanted, item.drops)
+	if item.once && !have.Config.DenyPurge {
+		if err := k.unmark(ctx, s); err != nil {
+			return fmt.Errorf("%s: removing markers of deletions: %w", item, err)
+		}
+	}
 	if len(changed) > 0 {
 		update := func(ctx context.Context) (jetstream.Stream, error) { return k.js.UpdateStream(ctx, to) }
 		if _, err := within(ctx, writeTimeout, update); err != nil {
@@ -112,6 +117,24 @@ func (k *keeping) keep(ctx context.Context, item *want) error {
 	}
 	if len(refused) > 0 {
 		return fmt.Errorf("%s: %s", item, strings.Join(refused, "; "))
+	}
+	return nil
+}
+
+// unmark removes the markers of deletions from a bucket whose keys will be written once: what was deleted stays so, and can be written.
+func (k *keeping) unmark(ctx context.Context, s jetstream.Stream) error {
+	b := bucket{nc: k.nc, name: strings.TrimPrefix(s.CachedInfo().Config.Name, "KV_")}
+	marked, err := b.markers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range marked {
+		purge := func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.Purge(ctx, jetstream.WithPurgeSubject(b.subject(key)))
+		}
+		if _, err := within(ctx, writeTimeout, purge); err != nil {
+			return err
+		}
 	}
 	return nil
 }

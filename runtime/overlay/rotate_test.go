@@ -1,0 +1,84 @@
+package overlay_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
+)
+
+// TestRotateReplacesTheKeysOfOneHost, and what all hosts share; everything else stays.
+func TestRotateReplacesTheKeysOfOneHost(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "o1", "o2"))
+	before := contents(t, dir)
+	r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o1", Now: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := contents(t, dir)
+	var other []string
+	for path, was := range before {
+		if name, _ := filepath.Rel(dir, path); after[path] != was {
+			other = append(other, name)
+		}
+	}
+	slices.Sort(other)
+	want := []string{
+		"authority/cluster.secret", "hosts/o1/cluster.secret", "hosts/o1/host.key", "hosts/o1/issuers/enrollment.jwt", "hosts/o1/issuers/enrollment.key",
+		"hosts/o1/issuers/service.jwt", "hosts/o1/issuers/service.key", "hosts/o1/tls.key", "hosts/o1/tls.pem", "hosts/o2/cluster.secret",
+	}
+	if !slices.Equal(other, want) {
+		t.Errorf("other files are %q, want %q", other, want)
+	}
+	if after[filepath.Join(dir, "hosts/o1/cluster.secret")] != after[filepath.Join(dir, "hosts/o2/cluster.secret")] {
+		t.Error("the hosts do not share their secret")
+	}
+	for i, name := range []string{"enrollment", "service"} {
+		if got := after[r.Revoke[i]]; got != before[filepath.Join(dir, "hosts/o1/issuers", name+".jwt")] {
+			t.Errorf("%s does not have the certificate before", r.Revoke[i])
+		}
+		c, err := identity.Inspect(strings.TrimSpace(after[filepath.Join(dir, "hosts/o1/issuers", name+".jwt")]))
+		if err != nil || c.Cell != "main" || c.Limits == nil {
+			t.Errorf("the certificate of %s: %+v, %v", name, c, err)
+		}
+	}
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "hosts/o1/tls.pem"), filepath.Join(dir, "hosts/o1/tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"o1", "127.0.0.1", "localhost"} {
+		if err := cert.Leaf.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+	// What was interrupted is done by running it again.
+	if err := os.Remove(filepath.Join(dir, "hosts/o1/issuers/enrollment.jwt")); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o1", Now: noon}); err != nil || len(r.Revoke) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if made := initialise(t, cellOptions(dir, "o1", "o2")); len(made) > 0 {
+		t.Errorf("something was missing: %v", made)
+	}
+	if _, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o9", Now: noon}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a host that there is not: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "authority/root.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o1", Now: noon}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the authority: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "authority/root.key")); err == nil {
+		t.Error("another authority was made")
+	}
+}

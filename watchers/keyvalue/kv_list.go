@@ -1,0 +1,108 @@
+package keyvalue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
+)
+
+// pageBytes is what the entries of a page may take in all, which leaves room in a payload.
+const pageBytes = machine.MaxPayload / 2
+
+// list reads the keys of a pattern, in order, from behind a key on. It reads all of the bucket by one consumer, so that it is for what is seldom
+// asked.
+func (w *kvWriter) list(ctx context.Context, b *bucket, look *watchers.Look, pattern string) (watchers.Report, error) {
+	after := ""
+	if w.spec.After != nil {
+		var err error
+		if after, err = w.spec.After.Text(look, nil); err != nil {
+			return watchers.Report{}, fmt.Errorf("after: %w", err)
+		}
+	}
+	all, err := b.matching(ctx, pattern, func(e entry) bool {
+		if e.key <= after {
+			return false
+		}
+		holds, err := w.spec.Where.Holds(look, map[string]any{"key": e.key, "value": decode(e.value), "revision": int(e.revision)})
+		return err == nil && holds
+	}, w.spec.Most+1)
+	if err != nil {
+		return watchers.Report{}, err
+	}
+	if len(all) == 0 {
+		return watchers.Report{Outcome: outcomeMissing, Payload: map[string]any{"key": pattern}}, nil
+	}
+	entries, next, size := []any{}, "", 0
+	for i, e := range all {
+		if size += len(e.key) + len(e.value); i == w.spec.Most || i > 0 && size > pageBytes {
+			next = all[i-1].key
+			break
+		}
+		entries = append(entries, payload(e, decode(e.value), len(e.value)))
+	}
+	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: map[string]any{"entries": entries, "next": next}}, nil
+}
+
+// markers are the keys whose last entry is a marker of a deletion.
+func (b *bucket) markers(ctx context.Context) (keys []string, err error) {
+	_, err = b.walk(ctx, ">", func(e entry) bool {
+		if e.gone {
+			keys = append(keys, e.key)
+		}
+		return false
+	}, 1)
+	return keys, err
+}
+
+// matching reads the first few keys of a pattern, in order, that have a value and are chosen.
+func (b *bucket) matching(ctx context.Context, pattern string, chosen func(entry) bool, most int) ([]entry, error) {
+	return b.walk(ctx, pattern, func(e entry) bool { return !e.gone && chosen(e) }, most)
+}
+
+// walk reads the first few entries of a pattern, in the order of their keys, that are chosen.
+func (b *bucket) walk(ctx context.Context, pattern string, chosen func(entry) bool, most int) ([]entry, error) {
+	js, err := jetstream.New(b.nc)
+	if err != nil {
+		return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+	}
+	kv, err := js.KeyValue(ctx, b.name)
+	if err != nil {
+		return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+	}
+	watch, err := kv.Watch(ctx, pattern)
+	if err != nil {
+		return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+	}
+	defer func() { _ = watch.Stop() }() // where it fails the connection is gone, and the consumer ends by itself
+	var found []entry
+	first := func() []entry {
+		slices.SortFunc(found, func(x, y entry) int { return cmp.Compare(x.key, y.key) })
+		return found[:min(len(found), most)]
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("listing keys of %s: %w", b.name, context.Cause(ctx))
+		case e, ok := <-watch.Updates():
+			switch {
+			case !ok:
+				return nil, fmt.Errorf("listing keys of %s: %w", b.name, errors.New("the connection was closed"))
+			case e == nil:
+				return first(), nil
+			}
+			if one := (entry{key: e.Key(), value: e.Value(), revision: e.Revision(), gone: e.Operation() != jetstream.KeyValuePut}); chosen(one) {
+				found = append(found, one)
+			}
+			if len(found) >= 4*most {
+				found = first()
+			}
+		}
+	}
+}

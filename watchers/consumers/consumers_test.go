@@ -177,6 +177,7 @@ func TestWhatIsNotServedIsRefused(t *testing.T) {
 		{create, `{"stream_name":"EVENTS","config":{"idle_heartbeat":1000000000}}`, "push consumers"},
 		{create, `{"stream_name":"EVENTS","config":{"sample_freq":"100"}}`, "sample_freq"},
 		{create, `{"stream_name":"EVENTS","config":{"pause_until":"2030-01-01T00:00:00Z"}}`, "pause_until"},
+		{create, `{"stream_name":"EVENTS","config":{"pause_until":"0001-01-01T00:00:00Z"}}`, ""}, // as the nats command line
 		{create, `{"stream_name":"EVENTS","config":{"replay_policy":"original"}}`, "replay_policy"},
 		{create, `{"stream_name":"EVENTS","config":{"ack_policy":"flow_control"}}`, "ack_policy"},
 		{create, `{"stream_name":"EVENTS","config":{"ack_wait":1}}`, ""}, // it is lifted to what may be

@@ -153,9 +153,9 @@ func readOrder(body []byte) (*order, error) {
 	return &o, nil
 }
 
-// says reports whether a value is more than that there is none.
+// says reports whether a value is more than that there is none. The nats command line writes a time of zero.
 func says(value json.RawMessage) bool {
-	return !slices.Contains([]string{"null", "false", "0", `""`, "[]", "{}", "-1"}, string(bytes.TrimSpace(value)))
+	return !slices.Contains([]string{"null", "false", "0", `""`, "[]", "{}", "-1", `"0001-01-01T00:00:00Z"`}, string(bytes.TrimSpace(value)))
 }
 
 // named settles name, durability and filter, which a subject says as well as the configuration.

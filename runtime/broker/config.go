@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -37,8 +37,8 @@ type Config struct {
 	TLS *TLS
 	// Cluster joins the brokers of a cell; nil is a cell of one broker.
 	Cluster *Cluster
-	// Remotes are brokers elsewhere that FLEET is connected to by leafnode.
-	Remotes []Remote
+	// Leafnodes are the servers elsewhere that this cell is connected to, each with all that passes.
+	Leafnodes []Leafnode
 	// Verifier trusts the roots of the cell.
 	Verifier *identity.Verifier
 	// Revoked is what is known to be revoked already, and is told what comes; nil is nothing.
@@ -52,6 +52,9 @@ type Config struct {
 	Debug bool
 	// Metrics registers the broker's metrics, with those that are read when they are asked for; nil keeps none.
 	Metrics prometheus.Registerer
+
+	// options changes what the server of the fleet is made with, in tests of what it would do otherwise; nil changes nothing.
+	options func(*server.Options)
 }
 
 // TLS is who a broker is. Nothing older than TLS 1.3 is spoken.
@@ -71,14 +74,6 @@ type Cluster struct {
 	Peers []string
 	// Secret is shared by the brokers of the cell, 32 characters at least. With TLS they also show each other certificates.
 	Secret string
-}
-
-// Remote is a broker elsewhere.
-type Remote struct {
-	// URLs are its leafnode listeners, as tls://user:secret@host:port.
-	URLs []string
-	// CA is the certificate, in PEM, that theirs chains to.
-	CA string
 }
 
 const minSecret = 32
@@ -110,10 +105,7 @@ func (c *Config) Validate() error {
 	if c.Cluster != nil {
 		errs = append(errs, c.checkListener("cluster", c.Cluster.Listen), c.Cluster.validate())
 	}
-	for _, r := range c.Remotes {
-		_, err := r.parse()
-		errs = append(errs, err)
-	}
+	errs = append(errs, c.checkLeafnodes())
 	errs = append(errs, c.Limits.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("the broker's configuration: %w", err)
@@ -166,28 +158,6 @@ func (c *Cluster) validate() error {
 		}
 	}
 	return nil
-}
-
-// parse reads the URLs.
-func (r *Remote) parse() ([]*url.URL, error) {
-	if len(r.URLs) == 0 {
-		return nil, errors.New("remote: a URL is missing")
-	}
-	var parsed []*url.URL
-	for _, text := range r.URLs {
-		u, err := url.Parse(text)
-		if err != nil {
-			return nil, errors.New("remote: a URL cannot be read") // the text may hold a secret
-		}
-		if u.Scheme != "tls" && !isLoopback(u.Hostname()) {
-			return nil, fmt.Errorf("remote: %s is to be of the scheme tls", u.Redacted())
-		}
-		parsed = append(parsed, u)
-	}
-	if _, err := identity.CATLS(r.CA); r.CA != "" && err != nil {
-		return nil, fmt.Errorf("remote: %w", err)
-	}
-	return parsed, nil
 }
 
 // splitAddress reads host:port; nats-server's own way to say any free port is -1.

@@ -2,18 +2,15 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -22,7 +19,7 @@ func TestConfigSaysEverythingAtOnce(t *testing.T) {
 	whole := o.config(t, func(c *Config) {
 		c.Monitor = "localhost:0"
 		c.Cluster = &Cluster{Listen: "127.0.0.1:0", Peers: []string{"b2:6222"}, Secret: strings.Repeat("s", minSecret)}
-		c.Remotes = []Remote{{URLs: []string{"tls://user:secret@region:7422"}, CA: o.ca.PEM()}}
+		c.Leafnodes = []Leafnode{{Region: "emea", URLs: []string{"tls://user:secret@region:7422"}, CA: o.ca.PEM(), Out: []string{"region.>"}}}
 	})
 	if err := whole.Validate(); err != nil {
 		t.Fatal(err)
@@ -31,26 +28,31 @@ func TestConfigSaysEverythingAtOnce(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		"nothing":             {func(c *Config) { *c = Config{} }, "name"},
-		"a name with spaces":  {func(c *Config) { c.Name = "a b" }, "name"},
-		"a cell of two words": {func(c *Config) { c.Cell = "a.b" }, "cell"},
-		"no port":             {func(c *Config) { c.Fleet = "127.0.0.1" }, "host:port"},
-		"a port too high":     {func(c *Config) { c.Enrollment = "127.0.0.1:65536" }, "65535"},
-		"in plain":            {func(c *Config) { c.TLS, c.Fleet = nil, "0.0.0.0:4222" }, "certificate"},
-		"in plain, anywhere":  {func(c *Config) { c.TLS, c.Enrollment = nil, ":4222" }, "certificate"},
-		"no certificate":      {func(c *Config) { c.TLS = &TLS{} }, "certificate"},
-		"monitored by all":    {func(c *Config) { c.Monitor = "0.0.0.0:8222" }, "127.0.0.1"},
-		"a short secret":      {func(c *Config) { c.Cluster = &Cluster{Listen: "127.0.0.1:0", Secret: "x"} }, "secret"},
-		"no peers":            {func(c *Config) { c.Cluster.Peers = nil }, "peer"},
-		"a bad peer":          {func(c *Config) { c.Cluster.Peers = []string{"b2"} }, "peer"},
-		"no CA of the others": {func(c *Config) { c.TLS = &TLS{Certificate: o.tls.Certificate} }, "CA"},
-		"a remote in plain":   {func(c *Config) { c.Remotes = []Remote{{URLs: []string{"nats://user:secret@region:7422"}}} }, "tls"},
-		"a remote of nothing": {func(c *Config) { c.Remotes = []Remote{{}} }, "URL"},
-		"a remote's CA":       {func(c *Config) { c.Remotes = []Remote{{URLs: []string{"tls://r:1"}, CA: "x"}} }, "CA"},
-		"no limits":           {func(c *Config) { c.Limits = Limits{} }, "payload"},
-		"one limit":           {func(c *Config) { c.Limits.JetStream.AckPending = 0 }, "acknowledgements"},
-		"payload over all":    {func(c *Config) { c.Limits.Payload = int(c.Limits.Nodes.Pending) + 1 }, "pending"},
-		"negative time":       {func(c *Config) { c.Limits.Skew = -1 }, "skew"},
+		"nothing":                   {func(c *Config) { *c = Config{} }, "name"},
+		"a name with spaces":        {func(c *Config) { c.Name = "a b" }, "name"},
+		"a cell of two words":       {func(c *Config) { c.Cell = "a.b" }, "cell"},
+		"no port":                   {func(c *Config) { c.Fleet = "127.0.0.1" }, "host:port"},
+		"a port too high":           {func(c *Config) { c.Enrollment = "127.0.0.1:65536" }, "65535"},
+		"in plain":                  {func(c *Config) { c.TLS, c.Fleet = nil, "0.0.0.0:4222" }, "certificate"},
+		"in plain, anywhere":        {func(c *Config) { c.TLS, c.Enrollment = nil, ":4222" }, "certificate"},
+		"no certificate":            {func(c *Config) { c.TLS = &TLS{} }, "certificate"},
+		"monitored by all":          {func(c *Config) { c.Monitor = "0.0.0.0:8222" }, "127.0.0.1"},
+		"a short secret":            {func(c *Config) { c.Cluster = &Cluster{Listen: "127.0.0.1:0", Secret: "x"} }, "secret"},
+		"no peers":                  {func(c *Config) { c.Cluster.Peers = nil }, "peer"},
+		"a bad peer":                {func(c *Config) { c.Cluster.Peers = []string{"b2"} }, "peer"},
+		"no CA of the others":       {func(c *Config) { c.TLS = &TLS{Certificate: o.tls.Certificate} }, "CA"},
+		"a leafnode in plain":       {func(c *Config) { c.Leafnodes[0].URLs = []string{"nats://user:secret@region:7422"} }, "tls"},
+		"a leafnode of nothing":     {func(c *Config) { c.Leafnodes[0].URLs = nil }, "URL"},
+		"a leafnode's CA":           {func(c *Config) { c.Leafnodes[0].CA = "x" }, "CA"},
+		"of a release before":       {func(c *Config) { c.Leafnodes[0] = Leafnode{URLs: c.Leafnodes[0].URLs} }, "list as out, in and streams"},
+		"a region of two words":     {func(c *Config) { c.Leafnodes[0].Region = "a.b" }, "not a word"},
+		"a region called as we are": {func(c *Config) { c.Leafnodes[0].Region = "c1" }, "the cell itself"},
+		"a region that is two":      {func(c *Config) { c.Leafnodes = append(c.Leafnodes, c.Leafnodes[0]) }, "two of region emea"},
+		"nothing passes":            {func(c *Config) { c.Leafnodes[0].Out = nil }, "nothing passes"},
+		"no limits":                 {func(c *Config) { c.Limits = Limits{} }, "payload"},
+		"one limit":                 {func(c *Config) { c.Limits.JetStream.AckPending = 0 }, "acknowledgements"},
+		"payload over all":          {func(c *Config) { c.Limits.Payload = int(c.Limits.Nodes.Pending) + 1 }, "pending"},
+		"negative time":             {func(c *Config) { c.Limits.Skew = -1 }, "skew"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := whole
@@ -58,6 +60,7 @@ func TestConfigSaysEverythingAtOnce(t *testing.T) {
 				cluster := *whole.Cluster
 				c.Cluster = &cluster
 			}
+			c.Leafnodes = slices.Clone(whole.Leafnodes)
 			tt.change(&c)
 			err := c.Validate()
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -196,82 +199,5 @@ func TestClusterNeedsTheSecret(t *testing.T) {
 	}
 	if n := first.fleet.server.NumRemotes(); n != 1 {
 		t.Errorf("%d others are in the cluster, want 1", n)
-	}
-}
-
-// TestRemotes connects FLEET to a broker elsewhere, with its secret and TLS.
-func TestRemotes(t *testing.T) {
-	o := newOverlay(t)
-	region, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, ServerName: "region",
-		LeafNode: server.LeafNodeOpts{
-			Host: "127.0.0.1", Port: -1, Username: "cell", Password: "secret", TLSTimeout: patience.Seconds(),
-			TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{o.tls.Certificate}},
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	region.Start()
-	defer func() {
-		region.Shutdown()
-		region.WaitForShutdown()
-	}()
-	await(t, "the region listens", func() bool { return region.ReadyForConnections(time.Millisecond) })
-	v, err := region.Varz(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := func(password string) func(*Config) {
-		return func(c *Config) {
-			c.Enrollment = ""
-			c.Remotes = []Remote{{URLs: []string{fmt.Sprintf("tls://cell:%s@127.0.0.1:%d", password, v.LeafNode.Port)}, CA: o.ca.PEM()}}
-		}
-	}
-	o.broker(t, at("another"))
-	b := o.broker(t, at("secret"))
-	await(t, "the leafnode", func() bool { return b.fleet.server.NumLeafNodes() == 1 && region.NumLeafNodes() == 1 })
-	there, err := nats.Connect(region.ClientURL(), nats.NoReconnect())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer there.Close()
-	sub, err := there.SubscribeSync("region.>")
-	if err != nil {
-		t.Fatal(err)
-	}
-	flush(t, there)
-	here := o.connect(t, b.ClientURL(), o.service(t, RightFleetService))
-	await(t, "what is said here is heard there", func() bool {
-		say(t, here, "region.news", "")
-		return hears(sub, false)
-	})
-	inside := o.connect(t, b.ClientURL(), o.client(t, "operator", "admin"))
-	for _, subject := range []string{"node.n1.out.inventory", "fleet.specs.spec.default", "$KV.NODES.n1", "$JS.API.INFO", "discovery.n1", "choria.lifecycle.event.alive.server", "overlay.enrolled.n1", "client.U.out.inventory"} {
-		here, err := inside.SubscribeSync(subject)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flush(t, inside)
-		say(t, there, subject, "")
-		if hears(here, false) {
-			t.Errorf("%s comes in from elsewhere", subject)
-		}
-	}
-	for subject, passes := range map[string]bool{"node.n1.in.operate.x": false, "client.U.out.x": false, "fleet.specs.x": false, "$KV.NODES.n1": false, "choria.lifecycle.event.alive.server": true} {
-		away, err := there.SubscribeSync(subject)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flush(t, there)
-		heard := func() bool {
-			say(t, inside, subject, "")
-			return hears(away, false)
-		}
-		if passes {
-			await(t, subject+" passes", heard)
-		} else if heard() {
-			t.Errorf("%s goes elsewhere", subject)
-		}
 	}
 }

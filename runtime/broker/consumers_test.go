@@ -258,9 +258,11 @@ func leads(t *testing.T, conn, host *nats.Conn, alice, bob login, to string) int
 			}
 		}
 	}
+	mapped, _ := consumers.AckMapping("c1", AccountFleet, "EVENTS")
+	mapped = strings.TrimSuffix(mapped, "*.*.*.*.*.*")
 	for _, key := range []string{alice.key.Public().NKey(), bob.key.Public().NKey()} {
 		for _, body := range []string{"", "+ACK", "-NAK", "+WPI", "+TERM", "+NXT", `+NXT {"batch":5}`} {
-			for _, subject := range []string{"$JS.ACK.EVENTS." + key + "-c.1.3.3.0.0", "consumers.acks.EVENTS.1.3.3.0.0." + key + ".c", "$JS.ACK._.x.EVENTS." + key + "-c.1.3.3.0.0"} {
+			for _, subject := range []string{"$JS.ACK.EVENTS." + key + "-c.1.3.3.0.0", "consumers.acks.EVENTS.1.3.3.0.0." + key + ".c", mapped + key + "-c.1.3.3.0.0"} {
 				if err := conn.PublishRequest(subject, to, []byte(body)); err != nil {
 					t.Fatal(err)
 				}

@@ -32,11 +32,13 @@ const (
 	KindLeaf   Kind = "leaf"
 )
 
-// The accounts of a broker. Nobody connects to AccountSystem.
+// The accounts of a broker. Nobody connects to AccountSystem. AccountUplink has the streams that leave the cell, and nothing else; each leafnode has
+// an account of its own beside these (see AccountLeafnode).
 const (
 	AccountSystem     = "SYSTEM"
 	AccountFleet      = "FLEET"
 	AccountEnrollment = "ENROLLMENT"
+	AccountUplink     = "UPLINK"
 )
 
 // Evidence is what is known of a connection that asks to come in.

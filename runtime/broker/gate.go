@@ -39,7 +39,7 @@ func (g *gate) attach(s *server.Server) {
 	g.end = func(id uint64) { _ = s.DisconnectClientByID(id) } // one that has ended by itself meanwhile is as good
 	g.sessions = newSessions(func(id uint64) bool { return s.GetClient(id) != nil })
 	g.accounts = map[string]*server.Account{}
-	for _, name := range []string{AccountFleet, AccountEnrollment} {
+	for _, name := range []string{AccountFleet, AccountEnrollment, AccountUplink} {
 		if account, err := s.LookupAccount(name); err == nil {
 			g.accounts[name] = account
 		}

@@ -75,13 +75,15 @@ type Quota struct {
 	Pending int64
 }
 
-// JetStreamLimits bounds JetStream on one broker. FLEET is the only account that has it, so that these are the account's, too.
+// JetStreamLimits bounds JetStream on one broker. The accounts FLEET and UPLINK have it; what is not said to be UPLINK's is FLEET's.
 type JetStreamLimits struct {
 	// Memory and Store are the bytes that streams may take.
 	Memory, Store int64
 	// Shared is the bytes that the shares of streams are of: Store, or less where the disk has more already than it is to have. Others
 	// of the cell learn it by the server's tag stream_bytes:N.
 	Shared int64
+	// Uplink is the bytes that the streams of UPLINK may take, beside Store. Each of them must say how many it is to have.
+	Uplink int64
 	// Streams, Consumers and AckPending bound the account: streams, consumers of one stream, messages that await their
 	// acknowledgement in one consumer.
 	Streams, Consumers, AckPending int
@@ -136,6 +138,7 @@ func DefaultLimits() Limits {
 			Memory:        256 << 20,
 			Store:         10 << 30,
 			Shared:        10 << 30,
+			Uplink:        1 << 30,
 			Streams:       100,
 			Consumers:     1000,
 			AckPending:    20_000,
@@ -169,7 +172,7 @@ func (l *Limits) Validate() error {
 		{"renewal rate", int64(math.Ceil(l.RenewRate))}, {"renewal burst", int64(l.RenewBurst)},
 		{"renewal rate of a key", int64(math.Ceil(l.RenewEachRate))}, {"renewal burst of a key", int64(l.RenewEachBurst)},
 		{"JetStream memory", js.Memory}, {"JetStream store", js.Store},
-		{"JetStream's shares", js.Shared}, {"streams", int64(js.Streams)},
+		{"JetStream's shares", js.Shared}, {"JetStream store of what leaves the cell", js.Uplink}, {"streams", int64(js.Streams)},
 		{"consumers", int64(js.Consumers)}, {"pending acknowledgements", int64(js.AckPending)},
 		{"replicated assets", int64(js.Replicated)}, {"duplicates", int64(js.Duplicates)},
 		{"request batch", int64(js.RequestBatch)}, {"JetStream requests", js.Requests}, {"catch-up", js.Catchup},

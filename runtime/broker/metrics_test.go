@@ -61,7 +61,7 @@ func TestMetrics(t *testing.T) {
 		"logins_total{listener=leaf,outcome=accepted,purpose=none} 1",
 		"sessions{listener=fleet,purpose=node} 1", "sessions{listener=fleet,purpose=client} 0", "sessions{listener=enrollment,purpose=join} 1",
 		"leafnodes{} 1", "routes{} 0", "revocations{} 1", "slow_consumers_total{listener=fleet} 0",
-		fmt.Sprintf("jetstream_limit_bytes{storage=file} %g", float64(10<<30)),
+		fmt.Sprintf("jetstream_limit_bytes{storage=file} %g", float64(11<<30)),
 		"jetstream_requests_total{outcome=error} 0", "stream_bytes{stream=KV_NODES} 0", "stream_limit_bytes{stream=KV_NODES} 1.048576e+06",
 	} {
 		if !slices.Contains(lines, want) {

@@ -7,13 +7,9 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-
-	"github.com/statecraft-io/statecraft/runtime/identity"
-	"github.com/statecraft-io/statecraft/watchers/consumers"
 )
 
 // consumed are the streams that clients with the right events_read may have consumers of: overlay/consumers serves them.
@@ -75,8 +71,8 @@ func (c *Config) fleetOptions(g *gate) (*server.Options, error) {
 		o.LeafNode.Compression.Mode = server.CompressionOff
 		o.LeafNode.NoAdvertise = true
 	}
-	for _, r := range c.Remotes {
-		remote, err := c.remote(r)
+	for _, l := range c.Leafnodes {
+		remote, err := c.remote(&l)
 		if err != nil {
 			return nil, err
 		}
@@ -85,41 +81,33 @@ func (c *Config) fleetOptions(g *gate) (*server.Options, error) {
 	if c.Cluster != nil {
 		c.cluster(o)
 	}
+	if c.options != nil {
+		c.options(o)
+	}
 	return o, nil
-}
-
-// accounts are written as a configuration, as the limits of an account's JetStream have no other way in. JetStream's own limits hold
-// for FLEET alone; an account's would count every replica of the cluster.
-func (c *Config) accounts(o *server.Options) error {
-	js := c.Limits.JetStream
-	var mappings strings.Builder
-	for _, stream := range consumed {
-		from, to := consumers.AckMapping(stream)
-		fmt.Fprintf(&mappings, "%q: %q\n", from, to)
-	}
-	err := o.ProcessConfigString(fmt.Sprintf(`
-		system_account: %s
-		accounts: {
-			%s: {}
-			%s: {}
-			%s: {jetstream: {max_memory: -1, max_file: -1, max_streams: %d, max_consumers: %d, max_ack_pending: %d}, mappings: {%s}}
-		}`, AccountSystem, AccountSystem, AccountEnrollment, AccountFleet, js.Streams, js.Consumers, js.AckPending, mappings.String()))
-	if err != nil {
-		return fmt.Errorf("setting up accounts: %w", err)
-	}
-	return nil
 }
 
 func (c *Config) jetStream(o *server.Options) {
 	js := c.Limits.JetStream
 	o.JetStream, o.DisableJetStreamBanner, o.StoreDir, o.SyncAlways = true, true, c.Dir, true
-	o.JetStreamMaxMemory, o.JetStreamMaxStore = js.Memory, js.Store
+	// Streams are named from elsewhere by their domain: $JS.CELL.API.
+	o.JetStreamDomain, o.FeatureFlags = c.Cell, featureFlags()
+	o.JetStreamMaxMemory, o.JetStreamMaxStore = js.Memory, js.Store+js.Uplink
 	o.Tags.Add(fmt.Sprintf("stream_bytes:%d", js.Shared))
 	o.JetStreamMaxCatchup, o.JetStreamRequestQueueLimit, o.JetStreamInfoQueueLimit = js.Catchup, js.Requests, js.Requests
 	o.StreamMaxBufferedMsgs, o.StreamMaxBufferedSize = js.Buffered, js.BufferedBytes
 	o.JetStreamLimits = server.JSLimitOpts{
 		MaxRequestBatch: js.RequestBatch, MaxAckPending: js.AckPending, MaxHAAssets: js.Replicated, Duplicates: js.Duplicates,
 		DefaultMaxConsumers: js.Consumers,
+	}
+}
+
+// featureFlags are those of nats-server 2.15 that are off by default and that the rights of a leafnode are written for: acknowledgements and
+// flow control ($JS.ACK, $JS.FC) and answers to streams ($JSC.R) then name domain, account, stream and consumer, so that a right can be for one
+// stream. The third has copies of a stream remember how far it has come in its sources.
+func featureFlags() map[string]bool {
+	return map[string]bool{
+		server.FeatureFlagJsAckFormatV2: true, server.FeatureFlagJsAPIReplyFormatV2: true, server.FeatureFlagJsSnapshotSources: true,
 	}
 }
 
@@ -144,30 +132,6 @@ func (c *Config) cluster(o *server.Options) {
 	for _, p := range c.Cluster.Peers {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "nats-route", User: url.UserPassword(routeUser, c.Cluster.Secret), Host: p})
 	}
-}
-
-// insideSubjects are those by which a cell is run: none of them means the same anywhere else. What only its streams take may be heard elsewhere, but comes
-// from inside.
-func insideSubjects() []string {
-	return []string{"$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>", "node.>", "fleet.>", "client.>"}
-}
-
-func (c *Config) remote(r Remote) (*server.RemoteLeafOpts, error) {
-	urls, err := r.parse()
-	if err != nil {
-		return nil, err
-	}
-	o := &server.RemoteLeafOpts{
-		LocalAccount: AccountFleet, URLs: urls, TLSTimeout: c.Limits.TLSTimeout.Seconds(), DenyExports: insideSubjects(),
-		DenyImports: append(insideSubjects(), "overlay.>", "choria.>", "discovery.>", "jobs.>", "audit.>", "submit.>"),
-	}
-	if r.CA != "" {
-		o.TLS = true
-		if o.TLSConfig, err = identity.CATLS(r.CA); err != nil {
-			return nil, fmt.Errorf("connecting to a remote: %w", err)
-		}
-	}
-	return o, nil
 }
 
 // enrollmentOptions is of the server of those who join. It has one account, which is ENROLLMENT of the other server by a leafnode.

@@ -115,12 +115,17 @@ func selfPermissions(key identity.PublicKey) *server.Permissions {
 
 // serviceAccount is the account of an overlay's service, "" where its token does not name exactly one.
 func serviceAccount(c *identity.Claims) string {
-	switch fleet, enrollment := c.Permissions[RightFleetService], c.Permissions[RightEnrollmentService]; {
-	case fleet && !enrollment:
-		return AccountFleet
-	case enrollment && !fleet:
-		return AccountEnrollment
-	default:
-		return ""
+	account := ""
+	for right, of := range map[string]string{
+		RightFleetService: AccountFleet, RightEnrollmentService: AccountEnrollment, RightUplinkService: AccountUplink,
+	} {
+		switch {
+		case !c.Permissions[right]:
+		case account != "":
+			return ""
+		default:
+			account = of
+		}
 	}
+	return account
 }

@@ -10,6 +10,7 @@ import (
 const (
 	RightFleetService      = "fleet_service"
 	RightEnrollmentService = "enrollment_service"
+	RightUplinkService     = "uplink_service"
 )
 
 // RightEventsRead is the right to consume events and inventories, and ConsumersService the service by which that is done: with the client's own ServiceSubject as the
@@ -79,7 +80,8 @@ var rights = []Right{
 func Rights() []Right { return slices.Clone(rights) }
 
 // readBucket is what nats.go publishes to get and to watch the keys of a bucket. Its watcher makes an ordered consumer, removes it, and
-// answers its flow control.
+// answers its flow control, whose subject has domain and account before the stream (see featureFlags); brokers of the release before this one ask
+// without both.
 func readBucket(bucket string) []string { return readStream("KV_" + bucket) }
 
 // readStream is the same for the stream that lies behind a bucket or an object store.
@@ -90,5 +92,6 @@ func readStream(stream string) []string {
 		"$JS.API.CONSUMER.CREATE." + stream + ".>",
 		"$JS.API.CONSUMER.DELETE." + stream + ".>",
 		"$JS.FC." + stream + ".>",
+		"$JS.FC.*.*." + stream + ".>",
 	}
 }

@@ -275,11 +275,11 @@ func TestServicesInProcess(t *testing.T) {
 	}
 }
 
-// TestOnlyFleetHasJetStream asks for JetStream in every account, and holds its limits.
-func TestOnlyFleetHasJetStream(t *testing.T) {
+// TestFleetAndUplinkHaveJetStream asks for JetStream in every account, and holds its limits.
+func TestFleetAndUplinkHaveJetStream(t *testing.T) {
 	o := newOverlay(t)
 	b := o.broker(t, func(c *Config) { c.Limits.JetStream.Streams = 1 })
-	for right, want := range map[string]bool{RightFleetService: true, RightEnrollmentService: false} {
+	for right, want := range map[string]bool{RightFleetService: true, RightEnrollmentService: false, RightUplinkService: true} {
 		js, err := jetstream.New(o.connect(t, b.ClientURL(), o.service(t, right)))
 		if err != nil {
 			t.Fatal(err)
@@ -288,16 +288,16 @@ func TestOnlyFleetHasJetStream(t *testing.T) {
 		if !want {
 			ctx = brief(t)
 		}
-		_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "A", Subjects: []string{"a"}})
+		_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "A", Subjects: []string{"a"}, MaxBytes: 1 << 20})
 		if (err == nil) != want {
 			t.Errorf("%s makes a stream: %v", right, err)
 		}
 		var said *jetstream.APIError
-		if _, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "B", Subjects: []string{"b"}}); want && !errors.As(err, &said) {
+		if _, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "B", Subjects: []string{"b"}, MaxBytes: 1 << 20}); want && !errors.As(err, &said) {
 			t.Errorf("a second stream: %v", err)
 		}
 	}
-	if c := b.fleet.server.JetStreamConfig(); !c.SyncAlways || c.MaxStore != DefaultLimits().JetStream.Store || c.MaxMemory != DefaultLimits().JetStream.Memory {
+	if c, l := b.fleet.server.JetStreamConfig(), DefaultLimits().JetStream; !c.SyncAlways || c.Domain != "c1" || c.MaxStore != l.Store+l.Uplink || c.MaxMemory != l.Memory {
 		t.Errorf("JetStream is configured as %+v", c)
 	}
 }

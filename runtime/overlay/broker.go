@@ -37,13 +37,8 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 	limits := broker.DefaultLimits()
 	limits.Connections, limits.EnrollmentConnections, limits.Joining = c.Connections, c.EnrollmentConnections, c.Joining
 	limits.Clients.Sessions = c.ClientSessions
-	taken, err := takenBy(h.path(dataDir))
-	if err != nil {
+	if err := h.holdStreams(&limits.JetStream); err != nil {
 		return broker.Config{}, err
-	}
-	limits.JetStream.Shared, limits.JetStream.Store = c.StreamBytes, max(c.StreamBytes, taken)
-	if taken > c.StreamBytes {
-		h.cfg.Log.Warn("streams_above_limit", "stream_bytes", c.StreamBytes, "taken", taken)
 	}
 	cfg := broker.Config{
 		Name: c.Host, Cell: c.Cell, Dir: h.path(dataDir), Fleet: c.Listen.Fleet, Enrollment: c.Listen.Enrollment, Monitor: c.Listen.Monitor,
@@ -51,11 +46,11 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		Now: h.cfg.Clock.Now, Log: h.cfg.Log, Metrics: h.cfg.Metrics, Revoked: h.broker.revoked,
 	}
 	for _, l := range c.Leafnodes {
-		remote, err := h.remote(l)
+		leafnode, err := h.leafnode(&l)
 		if err != nil {
 			return cfg, err
 		}
-		cfg.Remotes = append(cfg.Remotes, remote)
+		cfg.Leafnodes = append(cfg.Leafnodes, leafnode)
 	}
 	if c.Replicas == 1 {
 		cfg.Limits.LameDuck = 0 // there is no other broker to go to
@@ -70,8 +65,26 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 	return cfg, nil
 }
 
-func (h *Host) remote(l Leafnode) (broker.Remote, error) {
-	r := broker.Remote{URLs: l.URLs}
+// holdStreams bounds the streams of FLEET and UPLINK by what the configuration says, or by what they were promised where that is more.
+func (h *Host) holdStreams(l *broker.JetStreamLimits) error {
+	c := h.cfg.Config
+	fleet, err := takenBy(h.path(dataDir), broker.AccountFleet)
+	if err != nil {
+		return err
+	}
+	uplink, err := takenBy(h.path(dataDir), broker.AccountUplink)
+	if err != nil {
+		return err
+	}
+	l.Shared, l.Store, l.Uplink = c.StreamBytes, max(c.StreamBytes, fleet), max(c.UplinkBytes, uplink)
+	if fleet > c.StreamBytes || uplink > c.UplinkBytes {
+		h.cfg.Log.Warn("streams_above_limit", "stream_bytes", c.StreamBytes, "taken", fleet, "uplink_bytes", c.UplinkBytes, "uplink_taken", uplink)
+	}
+	return nil
+}
+
+func (h *Host) leafnode(l *Leafnode) (broker.Leafnode, error) {
+	r := l.passing()
 	if l.CA == "" {
 		return r, nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -68,17 +69,32 @@ type Config struct {
 	Joining int `yaml:"joining" default:"500" min:"16" max:"1000000"`
 	// ClientSessions is how many sessions the key of a client may have at once on this host.
 	ClientSessions int `yaml:"client_sessions" default:"64" min:"1" max:"100000"`
-	// Leafnodes are servers elsewhere, such as those of a region, that this host connects FLEET to. Everything passes
-	// that they allow the user of the URL, in both directions: docs/overlay.md says what that has to be.
+	// UplinkBytes bounds what JetStream keeps of what leaves the cell (account UPLINK), in bytes, beside StreamBytes; at least 64 MiB.
+	UplinkBytes int64 `yaml:"uplink_bytes" default:"1073741824" min:"67108864"`
+	// Leafnodes are servers elsewhere, such as those of a region, that this host connects to. Nothing passes but what is listed.
 	Leafnodes []Leafnode `yaml:"leafnodes"`
 }
 
-// Leafnode is a server elsewhere.
+// Leafnode is a server elsewhere, and what passes between it and the cell.
 type Leafnode struct {
+	// Region is its name: its JetStream domain, and what the consumers are called by which it takes streams. It is required; without it an
+	// entry is of a release that did not list what passes.
+	Region string `yaml:"region"`
 	// URLs are its leafnode listeners, as tls://USER:SECRET@HOST:PORT; in plain on loopback only.
 	URLs []string `yaml:"urls,required"`
 	// CA is a file, from the host's folder on, with the certificate that theirs chain to. Without it the system's count.
 	CA string `yaml:"ca"`
+	// Out are subjects of FLEET that are heard there.
+	Out []string `yaml:"out"`
+	// In are subjects that are said there and heard in FLEET.
+	In []string `yaml:"in"`
+	// Streams are those of UPLINK that it takes.
+	Streams []string `yaml:"streams"`
+}
+
+// passing is what the broker holds it to.
+func (l *Leafnode) passing() broker.Leafnode {
+	return broker.Leafnode{Region: l.Region, URLs: l.URLs, Out: l.Out, In: l.In, Streams: l.Streams}
 }
 
 // Listen is where a host listens, each as host:port. Port 0 is any that is free.
@@ -160,6 +176,12 @@ func (c *Config) validate() error {
 	}
 	if len(c.Brokers) == 0 {
 		errs = append(errs, errors.New("brokers: at least one URL is needed, such as tls://overlay1.example.net:4222"))
+	}
+	for i := range c.Leafnodes {
+		l := c.Leafnodes[i].passing()
+		if err := l.Check(c.Cell); err != nil {
+			errs = append(errs, fmt.Errorf("leafnodes, entry %d: %w", i+1, err))
+		}
 	}
 	return errors.Join(append(errs, c.checkFounders())...)
 }

@@ -14,7 +14,7 @@ import (
 func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{
 		"host: overlay1\ncell: test\n", "host: [a]\n", "host: a\nhost: b\n", "listen: {fleet: 1e400}\n", "cell: \"a\\0b\"\n", "\xff", "{", "", "a: &x [*x, *x]\n", "stream_bytes: -1\n",
-		"stream_bytes: 99999999999999999999GiB\n", "peers: [\"\"]\n", "limits: {sessions: 1e9}\n",
+		"stream_bytes: 99999999999999999999GiB\n", "peers: [\"\"]\n", "leafnodes: [{region: a, urls: [\"tls://r:1\"], out: [\">\"], in: [\"$JS.>\"], streams: [\"*\"]}]\n", "limits: {sessions: 1e9}\n",
 	} {
 		f.Add([]byte(seed))
 	}

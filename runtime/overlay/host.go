@@ -48,10 +48,11 @@ type Host struct {
 	member membership
 }
 
-// The connections of a host, and the sets of credentials behind them: one for each account.
+// The connections of a host, and the sets of credentials behind them: one for each account. The one to UPLINK is there where the host has leafnodes.
 const (
 	fleetConnection      = "fleet"
 	enrollmentConnection = "enrollment"
+	uplinkConnection     = "uplink"
 	// aloneConnection is to the broker with the streams that are to be copied, where there is one.
 	aloneConnection = "alone"
 )
@@ -159,7 +160,11 @@ func (h *Host) Run(ctx context.Context) error {
 
 // begin opens the host's connections and deploys the machines that run before it serves. The machine join lets it serve.
 func (h *Host) begin(ctx context.Context) error {
-	for _, name := range []string{fleetConnection, enrollmentConnection} {
+	names := []string{fleetConnection, enrollmentConnection}
+	if len(h.cfg.Config.Leafnodes) > 0 {
+		names = append(names, uplinkConnection)
+	}
+	for _, name := range names {
 		if err := h.pool.Keep(context.WithoutCancel(ctx), h.cfg.Config.Host, name); err != nil {
 			return err
 		}
@@ -220,12 +225,14 @@ func (h *Host) credentials(_, name string) (*messaging.Credentials, error) {
 }
 
 func (h *Host) credentialsAt(b *broker.Broker, name string) (*messaging.Credentials, error) {
-	right, known := map[string]string{fleetConnection: "fleet_service", enrollmentConnection: "enrollment_service"}[name]
+	right, known := map[string]string{
+		fleetConnection: broker.RightFleetService, enrollmentConnection: broker.RightEnrollmentService, uplinkConnection: broker.RightUplinkService,
+	}[name]
 	switch {
 	case b == nil:
 		return nil, fmt.Errorf("there is no broker for the connection %q", name)
 	case !known:
-		return nil, fmt.Errorf("a host has the credentials %q and %q, not %q", fleetConnection, enrollmentConnection, name)
+		return nil, fmt.Errorf("a host has the credentials %q, %q and %q, not %q", fleetConnection, enrollmentConnection, uplinkConnection, name)
 	}
 	c := h.cfg.Config
 	now := h.cfg.Clock.Now()

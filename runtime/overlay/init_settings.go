@@ -62,6 +62,8 @@ func (s *standing) differs(c Config) string {
 		return "configuration"
 	case was.StreamBytes != c.StreamBytes:
 		return "stream_bytes"
+	case was.UplinkBytes != c.UplinkBytes:
+		return "uplink_bytes"
 	default:
 		return ""
 	}
@@ -94,6 +96,9 @@ func (m *maker) settings() (string, error) {
 	}
 	if err == nil {
 		err = set("stream_bytes", c.StreamBytes, c.StreamBytes > 0)
+	}
+	if err == nil {
+		err = set("uplink_bytes", c.UplinkBytes, c.UplinkBytes > 0)
 	}
 	if m.standing != nil {
 		keys = append(keys, "founders: "+list(m.standing.founders)+"\n")

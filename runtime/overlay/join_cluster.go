@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
 )
@@ -54,8 +55,11 @@ func (h *Host) wasClustered() (bool, error) {
 }
 
 // streamsIn are the folders of FLEET's streams.
-func streamsIn(dir string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, "jetstream", broker.AccountFleet, "streams"))
+func streamsIn(dir string) ([]string, error) { return streamsOf(dir, broker.AccountFleet) }
+
+// streamsOf are the folders of an account's streams.
+func streamsOf(dir, account string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "jetstream", account, "streams"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("looking for streams of a broker that was alone: %w", err)
 	}
@@ -71,6 +75,14 @@ func (h *Host) setAside() error {
 	streams, err := streamsIn(h.path(dataDir))
 	if err != nil || len(streams) == 0 {
 		return err
+	}
+	leaving, err := streamsOf(h.path(dataDir), broker.AccountUplink)
+	if err != nil {
+		return err
+	}
+	if len(leaving) > 0 {
+		return fmt.Errorf("the streams of the account UPLINK (%s) are not copied into a cluster: start the host with its old overlay.yaml until the region has "+
+			"taken all of them, remove them, and try again", strings.Join(leaving, ", "))
 	}
 	for _, dir := range []string{aloneDir, copiedDir} {
 		if _, err := os.Stat(h.path(dir)); !errors.Is(err, fs.ErrNotExist) {
@@ -90,5 +102,5 @@ func (h *Host) aloneConfig() (broker.Config, error) {
 
 // quiet makes a broker that neither nodes nor clients can reach; the other hosts of its cluster can.
 func quiet(cfg *broker.Config) {
-	cfg.Fleet, cfg.Enrollment, cfg.Monitor, cfg.Remotes = "127.0.0.1:0", "", "", nil
+	cfg.Fleet, cfg.Enrollment, cfg.Monitor, cfg.Leafnodes = "127.0.0.1:0", "", "", nil
 }

@@ -8,19 +8,18 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 )
 
-// takenBy is the bytes that the streams of a folder may take by their bounds; one without a bound takes what it has, and a quarter more. A broker
+// takenBy is the bytes that the streams of an account in a folder may take by their bounds; one without a bound takes what it has, and a quarter more. A broker
 // that was allowed less would refuse to lower the bounds, and take nothing any more.
-func takenBy(dir string) (sum int64, err error) {
-	names, err := streamsIn(dir)
+func takenBy(dir, account string) (sum int64, err error) {
+	names, err := streamsOf(dir, account)
 	if err != nil {
 		return 0, err
 	}
 	for _, name := range names {
-		n, err := streamTakes(filepath.Join(dir, "jetstream", broker.AccountFleet, "streams", name))
+		n, err := streamTakes(filepath.Join(dir, "jetstream", account, "streams", name))
 		if err != nil {
 			return 0, fmt.Errorf("looking what stream %s takes: %w", name, err)
 		}

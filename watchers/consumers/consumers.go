@@ -40,8 +40,6 @@ type spec struct {
 	// Quota is how many requests of each who is counted are answered, such as [{by: "message.tokens[1]", rate: 100/s, burst: 1000}]; one that has no room
 	// in all of them is answered with an error, code 429.
 	Quota []watchers.Quota `yaml:"quota"`
-	// Account is the name of the streams' account.
-	Account string `yaml:"account" default:"FLEET"`
 	// Acks is the same for acknowledgements, where message.tokens[8] is the client's key. Those that have no room are dropped, and the
 	// messages are delivered again.
 	Acks []watchers.Quota `yaml:"acks"`

@@ -38,7 +38,8 @@ type scene struct {
 // newScene starts it. Properties are added to the watcher's.
 func newScene(t testing.TB, properties string) *scene {
 	t.Helper()
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()})
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(),
+		JetStreamDomain: "c1", FeatureFlags: map[string]bool{server.FeatureFlagJsAckFormatV2: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func newScene(t testing.TB, properties string) *scene {
 		t.Fatal("the server does not listen")
 	}
 	s := &scene{t: t, srv: srv}
-	if err := srv.GlobalAccount().AddMapping(AckMapping("EVENTS")); err != nil {
+	if err := srv.GlobalAccount().AddMapping(AckMapping("c1", srv.GlobalAccount().Name, "EVENTS")); err != nil {
 		t.Fatal(err)
 	}
 	s.nc = s.connect("host")

@@ -33,11 +33,12 @@ func (g *gateway) publish(m *nats.Msg) {
 	}
 }
 
-// AckMapping is how the account of the streams maps what is acknowledged, for whoever sets up the broker: a client publishes to the reply subject of a message,
-// $JS.ACK.STREAM.KEY-NAME.DELIVERED.SEQUENCE.SEQUENCE.TIME.PENDING, as every client of NATS does. The broker makes of it a subject in which the key is a word of its
-// own, and holds the client's permissions against that: see AckSubject.
-func AckMapping(stream string) (from, to string) {
-	return "$JS.ACK." + stream + ".*.*.*.*.*.*", acksPrefix + stream + ".{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}.{{wildcard(6)}}.{{split(1,-)}}"
+// AckMapping is how the account of the streams maps what is acknowledged, for whoever sets up the broker: a client publishes to the reply subject of a message, as
+// every client of NATS does, $JS.ACK.DOMAIN.HASH.STREAM.KEY-NAME.DELIVERED.SEQUENCE.SEQUENCE.TIME.PENDING with a hash of the account's name. The broker makes of it a
+// subject in which the key is a word of its own, and holds the client's permissions against that: see AckSubject. The broker's feature flag js_ack_fc_v2 has to be on.
+func AckMapping(domain, account, stream string) (from, to string) {
+	return "$JS.ACK." + domain + "." + accountHash(account) + "." + stream + ".*.*.*.*.*.*",
+		acksPrefix + stream + ".{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}.{{wildcard(5)}}.{{wildcard(6)}}.{{split(1,-)}}"
 }
 
 // AckSubject is what the client with this key, in the form of NATS, publishes to when it acknowledges, after the mapping.
@@ -95,13 +96,12 @@ func (g *gateway) acknowledge(m *nats.Msg) {
 		return
 	}
 	g.count.request(countAcks)
-	g.publish(&nats.Msg{Subject: ackSubjectOf(g.spec.Account, stream, consumer, numbers), Reply: m.Reply, Data: m.Data})
+	g.publish(&nats.Msg{Subject: ackSubjectOf(stream, consumer, numbers), Reply: m.Reply, Data: m.Data})
 }
 
-// ackSubjectOf is an acknowledgement in JetStream's second form, which has a domain and a hash of the account in front and is not mapped: nats-server takes both
-// since 2.14.
-func ackSubjectOf(account, stream, consumer string, numbers []string) string {
-	return "$JS.ACK._." + accountHash(account) + "." + stream + "." + consumer + "." + strings.Join(numbers, ".")
+// ackSubjectOf is an acknowledgement in JetStream's first form, which has neither domain nor account and is not mapped: nats-server takes both since 2.14.
+func ackSubjectOf(stream, consumer string, numbers []string) string {
+	return "$JS.ACK." + stream + "." + consumer + "." + strings.Join(numbers, ".")
 }
 
 // accountHash is the hash that nats-server has of an account's name (getHash). A test holds it to a server.

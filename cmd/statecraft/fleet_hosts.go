@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,32 +27,40 @@ type fleetHostsResult struct {
 
 // hostResult is a host of a cell. Of one that is away only the first fields are set.
 type hostResult struct {
-	Host     string         `json:"host"`
-	Away     bool           `json:"away"`
-	Seconds  int64          `json:"seconds,omitempty"` // since another host has heard of it
-	Version  string         `json:"version,omitempty"`
-	Join     string         `json:"join,omitempty"`    // state of its machine join
-	Health   string         `json:"health,omitempty"`  // state of its machine health
-	Streams  string         `json:"streams,omitempty"` // state of its machine streams
-	Cause    string         `json:"cause,omitempty"`
-	Reason   string         `json:"reason,omitempty"`
-	Since    time.Time      `json:"since,omitzero"` // that it is not well
-	Restarts int            `json:"restarts"`       // of its broker within the last hour
-	Current  bool           `json:"current"`
-	Leader   bool           `json:"leader"` // of JetStream
-	Leads    []string       `json:"leads"`  // streams
-	Lag      uint64         `json:"lag"`    // messages that it is behind in a stream, the most of all
-	Used     int64          `json:"used"`
-	Limit    int64          `json:"limit"`
-	Free     int64          `json:"free"`
-	Size     int64          `json:"size"`
-	Nodes    int            `json:"nodes"`
-	Clients  int            `json:"clients"`
-	Progress *transferFar   `json:"progress,omitempty"` // of the copying, while it moves in with others
-	Settings map[string]any `json:"settings,omitempty"`
+	Host      string                   `json:"host"`
+	Away      bool                     `json:"away"`
+	Seconds   int64                    `json:"seconds,omitempty"` // since another host has heard of it
+	Version   string                   `json:"version,omitempty"`
+	Join      string                   `json:"join,omitempty"`    // state of its machine join
+	Health    string                   `json:"health,omitempty"`  // state of its machine health
+	Streams   string                   `json:"streams,omitempty"` // state of its machine streams
+	Cause     string                   `json:"cause,omitempty"`
+	Reason    string                   `json:"reason,omitempty"`
+	Since     time.Time                `json:"since,omitzero"` // that it is not well
+	Restarts  int                      `json:"restarts"`       // of its broker within the last hour
+	Current   bool                     `json:"current"`
+	Leader    bool                     `json:"leader"` // of JetStream
+	Leads     []string                 `json:"leads"`  // streams
+	Lag       uint64                   `json:"lag"`    // messages that it is behind in a stream, the most of all
+	Used      int64                    `json:"used"`
+	Limit     int64                    `json:"limit"`
+	Free      int64                    `json:"free"`
+	Size      int64                    `json:"size"`
+	Nodes     int                      `json:"nodes"`
+	Clients   int                      `json:"clients"`
+	Leafnodes map[string]leafnodeState `json:"leafnodes,omitempty"` // by region
+	Progress  *transferFar             `json:"progress,omitempty"`  // of the copying, while it moves in with others
+	Settings  map[string]any           `json:"settings,omitempty"`
 	// Keys is the state of its machine keys: well, ending or revoked; KeysReason says which of its keys and certificates.
 	Keys       string `json:"keys,omitempty"`
 	KeysReason string `json:"keys_reason,omitempty"`
+}
+
+// leafnodeState is how a host's connection to a region is.
+type leafnodeState struct {
+	Connected bool `json:"connected"`
+	// Waiting is how many messages wait for the region, or are on their way to it, by stream that this host leads.
+	Waiting map[string]uint64 `json:"waiting,omitempty"`
 }
 
 // transferFar is how far the copying of a host's streams is.
@@ -88,6 +97,7 @@ type hostAnswer struct {
 		Used, Limit    int64
 		Free, Size     int64
 		Nodes, Clients int
+		Leafnodes      map[string]leafnodeState
 	}
 }
 
@@ -242,6 +252,7 @@ func (h *hostResult) take(a hostAnswer) {
 	}
 	h.Current, h.Leader, h.Leads = b.Current, b.Leader == a.Host, append([]string{}, b.Leads...)
 	h.Used, h.Limit, h.Free, h.Size, h.Nodes, h.Clients = b.Used, b.Limit, b.Free, b.Size, b.Nodes, b.Clients
+	h.Leafnodes = b.Leafnodes
 }
 
 // disagreements says which settings of the cell are not the same on all hosts that answer.
@@ -318,6 +329,17 @@ func (h *hostResult) said() string {
 	}
 	if p := h.Progress; p != nil {
 		said = append(said, fmt.Sprintf("%d of %d streams copied, %s up to %d of %d", p.Done, p.Streams, p.Stream, p.Copied, p.Of))
+	}
+	for _, region := range slices.Sorted(maps.Keys(h.Leafnodes)) {
+		l := h.Leafnodes[region]
+		if !l.Connected {
+			said = append(said, "not connected to "+region)
+		}
+		for _, stream := range slices.Sorted(maps.Keys(l.Waiting)) {
+			if n := l.Waiting[stream]; n > 0 {
+				said = append(said, fmt.Sprintf("%d messages of %s wait for %s", n, stream, region))
+			}
+		}
 	}
 	return strings.Join(said, "; ")
 }

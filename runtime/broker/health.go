@@ -17,7 +17,7 @@ func (b *Broker) Health() cell.Health {
 	s := b.fleet.server
 	h := cell.Health{
 		Running: s.Running() && s.ReadyForConnections(time.Millisecond), Enabled: s.JetStreamEnabled(), Clustered: b.cfg.Cluster != nil,
-		Limit: b.cfg.Limits.JetStream.Store, Unread: !b.knowledge.Revoked.Known(), RevokedFault: b.knowledge.Revoked.Fault(),
+		Limit: b.cfg.Limits.JetStream.Store + b.cfg.Limits.JetStream.Uplink, Unread: !b.knowledge.Revoked.Known(), RevokedFault: b.knowledge.Revoked.Fault(),
 	}
 	h.Free, h.Size = DiskSpace(b.cfg.Dir)
 	counts := b.fleet.gate.sessions.count()
@@ -28,6 +28,7 @@ func (b *Broker) Health() cell.Health {
 			Listener: string(one.gate.listener), Used: waiting + greeted + joined, Limit: one.arrivals.places,
 		})
 	}
+	h.Leafnodes = b.readLeafnodes()
 	if !h.Running || !h.Enabled {
 		return h
 	}
@@ -36,6 +37,44 @@ func (b *Broker) Health() cell.Health {
 	b.readFaults(&h)
 	slices.Sort(h.Leaderless)
 	return h
+}
+
+// readLeafnodes reads to which servers elsewhere the broker is connected, and what waits for them.
+func (b *Broker) readLeafnodes() []cell.Leafnode {
+	if len(b.cfg.Leafnodes) == 0 {
+		return nil
+	}
+	connected := map[string]bool{}
+	if l, err := b.fleet.server.Leafz(nil); err == nil {
+		for _, one := range l.Leafs {
+			connected[one.Account] = true
+		}
+	}
+	waiting := map[string]map[string]uint64{} // by consumer and stream
+	if info, err := b.fleet.server.JszAccount(&server.JSzOptions{Account: AccountUplink, Streams: true, Consumer: true}); err == nil {
+		for _, s := range info.Streams {
+			for _, c := range s.Consumer {
+				if c.Cluster != nil && c.Cluster.Leader != b.cfg.Name {
+					continue
+				}
+				if waiting[c.Name] == nil {
+					waiting[c.Name] = map[string]uint64{}
+				}
+				waiting[c.Name][s.Name] = c.NumPending + uint64(c.NumAckPending)
+			}
+		}
+	}
+	var all []cell.Leafnode
+	for _, l := range b.cfg.Leafnodes {
+		one := cell.Leafnode{Region: l.Region, Connected: connected[AccountLeafnode(l.Region)], Waiting: map[string]uint64{}}
+		for _, name := range l.Streams {
+			if n, there := waiting[l.Region][name]; there {
+				one.Waiting[name] = n
+			}
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 // readStreams reads which streams there are, who leads them, and who is there.

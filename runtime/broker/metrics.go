@@ -59,7 +59,7 @@ type readings struct {
 	arrivals, joined, caps, files                                            *prometheus.Desc
 	connections, sessions, messages, bytes, slow, routes, leafs, revocations *prometheus.Desc
 	usage, limit, assets, requests, enabled, current, free                   *prometheus.Desc
-	stream, streamLimit                                                      *prometheus.Desc
+	stream, streamLimit, leafnode, waiting                                   *prometheus.Desc
 	b                                                                        *Broker
 }
 
@@ -86,6 +86,8 @@ func newReadings(b *Broker) *readings {
 		free:        desc("disk_free_bytes", "Bytes that are free of the file system of the streams."),
 		stream:      desc("stream_bytes", "Bytes that a stream, bucket (KV_) or object store (OBJ_) has on this broker.", "stream"),
 		streamLimit: desc("stream_limit_bytes", "Bytes that a stream, bucket or object store may have; 0 is no bound.", "stream"),
+		leafnode:    desc("leafnode_connected", "Whether this broker is connected to the server of a region.", "region"),
+		waiting:     desc("leafnode_waiting_messages", "Messages of a stream that wait for a region, or are on their way to it, at the broker that leads the stream.", "region", "stream"),
 		requests:    desc("jetstream_requests_total", "Requests to JetStream, by outcome.", "outcome"),
 	}
 }
@@ -94,7 +96,7 @@ func newReadings(b *Broker) *readings {
 func (r *readings) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		r.arrivals, r.joined, r.caps, r.files, r.connections, r.sessions, r.messages, r.bytes, r.slow, r.routes, r.leafs, r.revocations,
-		r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free, r.stream, r.streamLimit,
+		r.usage, r.limit, r.assets, r.requests, r.enabled, r.current, r.free, r.stream, r.streamLimit, r.leafnode, r.waiting,
 	} {
 		to <- d
 	}
@@ -130,6 +132,12 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	gauge(r.current, truth(s.JetStreamEnabled() && s.JetStreamIsCurrent()))
 	free, _ := DiskSpace(r.b.cfg.Dir)
 	gauge(r.free, float64(free))
+	for _, l := range r.b.readLeafnodes() {
+		gauge(r.leafnode, truth(l.Connected), l.Region)
+		for name, n := range l.Waiting {
+			gauge(r.waiting, float64(n), l.Region, name)
+		}
+	}
 	if v, err := s.Varz(nil); err == nil && v.JetStream.Stats != nil {
 		r.jetStream(to, v.JetStream)
 		r.streams(to, s)

@@ -117,7 +117,10 @@ const healthMachine = "health"
 // storageMachine tells which streams are filling, as docs/overlay.md says.
 const storageMachine = "storage"
 
-// degraded says what the machines health, storage and keys have found.
+// uplinkMachine is the machine that tells which regions are lost.
+const uplinkMachine = "uplink"
+
+// degraded says what the machines health, storage, keys and uplink have found.
 func (h *Host) degraded() (reasons []string) {
 	_, data, _ := h.host.Glance(healthMachine)
 	if cause, _ := data["cause"].(string); cause != "" {
@@ -131,6 +134,10 @@ func (h *Host) degraded() (reasons []string) {
 	_, data, _ = h.host.Glance(keysMachine)
 	if reason, _ := data["reason"].(string); reason != "" {
 		reasons = append(reasons, reason)
+	}
+	_, data, _ = h.host.Glance(uplinkMachine)
+	if reason, _ := data["reason"].(string); reason != "" {
+		reasons = append(reasons, reason+"; what leaves the cell waits; statecraft states uplink says more")
 	}
 	return reasons
 }

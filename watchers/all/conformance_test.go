@@ -30,6 +30,7 @@ func cases() map[string]conformance.Case {
 		"governor":     {Properties: "name: deploy\ncapacity: 2"},
 		"identity":     {Properties: "action: check"},
 		"kv":           {Properties: "bucket: NODES\nkey: a"},
+		"leafnodes":    {Properties: "patience: 30s"},
 		"machine":      {Properties: "action: confirm\nname: web"},
 		"machines":     {Properties: "data_item: specs"},
 		"member":       {Properties: "action: look"},

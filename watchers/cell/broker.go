@@ -60,7 +60,7 @@ func healthPayload() map[string]machine.ValueType {
 		"leader": machine.String, "hosts": machine.Array, "streams": machine.Integer, "leads": machine.Array, "lag": machine.Object,
 		"held": machine.Object, "copies": machine.Object, "leaderless": machine.Array,
 		"used": machine.Integer, "limit": machine.Integer, "free": machine.Integer, "size": machine.Integer,
-		"nodes": machine.Integer, "clients": machine.Integer, "connections": machine.Object,
+		"nodes": machine.Integer, "clients": machine.Integer, "connections": machine.Object, "leafnodes": machine.Object,
 	}
 }
 
@@ -270,7 +270,7 @@ func document(h *Health, v verdict, reason string) map[string]any {
 		"current": h.Current && len(h.Behind)+len(h.Leaderless) == 0, "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": texts(h.Leads), "lag": numbers(h.Lag),
 		"held": numbers(h.Held), "copies": numbers(h.Copies), "leaderless": texts(h.Leaderless),
 		"used": whole(h.Used), "limit": whole(h.Limit), "free": whole(h.Free), "size": whole(h.Size), "nodes": h.Nodes, "clients": h.Clients,
-		"connections": connections,
+		"connections": connections, "leafnodes": leafnodesDocument(h.Leafnodes),
 	}
 }
 

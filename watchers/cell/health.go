@@ -49,6 +49,16 @@ type Health struct {
 	Nodes, Clients int
 	// Connections are those of each listener, whether or not they have logged in.
 	Connections []Connections
+	// Leafnodes are the servers elsewhere that the broker's configuration names.
+	Leafnodes []Leafnode
+}
+
+// Leafnode is a server elsewhere.
+type Leafnode struct {
+	Region    string
+	Connected bool
+	// Waiting is how many messages of a stream are on their way to it, or wait, by stream that this broker leads.
+	Waiting map[string]uint64
 }
 
 // Connections is how many a listener, fleet or enrollment, has, and how many it may have.

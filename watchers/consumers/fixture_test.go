@@ -79,7 +79,7 @@ func (s *scene) listen(properties string) {
 	if err := pool.Keep(ctx, "host", "fleet"); err != nil {
 		s.t.Fatal(err)
 	}
-	node, problems := strict.Parse("properties", []byte("streams: [EVENTS]\naccount: $G\n"+properties))
+	node, problems := strict.Parse("properties", []byte("streams: [EVENTS]\n"+properties))
 	if problems.HasErrors() {
 		s.t.Fatal(problems)
 	}

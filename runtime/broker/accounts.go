@@ -72,9 +72,12 @@ func (c *Config) setAccounts(o *server.Options, passing []pass) error {
 		AccountFleet: {JetStream: &accountJetStream{
 			MaxMemory: -1, MaxFile: -1, MaxStreams: js.Streams, MaxConsumers: js.Consumers, MaxAckPending: js.AckPending,
 		}},
-		AccountUplink: {JetStream: &accountJetStream{
+		AccountUplink: {},
+	}
+	if store > 0 {
+		all[AccountUplink].JetStream = &accountJetStream{
 			MaxFile: store, MaxStreams: js.Streams, MaxConsumers: js.Consumers, MaxAckPending: js.AckPending, MaxBytesRequired: true,
-		}},
+		}
 	}
 	all[AccountFleet].Mappings = map[string]string{}
 	for _, stream := range consumed {

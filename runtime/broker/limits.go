@@ -82,7 +82,7 @@ type JetStreamLimits struct {
 	// Shared is the bytes that the shares of streams are of: Store, or less where the disk has more already than it is to have. Others
 	// of the cell learn it by the server's tag stream_bytes:N.
 	Shared int64
-	// Uplink is the bytes that the streams of UPLINK may take, beside Store. Each of them must say how many it is to have.
+	// Uplink is the bytes that the streams of UPLINK may take, beside Store; with 0 UPLINK has no JetStream. Each stream must say how many it is to have.
 	Uplink int64
 	// Streams, Consumers and AckPending bound the account: streams, consumers of one stream, messages that await their
 	// acknowledgement in one consumer.
@@ -172,7 +172,7 @@ func (l *Limits) Validate() error {
 		{"renewal rate", int64(math.Ceil(l.RenewRate))}, {"renewal burst", int64(l.RenewBurst)},
 		{"renewal rate of a key", int64(math.Ceil(l.RenewEachRate))}, {"renewal burst of a key", int64(l.RenewEachBurst)},
 		{"JetStream memory", js.Memory}, {"JetStream store", js.Store},
-		{"JetStream's shares", js.Shared}, {"JetStream store of what leaves the cell", js.Uplink}, {"streams", int64(js.Streams)},
+		{"JetStream's shares", js.Shared}, {"streams", int64(js.Streams)},
 		{"consumers", int64(js.Consumers)}, {"pending acknowledgements", int64(js.AckPending)},
 		{"replicated assets", int64(js.Replicated)}, {"duplicates", int64(js.Duplicates)},
 		{"request batch", int64(js.RequestBatch)}, {"JetStream requests", js.Requests}, {"catch-up", js.Catchup},
@@ -181,6 +181,9 @@ func (l *Limits) Validate() error {
 		if f.value <= 0 {
 			errs = append(errs, fmt.Errorf("limits: %s is to be above 0; begin with the defaults", f.name))
 		}
+	}
+	if js.Uplink < 0 {
+		errs = append(errs, errors.New("limits: what leaves the cell cannot have fewer bytes than none"))
 	}
 	if l.LameDuck < 0 || l.Skew < 0 {
 		errs = append(errs, errors.New("limits: lame duck and skew are no times"))

@@ -191,6 +191,10 @@ func TestARegionTakesTheStreamOfThreeHosts(t *testing.T) {
 // UPLINK has what its own bound says and no more: a stream must say how many bytes it is to have, and takes nothing of FLEET's.
 func TestUplinkHasBoundsOfItsOwn(t *testing.T) {
 	o := newOverlay(t)
+	none := o.broker(t, func(c *Config) { c.Limits.JetStream.Uplink = 0 })
+	if _, err := o.uplink(t, none).CreateStream(brief(t), jetstream.StreamConfig{Name: "A", MaxBytes: 1 << 20}); err == nil {
+		t.Error("there is JetStream without any room for it")
+	}
 	b := o.broker(t, func(c *Config) {
 		c.Limits.JetStream.Store, c.Limits.JetStream.Shared, c.Limits.JetStream.Uplink = 64<<20, 64<<20, 32<<20
 	})

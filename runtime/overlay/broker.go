@@ -76,7 +76,10 @@ func (h *Host) holdStreams(l *broker.JetStreamLimits) error {
 	if err != nil {
 		return err
 	}
-	l.Shared, l.Store, l.Uplink = c.StreamBytes, max(c.StreamBytes, fleet), max(c.UplinkBytes, uplink)
+	l.Shared, l.Store, l.Uplink = c.StreamBytes, max(c.StreamBytes, fleet), uplink
+	if len(c.Leafnodes) > 0 { // a host without has the same room as before there was UPLINK
+		l.Uplink = max(c.UplinkBytes, uplink)
+	}
 	if fleet > c.StreamBytes || uplink > c.UplinkBytes {
 		h.cfg.Log.Warn("streams_above_limit", "stream_bytes", c.StreamBytes, "taken", fleet, "uplink_bytes", c.UplinkBytes, "uplink_taken", uplink)
 	}

@@ -125,7 +125,7 @@ func (r *rolled) fill(nc *nats.Conn) holdings {
 	var events jetstream.Stream
 	await(r.t, "the stream is made", func() (made bool) {
 		var err error
-		events, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}, Replicas: replicas})
+		events, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: "JOBS", Subjects: []string{"events.>"}, Replicas: replicas})
 		return err == nil
 	})
 	h := holdings{object: bytes.Repeat([]byte("bundle "), 100_000)}
@@ -202,7 +202,7 @@ func (r *rolled) check(nc *nats.Conn, h holdings) {
 func (r *rolled) goesOn(nc *nats.Conn, h holdings) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	reader, err := streamOf(r.t, nc).Consumer(ctx, "EVENTS", "reader")
+	reader, err := streamOf(r.t, nc).Consumer(ctx, "JOBS", "reader")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestACellGetsItsDomainHostByHost(t *testing.T) {
 func (r *rolled) stores(nc *nats.Conn, later int) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	events, err := streamOf(r.t, nc).Stream(ctx, "EVENTS")
+	events, err := streamOf(r.t, nc).Stream(ctx, "JOBS")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -147,20 +147,10 @@ func (s *Store) write(name string, v any) error {
 func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, known := range s.chain {
-		if slices.Equal(known, envelope) {
-			return s.root(), nil
-		}
+	if s.knows(envelope) {
+		return s.root(), nil
 	}
-	anchors, err := s.anchors()
-	if err != nil {
-		return nil, fmt.Errorf("accepting a root: %w", err)
-	}
-	o, err := s.envelopes.open(envelope)
-	if err != nil {
-		return nil, err
-	}
-	root, err := o.verifyRoot(s.root(), anchors, now)
+	root, o, err := s.nextRoot(envelope, now)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +160,32 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 	}
 	s.chain, s.roots = chain, append(slices.Clip(s.roots), root)
 	return root, nil
+}
+
+// CheckRoot verifies the next root, or the first, as AcceptRoot does, and keeps nothing: which of several becomes the next one is for
+// the place to decide where it is published.
+func (s *Store) CheckRoot(envelope []byte, now time.Time) (*Root, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	root, _, err := s.nextRoot(envelope, now)
+	return root, err
+}
+
+func (s *Store) knows(envelope []byte) bool {
+	return slices.ContainsFunc(s.chain, func(known []byte) bool { return slices.Equal(known, envelope) })
+}
+
+func (s *Store) nextRoot(envelope []byte, now time.Time) (*Root, *opened, error) {
+	anchors, err := s.anchors()
+	if err != nil {
+		return nil, nil, fmt.Errorf("accepting a root: %w", err)
+	}
+	o, err := s.envelopes.open(envelope)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := o.verifyRoot(s.root(), anchors, now)
+	return root, o, err
 }
 
 // Root is the present root, nil where there is none. It must not be changed.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"maps"
 	"reflect"
 	"time"
 
@@ -40,6 +41,18 @@ func (o *opened) spec(root *Root) (*Spec, error) {
 		return nil, err
 	}
 	return document.(*Spec), nil
+}
+
+// ReadProposed reads a spec that at least one of the keys has signed that may sign specs: one that is proposed, which others may still have to
+// sign. It says who wants something, and not that anybody should run it.
+func ReadProposed(envelope []byte, root *Root) (*Spec, error) {
+	if root == nil {
+		return ReadSpec(envelope, root)
+	}
+	one := *root
+	one.Roles = maps.Clone(root.Roles)
+	one.Roles[RoleSpec] = Role{Keys: root.Roles[RoleSpec].Keys, Threshold: 1}
+	return ReadSpec(envelope, &one)
 }
 
 // VerifySpec is the one verification of a spec, whatever way it came. last is what was accepted before, nil for nothing, or its serial alone

@@ -180,6 +180,9 @@ func (m *member) failed(doing string, err error) error {
 	case publication.IsFull(err):
 		return fail(exitFailed, "raise stream_bytes in overlay.yaml of every host, and start one after another anew; docs/operations.md says what share of it "+
 			"each bucket has, and what frees room (of BUNDLES nothing does, not even registry retract)", "%s: %w", doing, err)
+	case errors.Is(err, publication.ErrNobody):
+		return fail(exitUnreachable, "statecraft states --state DIR/state on a host shows its machine registry; hosts of an earlier release than this program have none",
+			"%s: %w", doing, err)
 	case errors.Is(err, publication.ErrSilent):
 		return fail(exitUnreachable, "try again in a moment; how are the hosts? statecraft states on a host says, and two of three are to be there",
 			"%s: %w", doing, err)

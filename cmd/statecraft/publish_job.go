@@ -83,8 +83,8 @@ func (p *publishing) same(result publishResult) error {
 	if p.over != nil && p.over.Spec != nil {
 		result.Serial, result.Expires = p.over.Spec.Serial, p.over.Spec.Expires
 	}
-	if !p.signing.DryRun {
-		if err := p.store(&result); err != nil {
+	if !p.signing.DryRun && p.over != nil { // else there is nothing that could be missing
+		if err := p.store(&result, p.over.Envelope); err != nil {
 			return err
 		}
 		for _, b := range result.Bundles {
@@ -178,7 +178,7 @@ func (p *publishing) bundles() []bundleResult {
 
 // prepare writes what others are to sign. The bundles are stored, so that only the spec is missing.
 func (p *publishing) prepare(result publishResult, envelope []byte) error {
-	if err := p.store(&result); err != nil {
+	if err := p.store(&result, envelope); err != nil {
 		return err
 	}
 	if err := renameio.WriteFile(p.signing.Prepare, append(envelope, '\n'), 0o644); err != nil {
@@ -192,23 +192,36 @@ func (p *publishing) prepare(result publishResult, envelope []byte) error {
 
 // put stores the bundles and publishes the spec, in that order, so that nodes find what they are told of.
 func (p *publishing) put(result publishResult, envelope []byte) error {
-	if err := p.store(&result); err != nil {
+	if err := p.shelf.Check(p.channel, envelope, p.over); err != nil {
+		return p.refused(err)
+	}
+	if err := p.store(&result, envelope); err != nil {
 		return err
 	}
 	ctx, cancel := p.shelf.patience()
 	defer cancel()
 	published, err := p.shelf.Publish(ctx, p.channel, envelope, p.over)
-	var refusal *registry.Refusal
-	if errors.As(err, &refusal) && refusal.Reason == registry.Unsigned {
-		return fail(exitRefused, "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE",
-			"publishing to the channel %s: %w", p.channel, err)
-	}
 	if err != nil {
-		return p.shelf.problem("publishing to the channel "+p.channel, err)
+		return p.refused(err)
 	}
 	p.remember(published)
 	result.Revision = published.Revision
 	return p.tell(result, "published")
+}
+
+// refused says why a list is not published.
+func (p *publishing) refused(err error) error {
+	refusal, ok := errors.AsType[*registry.Refusal](err)
+	switch {
+	case ok && refusal.Reason == registry.Unsigned:
+		return fail(exitRefused, "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE",
+			"publishing to the channel %s: %w", p.channel, err)
+	case ok && (refusal.Reason == registry.Rollback || refusal.Reason == registry.Mixed):
+		return fail(exitRefused, "the cell was restored from an older copy, or its host has heard of more: publish above it with --serial N",
+			"publishing to the channel %s: %w", p.channel, err)
+	default:
+		return p.shelf.problem("publishing to the channel "+p.channel, err)
+	}
 }
 
 // remember keeps the serial with the client. What is published is published, also where that does not work.
@@ -218,10 +231,11 @@ func (p *publishing) remember(published *publication.Published) {
 	}
 }
 
-func (p *publishing) store(result *publishResult) error {
+// store sends the bundles that a signed list names.
+func (p *publishing) store(result *publishResult, envelope []byte) error {
 	for i, m := range p.packed {
-		ctx, cancel := p.shelf.patience()
-		stored, err := p.shelf.PutBundle(ctx, m.bundle)
+		ctx, cancel := p.shelf.patienceFor(len(m.bundle.Data))
+		stored, err := p.shelf.PutBundle(ctx, m.bundle, envelope)
 		cancel()
 		if err != nil {
 			return p.shelf.problem("storing the bundle of "+m.bundle.Name, err)

@@ -11,14 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
-// registryCell is a cell with the bucket and the object store of the registry.
+// registryCell is a cell whose host has all its machines, and somebody who publishes.
 type registryCell struct {
 	*fleetCell
 	as string // who may publish
@@ -26,14 +24,7 @@ type registryCell struct {
 
 func newRegistryCell(t *testing.T) *registryCell {
 	t.Helper()
-	c := newFleetCell(t)
-	js := c.streams()
-	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "SPECS", History: 64}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "BUNDLES"}); err != nil {
-		t.Fatal(err)
-	}
+	c := newHostedCell(t)
 	r := &registryCell{fleetCell: c, as: c.client("alice", "registry_publish")}
 	for _, name := range []string{overlay.PublisherKeyFile, overlay.FirstRootFile, overlay.AnchorsFile} {
 		content := read(t, filepath.Join(c.dir, "operator", name))

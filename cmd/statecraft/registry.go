@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/runtime/publication"
@@ -23,8 +25,12 @@ type registryVerbs struct {
 	Retract registryRetractVerb `cmd:"" help:"Take machines back, or go back to an earlier publication, by publishing anew."`
 }
 
-// rightPublish is what a client needs to publish.
-const rightPublish = "registry_publish"
+// The rights of those who publish, and of those who only look.
+const (
+	rightPublish = "registry_publish"
+	rightView    = "fleet_view"
+	rightAdmin   = "admin"
+)
 
 // shelfFlags say which cell's registry a verb works with, and which of its channels.
 type shelfFlags struct {
@@ -32,12 +38,27 @@ type shelfFlags struct {
 	Channel string `default:"default" placeholder:"NAME" help:"The channel; nodes follow the channel default where nothing else is said."`
 }
 
-// open opens the registry for a channel that there can be.
+// open opens the registry for who publishes to a channel that there can be.
 func (f shelfFlags) open(inv *invocation) (*shelf, error) {
-	if err := registry.CheckChannel(f.Channel); err != nil {
-		return nil, usage("statecraft registry ls lists the channels", "--channel: %w", err)
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	return f.contextFlags.open(inv)
+}
+
+// look opens the registry for who looks at a channel that there can be.
+func (f shelfFlags) look(inv *invocation) (*shelf, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return f.contextFlags.look(inv)
+}
+
+func (f shelfFlags) check() error {
+	if err := registry.CheckChannel(f.Channel); err != nil {
+		return usage("statecraft registry ls lists the channels", "--channel: %w", err)
+	}
+	return nil
 }
 
 // shelf is a cell's registry, open for one verb. The caller closes it.
@@ -51,49 +72,82 @@ type shelf struct {
 // How long the registry is waited for: an election of a stream's leader takes 4 to 9 s, and more on a busy machine.
 const (
 	shelfPatience = 30 * time.Second
+	shelfPerMiB   = 4 * time.Second
 	shelfNote     = 4 * time.Second // until it is said that it is waited for
 )
 
 // patience is a context for one thing that the registry is to do. It says what it waits for where that takes long.
-func (s *shelf) patience() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(s.ctx, shelfPatience)
+func (s *shelf) patience() (context.Context, context.CancelFunc) { return s.patienceFor(0) }
+
+// patienceFor is longer by what it takes to bring so many bytes.
+func (s *shelf) patienceFor(size int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(s.ctx, shelfPatience+time.Duration(size>>20)*shelfPerMiB)
 	bell := time.AfterFunc(shelfNote, func() {
 		s.note("the cell's streams do not answer: they may have no leader at the moment; it is tried for %s", shelfPatience)
 	})
 	return ctx, func() { bell.Stop(); cancel() }
 }
 
-// open connects to the cell and learns which roots it has had.
+// open connects to the cell for who publishes, and learns which roots it has had.
 func (f contextFlags) open(inv *invocation) (*shelf, error) {
-	folder, err := f.folder()
+	s, first, err := f.shelf(inv, rightPublish)
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.connect(inv, rightPublish)
-	if err != nil {
-		return nil, err
-	}
-	trust, err := overlay.OpenTrust(folder, time.Now()) // after the client's context was found there: it makes folders
-	if err != nil {
-		m.close()
-		return nil, fail(exitFailed, rootsHint(err, folder), "opening what %s trusts: %w", folder, err)
-	}
-	s := &shelf{member: m, folder: folder, note: inv.notef}
 	ctx, cancel := s.patience()
 	defer cancel()
-	first, err := firstRoot(folder, trust)
-	if err == nil {
-		s.Shelf, err = publication.Open(ctx, m.Conn, m.claims.Cell, trust, time.Now)
-	}
-	if err == nil && first {
+	if first {
 		err = s.putBackRoots(ctx)
 	}
 	if err != nil {
 		err = s.problem("opening the registry of the cell", err) // before the connection is closed, which would be taken for the cause
-		m.close()
+		s.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// look connects to the cell for who only reads.
+func (f contextFlags) look(inv *invocation) (*shelf, error) {
+	s, _, err := f.shelf(inv, rightView)
+	return s, err
+}
+
+// shelf connects to the cell and learns which roots it has had. first is whether the folder has the first one.
+func (f contextFlags) shelf(inv *invocation, need string) (s *shelf, first bool, err error) {
+	folder, err := f.folder()
+	if err != nil {
+		return nil, false, err
+	}
+	m, err := f.connect(inv, need)
+	if err != nil {
+		return nil, false, err
+	}
+	switch {
+	case m.has(rightPublish): // it opens what those need who look
+		m.need = rightPublish
+	case need == rightPublish && !m.has(rightAdmin): // before anything is done that comes to nothing
+		defer m.close()
+		m.refuse(nats.ErrPermissionViolation)
+		return nil, false, m.failed("opening the registry of the cell", nil)
+	}
+	trust, err := overlay.OpenTrust(folder, time.Now()) // after the client's context was found there: it makes folders
+	if err != nil {
+		m.close()
+		return nil, false, fail(exitFailed, rootsHint(err, folder), "opening what %s trusts: %w", folder, err)
+	}
+	s = &shelf{member: m, folder: folder, note: inv.notef}
+	ctx, cancel := s.patience()
+	defer cancel()
+	if first, err = firstRoot(folder, trust); err == nil {
+		s.Shelf, err = publication.Open(ctx, m.Conn, m.serviceSubject, m.claims.Cell, trust, time.Now)
+	}
+	if err != nil {
+		err = s.problem("opening the registry of the cell", err) // before the connection is closed, which would be taken for the cause
+		m.close()
+		return nil, false, err
+	}
+	return s, first, nil
 }
 
 // firstRoot takes the trust root that came with the cell, and reports whether the folder has it.

@@ -24,7 +24,7 @@ type diffResult struct {
 
 // Run prints what changed, machine by machine.
 func (v *registryDiffVerb) Run(inv *invocation) error {
-	s, err := v.open(inv)
+	s, err := v.look(inv)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ type publicationResult struct {
 
 // Run prints a line a publication.
 func (v *registryHistoryVerb) Run(inv *invocation) error {
-	s, err := v.open(inv)
+	s, err := v.look(inv)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type channelResult struct {
 
 // Run prints a line a channel.
 func (v *registryLsVerb) Run(inv *invocation) error {
-	s, err := v.open(inv)
+	s, err := v.look(inv)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type specResult struct {
 
 // Run prints who signed what until when, and a line a machine.
 func (v *registryShowVerb) Run(inv *invocation) error {
-	s, err := v.open(inv)
+	s, err := v.look(inv)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (v *verifyVerb) directory(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	s, err := v.open(inv)
+	s, err := v.look(inv)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func othersLetIn(key, self identity.PublicKey) []admission {
 		}},
 		{"a client with rights", func(e *Evidence) { become(e, identity.PurposeClient, "fleet_view", "fleet_operate", "token_revoke") }, row{
 			AccountFleet,
-			slices.Concat([]string{"client." + U + ".out.hosts", "client." + U + ".out.inventory"}, readBucket("NODES"),
+			slices.Concat([]string{"client." + U + ".out.hosts", "client." + U + ".out.inventory", "client." + U + ".out.registry", "client." + U + ".out.bundle"}, readBucket("NODES"),
 				[]string{"node.*.in.operate.>", ServiceSubject(U, "revoke"), ServiceSubject(U, "revoked")}),
 			[]string{"_INBOX." + U + ".>", "choria.lifecycle.event.>", "choria.machine.>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},

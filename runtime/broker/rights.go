@@ -40,8 +40,8 @@ func ServiceSubject(key, service string) string { return "client." + key + ".out
 var rights = []Right{
 	{
 		Name:      "fleet_view",
-		Doc:       "read the nodes of the cell, ask for their inventories and how its hosts are, and see the events of nodes and machines",
-		Services:  []string{"hosts", "inventory"},
+		Doc:       "read the nodes of the cell and what is published in it, ask for inventories and how the hosts are, and see the events of nodes and machines",
+		Services:  append([]string{"hosts", "inventory"}, registryServices()...),
 		Publish:   readBucket("NODES"),
 		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>"},
 	},
@@ -56,11 +56,9 @@ var rights = []Right{
 		Services: []string{"revoke", "revoked"},
 	},
 	{
-		Name: "registry_publish",
-		Doc:  "publish machines: write specs and trust roots, which nodes verify by their signatures, and store bundles",
-		Publish: slices.Concat(readBucket("SPECS"), readStream("OBJ_BUNDLES"), []string{
-			"$KV.SPECS.>", "$O.BUNDLES.>", "$JS.API.STREAM.MSG.GET.OBJ_BUNDLES", "$JS.API.STREAM.PURGE.OBJ_BUNDLES",
-		}),
+		Name:     "registry_publish",
+		Doc:      "publish machines: send signed lists, trust roots and bundles to the hosts of the cell, which verify them by their signatures and digests, and read them",
+		Services: append(registryServices(), "publish", "store", "store.*"),
 	},
 	{
 		Name:     RightEventsRead,
@@ -78,6 +76,9 @@ var rights = []Right{
 
 // Rights lists the rights that a client's token can name.
 func Rights() []Right { return slices.Clone(rights) }
+
+// registryServices are those by which it is read what is published: its revisions, and ranges of bundles.
+func registryServices() []string { return []string{"registry", "bundle"} }
 
 // readBucket is what nats.go publishes to get and to watch the keys of a bucket. Its watcher makes an ordered consumer, removes it, and
 // answers its flow control, whose subject has domain and account before the stream (see featureFlags); brokers of the release before this one ask

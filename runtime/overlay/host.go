@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/builtin"
@@ -21,6 +22,7 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/all"
 	"github.com/statecraft-io/statecraft/watchers/cell"
+	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -43,6 +45,7 @@ type Host struct {
 	host   *runtime.Host
 	pool   *messaging.Pool
 	wallet *identity.Wallet
+	trust  *registry.Store // who may sign what nodes run
 	key    *identity.Key
 	set    []runtime.Deployment
 	member membership
@@ -74,6 +77,10 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
 		Cell:    cell.Services{Broker: h, Member: h, Certificates: h},
+		Delivery: delivery.Services{
+			Stores: func(string) (*registry.Store, error) { return h.trust, nil },
+			Cell:   func(string) (string, error) { return cfg.Config.Cell, nil },
+		},
 		Metrics: cfg.Metrics,
 	})
 	machines := cfg.Config.Machines
@@ -213,7 +220,9 @@ func (h *Host) openIdentity() error {
 		}
 		h.wallet.Roots = append(h.wallet.Roots, root)
 	}
-	return nil
+	// What was published is learnt from the cell, and kept, so that a cell that is restored from an older copy does not go back.
+	h.trust, err = registry.OpenStore(h.path(TrustDir), func() ([]identity.PublicKey, error) { return h.wallet.Roots, nil })
+	return err
 }
 
 // credentials make a token for each connection of the host itself, which its service issuer signs.

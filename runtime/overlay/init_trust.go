@@ -19,7 +19,7 @@ const (
 	PublisherKeyFile = "publisher.key"
 	FirstRootFile    = "root.json" // the envelope of the first trust root
 	AnchorsFile      = "roots"     // the cell's root keys, of which one has signed it
-	TrustDir         = "trust"     // what was learnt since
+	TrustDir         = "trust"     // what was learnt since; a host's folder has one, too
 )
 
 // trust makes the first trust root: the cell's root key signs the next roots, the operator's publisher key signs specs.

@@ -3,76 +3,95 @@ package publication
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/watchers/delivery"
 )
 
-// bucket is one whose stream has no leader until a time: it drops in silence what it is asked, or stores it and says nothing.
+// bucket is a host of a cell whose stream has no leader until a time: it hears nothing of what it asks the stream and says so, or says nothing itself, or
+// its stream stores it and says nothing.
 type bucket struct {
-	jetstream.KeyValue
-	until  time.Time
-	stores bool
-	value  []byte
-	asked  int
+	until        time.Time
+	mute, stores bool
+	value        []byte
+	asked        int
 }
 
-func (b *bucket) Update(ctx context.Context, _ string, value []byte, _ uint64) (uint64, error) {
+func (b *bucket) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 	b.asked++
-	if b.value != nil {
-		return 0, jetstream.ErrKeyRevisionMismatch
+	if !strings.HasSuffix(m.Subject, publishService) {
+		return nil, nats.ErrNoResponders
+	}
+	var q delivery.PublicationQuery
+	if err := json.Unmarshal(m.Data, &q); err != nil {
+		return nil, err
+	}
+	if bytes.Equal(b.value, q.Envelope) {
+		return answered(delivery.PublicationAnswer{Revision: 7})
 	}
 	if time.Now().Before(b.until) {
 		if b.stores {
-			b.value = value
+			b.value = q.Envelope
 		}
-		<-ctx.Done()
-		return 0, ctx.Err()
+		if b.mute {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {codeNotReady}, micro.ErrorHeader: {"ask again"}}}, nil
 	}
-	b.value = value
-	return 7, nil
+	b.value = q.Envelope
+	return answered(delivery.PublicationAnswer{Revision: 7})
 }
 
-func (b *bucket) Get(context.Context, string) (jetstream.KeyValueEntry, error) {
-	return entry{value: b.value}, nil
+func answered(v any) (*nats.Msg, error) {
+	data, err := json.Marshal(v)
+	return &nats.Msg{Data: data}, err
 }
 
-type entry struct {
-	jetstream.KeyValueEntry
-	value []byte
+func (b *bucket) shelf() *Shelf {
+	return &Shelf{request: b.request, subject: func(service string) string { return "client.U.out." + service }}
 }
-
-func (e entry) Value() []byte    { return e.value }
-func (e entry) Revision() uint64 { return 7 }
 
 // TestH65APublicationIsTriedAgainUntilThereIsALeader waits for the leader and not for the answer that does not come; one that was stored although
 // nobody heard of it is taken for what it is; and whoever gives up says why.
 func TestH65APublicationIsTriedAgainUntilThereIsALeader(t *testing.T) {
-	for _, stores := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			began := time.Now()
-			b := &bucket{until: began.Add(9 * time.Second), stores: stores}
-			s := &Shelf{specs: b}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			revision, err := s.replace(ctx, "default", []byte("spec"), &Published{Revision: 6})
-			if err != nil || revision != 7 || !bytes.Equal(b.value, []byte("spec")) {
-				t.Errorf("revision %d (%v)", revision, err)
-			}
-			if took := time.Since(began); took > 9*time.Second+tryTimeout+tryPause {
-				t.Errorf("it took %s", took)
-			}
+	for name, b := range map[string]*bucket{"denied": {}, "in silence": {mute: true}, "stored in silence": {mute: true, stores: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				b.until = began.Add(9 * time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				if revision, err := b.shelf().put(ctx, "spec.default", []byte("x"), 3); err != nil || revision != 7 {
+					t.Errorf("revision %d (%v)", revision, err)
+				}
+				if took := time.Since(began); took > 9*time.Second+tryTimeout+tryPause {
+					t.Errorf("it took %s", took)
+				}
+			})
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		b := &bucket{until: time.Now().Add(time.Hour)}
+		b := &bucket{until: time.Now().Add(time.Hour), mute: true}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		if _, err := (&Shelf{specs: b}).replace(ctx, "default", nil, &Published{}); !errors.Is(err, ErrSilent) || b.asked < 9 {
+		if _, err := b.shelf().put(ctx, "spec.default", []byte("x"), 3); !errors.Is(err, ErrSilent) || b.asked < 7 {
 			t.Errorf("%v after %d tries", err, b.asked)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		if _, _, err := (&bucket{}).shelf().get(ctx, "spec.default"); !errors.Is(err, ErrNobody) {
+			t.Errorf("where no host has the service: %v", err)
 		}
 	})
 }

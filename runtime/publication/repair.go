@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/statecraft-io/statecraft/registry"
 )
 
@@ -23,26 +21,26 @@ func (s *Shelf) Base(ctx context.Context, channel string) (*Published, error) {
 		return nil, err
 	}
 	entries, failed := s.history(ctx, specKey(channel))
-	if errors.Is(failed, jetstream.ErrKeyNotFound) {
-		return nil, ErrNoChannel
-	}
 	if failed != nil {
 		return nil, fmt.Errorf("reading the history of the channel %s: %w", channel, failed)
 	}
+	if len(entries) == 0 {
+		return nil, ErrNoChannel
+	}
 	newest := entries[len(entries)-1]
-	if newest.Operation() != jetstream.KeyValuePut {
-		err = fmt.Errorf("the list of the channel %s was deleted on %s", channel, newest.Created().UTC().Format("2006-01-02 15:04:05Z"))
+	if newest.Deleted {
+		err = fmt.Errorf("the list of the channel %s was deleted on %s", channel, newest.At.UTC().Format("2006-01-02 15:04:05Z"))
 	}
 	for _, e := range slices.Backward(entries) {
-		if e.Operation() != jetstream.KeyValuePut {
+		if e.Deleted {
 			continue
 		}
 		if p, refusal := s.vouched(e); refusal == nil {
-			p.Revision, p.Broken = newest.Revision(), err
+			p.Revision, p.Broken = newest.Revision, err
 			return p, nil
 		}
 	}
-	return &Published{Revision: newest.Revision(), At: newest.Created(), Broken: err}, nil
+	return &Published{Revision: newest.Revision, At: newest.At, Broken: err}, nil
 }
 
 // behind looks whether the cell has less than this client knows to have been published, and learns where it has more.

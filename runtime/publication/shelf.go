@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers/delivery"
 )
 
 // The names that manifests/overlay/streams.yaml gives them.
@@ -27,7 +27,7 @@ const (
 
 // MaxEnvelope is the longest envelope that is published, in bytes: it must fit into the event by which a node's machine takes it, with
 // what else that event carries.
-const MaxEnvelope = 60 << 10
+const MaxEnvelope = delivery.MaxPublished
 
 // The causes of what cannot be published.
 var (
@@ -38,13 +38,13 @@ var (
 	ErrNoChannel = errors.New("nothing was published to the channel")
 )
 
-// Shelf is a cell's specs and bundles. Safe for concurrent use.
+// Shelf is a cell's specs and bundles, as a client reads and writes them by the services of its hosts. Safe for concurrent use.
 type Shelf struct {
 	cell    string
 	now     func() time.Time
 	trust   *registry.Store
-	specs   jetstream.KeyValue
-	bundles jetstream.ObjectStore
+	subject func(service string) string
+	request func(ctx context.Context, m *nats.Msg) (*nats.Msg, error)
 }
 
 // Published is a spec as it was published.
@@ -57,20 +57,11 @@ type Published struct {
 	Broken   error // of Base only: what is wrong with what the channel has now
 }
 
-// Open finds the shelf of the cell that a connection leads to. trust is the caller's own, which takes the roots that it does not know
-// yet; now is the wall clock. Errors wrap those of NATS, registry.Refusal for a root that is not to be trusted.
-func Open(ctx context.Context, nc *nats.Conn, cell string, trust *registry.Store, now func() time.Time) (*Shelf, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("opening the registry: %w", err)
-	}
-	s := &Shelf{cell: cell, trust: trust, now: now}
-	if s.specs, err = again(ctx, tryTimeout, func(ctx context.Context) (jetstream.KeyValue, error) { return js.KeyValue(ctx, SpecsBucket) }); err != nil {
-		return nil, fmt.Errorf("opening the bucket %s: %w", SpecsBucket, err)
-	}
-	if s.bundles, err = again(ctx, tryTimeout, func(ctx context.Context) (jetstream.ObjectStore, error) { return js.ObjectStore(ctx, BundlesBucket) }); err != nil {
-		return nil, fmt.Errorf("opening the object store %s: %w", BundlesBucket, err)
-	}
+// Open finds the shelf of the cell that a connection leads to; subject is where its client asks a service of the cell. trust is the caller's own, which takes the
+// roots that it does not know yet; now is the wall clock. Errors are ErrSilent, ErrNobody, those of NATS, and registry.Refusal for a root that
+// is not to be trusted.
+func Open(ctx context.Context, nc *nats.Conn, subject func(service string) string, cell string, trust *registry.Store, now func() time.Time) (*Shelf, error) {
+	s := &Shelf{cell: cell, trust: trust, now: now, subject: subject, request: nc.RequestMsgWithContext}
 	return s, s.learnRoots(ctx)
 }
 
@@ -86,14 +77,14 @@ func (s *Shelf) learnRoots(ctx context.Context) error {
 	}
 	for {
 		version++
-		e, err := s.get(ctx, rootKey(version))
+		e, found, err := s.get(ctx, rootKey(version))
 		switch {
-		case errors.Is(err, jetstream.ErrKeyNotFound):
-			return nil
 		case err != nil:
 			return fmt.Errorf("reading the root %d: %w", version, err)
+		case !found || e.Deleted:
+			return nil
 		}
-		if _, err := s.trust.AcceptRoot(e.Value(), s.now()); err != nil {
+		if _, err := s.trust.AcceptRoot(e.Value, s.now()); err != nil {
 			return fmt.Errorf("the cell's root %d: %w", version, err)
 		}
 	}
@@ -109,89 +100,78 @@ func (s *Shelf) Root() (*registry.Root, error) { return s.trust.Root() }
 // root of that version. It returns their versions, but for that of a first root which a new cell does not have yet. Where the
 // cell has another good root it is an error.
 func (s *Shelf) PutBackRoots(ctx context.Context) (versions []uint64, err error) {
-	chain := s.trust.Chain()
-	for i, envelope := range chain {
+	for i, envelope := range s.trust.Chain() {
 		version := uint64(i) + 1
-		e, err := s.get(ctx, rootKey(version))
-		switch {
-		case errors.Is(err, jetstream.ErrKeyNotFound):
-			_, err = s.create(ctx, rootKey(version), envelope)
-		case err != nil || slices.Equal(e.Value(), envelope):
-		case s.trust.Follows(chain[:i], e.Value(), s.now()):
-			err = fmt.Errorf("the cell has another root of this version: %w", ErrOvertaken)
-		default:
-			_, err = s.update(ctx, rootKey(version), envelope, e.Revision())
+		e, found, err := s.get(ctx, rootKey(version))
+		lost := !found || e.Deleted
+		if err == nil && !lost && slices.Equal(e.Value, envelope) {
+			continue
+		}
+		if err == nil {
+			_, err = s.put(ctx, rootKey(version), envelope, e.Revision)
 		}
 		if err != nil {
 			return versions, fmt.Errorf("putting the root %d back: %w", version, err)
 		}
-		if e == nil && version > 1 || e != nil && !slices.Equal(e.Value(), envelope) {
+		if !lost || version > 1 {
 			versions = append(versions, version)
 		}
 	}
 	return versions, nil
 }
 
-// PublishRoot puts a root beside those before it. The trust takes it first: what nobody could verify is not published.
+// PublishRoot puts a root beside those before it. The trust verifies it first: what nobody could verify is not published. It takes it when the
+// cell has it.
 func (s *Shelf) PublishRoot(ctx context.Context, envelope []byte) (*registry.Root, error) {
 	if len(envelope) > MaxEnvelope {
 		return nil, ErrTooLarge
 	}
+	at := slices.IndexFunc(s.trust.Chain(), func(known []byte) bool { return bytes.Equal(known, envelope) })
+	version := uint64(at) + 1 //nolint:gosec // of one that is known; else it is set below
+	if at < 0 {
+		root, err := s.trust.CheckRoot(envelope, s.now())
+		if err != nil {
+			return nil, fmt.Errorf("publishing a root: %w", err)
+		}
+		version = root.Version
+	}
+	if _, err := s.put(ctx, rootKey(version), envelope, 0); err != nil {
+		return nil, fmt.Errorf("publishing the root %d: %w", version, err)
+	}
 	root, err := s.trust.AcceptRoot(envelope, s.now())
 	if err != nil {
-		return nil, fmt.Errorf("publishing a root: %w", err)
-	}
-	_, err = s.create(ctx, rootKey(root.Version), envelope)
-	if errors.Is(err, jetstream.ErrKeyExists) {
-		err = s.sameRoot(ctx, root.Version, envelope)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("publishing the root %d: %w", root.Version, err)
+		return nil, fmt.Errorf("the root %d is published, and is not kept: %w", version, err)
 	}
 	return root, nil
 }
 
-func (s *Shelf) sameRoot(ctx context.Context, version uint64, envelope []byte) error {
-	e, err := s.get(ctx, rootKey(version))
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(e.Value(), envelope) {
-		return fmt.Errorf("the cell has another root of this version: %w", ErrOvertaken)
-	}
-	return nil
-}
-
 // Channels are the names of the channels that something was published to.
-func (s *Shelf) Channels(ctx context.Context) ([]string, error) {
-	keys, err := again(ctx, tryTimeout, func(ctx context.Context) ([]string, error) { return s.keys(ctx) })
-	if err != nil {
-		return nil, fmt.Errorf("listing the channels: %w", err)
+func (s *Shelf) Channels(ctx context.Context) (names []string, err error) {
+	q := delivery.RevisionsQuery{Prefix: specPrefix}
+	for {
+		a, err := s.page(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("listing the channels: %w", err)
+		}
+		for _, key := range a.Keys {
+			names = append(names, strings.TrimPrefix(key, specPrefix))
+		}
+		if !a.More || len(a.Keys) == 0 {
+			return names, nil
+		}
+		q.After = a.Keys[len(a.Keys)-1]
 	}
-	slices.Sort(keys)
-	return keys, nil
-}
-
-func (s *Shelf) keys(ctx context.Context) (names []string, err error) {
-	keys, err := s.specs.ListKeysFiltered(ctx, specPrefix+">")
-	if err != nil {
-		return nil, err
-	}
-	for key := range keys.Keys() {
-		names = append(names, strings.TrimPrefix(key, specPrefix))
-	}
-	return names, ctx.Err()
 }
 
 // Current is what was last published to a channel. ErrNoChannel where nothing was. Its signatures are good, by the present root or, where
 // keys were rotated since, by an earlier one, which Under says; it may have expired.
 func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error) {
-	e, err := s.get(ctx, specKey(channel))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, ErrNoChannel
-	}
+	e, found, err := s.get(ctx, specKey(channel))
 	if err != nil {
 		return nil, err
+	}
+	if !found || e.Deleted {
+		return nil, ErrNoChannel
 	}
 	p, err := s.vouched(e)
 	if err != nil {
@@ -201,14 +181,14 @@ func (s *Shelf) Current(ctx context.Context, channel string) (*Published, error)
 }
 
 // vouched reads an entry by the present root or, where keys were rotated since, by an earlier one. The refusal is the present root's.
-func (s *Shelf) vouched(e jetstream.KeyValueEntry) (*Published, error) {
+func (s *Shelf) vouched(e delivery.Revision) (*Published, error) {
 	roots, err := s.trust.Roots()
 	if err != nil {
 		return nil, fmt.Errorf("reading the trust roots: %w", err)
 	}
-	_, refusal := read(e, nil)
+	_, refusal := readSpec(e, nil)
 	for i, root := range roots {
-		p, err := read(e, root)
+		p, err := readSpec(e, root)
 		if err == nil {
 			return p, nil
 		}
@@ -223,11 +203,11 @@ func (s *Shelf) vouched(e jetstream.KeyValueEntry) (*Published, error) {
 // rotated out since) the spec is nil.
 func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error) {
 	entries, err := s.history(ctx, specKey(channel))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, ErrNoChannel
-	}
 	if err != nil {
 		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, ErrNoChannel
 	}
 	root, err := s.trust.Root()
 	if err != nil {
@@ -235,24 +215,24 @@ func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error
 	}
 	var all []Published
 	for _, e := range entries {
-		if e.Operation() != jetstream.KeyValuePut {
+		if e.Deleted {
 			continue
 		}
-		p, err := read(e, root)
+		p, err := readSpec(e, root)
 		if err != nil {
-			p = &Published{Envelope: e.Value(), Revision: e.Revision(), At: e.Created()}
+			p = &Published{Envelope: e.Value, Revision: e.Revision, At: e.At}
 		}
 		all = append(all, *p)
 	}
 	return all, nil
 }
 
-func read(e jetstream.KeyValueEntry, root *registry.Root) (*Published, error) {
-	spec, err := registry.ReadSpec(e.Value(), root)
+func readSpec(e delivery.Revision, root *registry.Root) (*Published, error) {
+	spec, err := registry.ReadSpec(e.Value, root)
 	if err != nil {
 		return nil, err
 	}
-	return &Published{Spec: spec, Under: root.Version, Envelope: e.Value(), Revision: e.Revision(), At: e.Created()}, nil
+	return &Published{Spec: spec, Under: root.Version, Envelope: e.Value, Revision: e.Revision, At: e.At}, nil
 }
 
 // NextSerial is the serial that a publication over another one must have at least: above that of the other one, and above what is
@@ -278,7 +258,7 @@ func (s *Shelf) NextSerial(channel string, over *Published) (uint64, error) {
 }
 
 // Publish puts a signed spec in place of the one of a revision (0: none). It refuses what nodes would refuse. Errors are ErrTooLarge,
-// ErrOvertaken, ErrFull, ErrSilent, a registry.Refusal and those of NATS.
+// ErrOvertaken, ErrFull, ErrSilent, ErrNobody, a registry.Refusal and those of NATS.
 func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, over *Published) (*Published, error) {
 	if len(envelope) > MaxEnvelope {
 		return nil, ErrTooLarge
@@ -287,11 +267,12 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 	if err != nil {
 		return nil, err
 	}
-	revision, err := s.replace(ctx, channel, envelope, over)
+	here := uint64(0)
+	if over != nil {
+		here = over.Revision
+	}
+	revision, err := s.put(ctx, specKey(channel), envelope, here)
 	if err != nil {
-		if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-			err = ErrOvertaken
-		}
 		return nil, err
 	}
 	root, err := s.trust.Root()
@@ -301,21 +282,13 @@ func (s *Shelf) Publish(ctx context.Context, channel string, envelope []byte, ov
 	return &Published{Spec: spec, Under: root.Version, Envelope: envelope, Revision: revision, At: s.now()}, nil
 }
 
-// replace writes over the revision of what is there, or where nothing is, a mark of deletion included, over nothing.
-func (s *Shelf) replace(ctx context.Context, channel string, envelope []byte, over *Published) (revision uint64, err error) {
-	if over == nil {
-		revision, err = s.create(ctx, specKey(channel), envelope)
-	} else {
-		revision, err = s.update(ctx, specKey(channel), envelope, over.Revision)
+// Check says whether nodes would take a signed spec in place of what a channel has. Errors are ErrTooLarge and a registry.Refusal.
+func (s *Shelf) Check(channel string, envelope []byte, over *Published) error {
+	if len(envelope) > MaxEnvelope {
+		return ErrTooLarge
 	}
-	if err == nil || !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-		return revision, err
-	}
-	// An earlier try may have been stored although nobody heard of it.
-	if e, failed := s.get(ctx, specKey(channel)); failed == nil && bytes.Equal(e.Value(), envelope) {
-		return e.Revision(), nil
-	}
-	return 0, err
+	_, err := s.acceptable(channel, envelope, over)
+	return err
 }
 
 // acceptable asks what a node would ask that has the spec before.

@@ -174,12 +174,12 @@ func sends(data []byte) http.HandlerFunc {
 type ranges struct {
 	mu      sync.Mutex
 	object  []byte
-	queries []objectQuery
-	answer  func(q objectQuery, m *nats.Msg) *nats.Msg // nil is none
+	queries []ObjectQuery
+	answer  func(q ObjectQuery, m *nats.Msg) *nats.Msg // nil is none
 }
 
 // respond makes the proper answer.
-func (r *ranges) respond(q objectQuery) *nats.Msg {
+func (r *ranges) respond(q ObjectQuery) *nats.Msg {
 	m := nats.NewMsg("")
 	m.Header.Set(headerObjectSize, strconv.Itoa(len(r.object)))
 	m.Header.Set(headerObjectOffset, strconv.FormatInt(q.Offset, 10))
@@ -189,7 +189,7 @@ func (r *ranges) respond(q objectQuery) *nats.Msg {
 }
 
 func (r *ranges) serve(msg *nats.Msg) {
-	var q objectQuery
+	var q ObjectQuery
 	if err := json.Unmarshal(msg.Data, &q); err != nil {
 		return
 	}
@@ -205,10 +205,10 @@ func (r *ranges) serve(msg *nats.Msg) {
 	}
 }
 
-func (r *ranges) asked() []objectQuery {
+func (r *ranges) asked() []ObjectQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]objectQuery(nil), r.queries...)
+	return append([]ObjectQuery(nil), r.queries...)
 }
 
 // broker starts a broker, with a connection of the test's node to it, and one that serves ranges.

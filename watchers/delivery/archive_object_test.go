@@ -48,7 +48,7 @@ func TestObjectByRanges(t *testing.T) {
 	a.check(w, watchers.Started, outcomeDeployed)
 	want := int64(0)
 	queries := r.asked()
-	slices.SortFunc(queries, func(x, y objectQuery) int { return int(x.Offset - y.Offset) })
+	slices.SortFunc(queries, func(x, y ObjectQuery) int { return int(x.Offset - y.Offset) })
 	for _, q := range queries {
 		if q.Bucket != "BUNDLES" || q.Name != archivetest.Digest(data) || q.Offset != want || q.Length != min(objectRange, int64(len(data))-want) {
 			t.Errorf("asks for %+v, want offset %d", q, want)
@@ -65,7 +65,7 @@ func TestObjectGoesOnWhereItStopped(t *testing.T) {
 	a := newArchiveTest(t)
 	data := largeArchive(1 << 20)
 	lost := map[int64]int{}
-	r := &ranges{object: data, answer: func(q objectQuery, m *nats.Msg) *nats.Msg {
+	r := &ranges{object: data, answer: func(q ObjectQuery, m *nats.Msg) *nats.Msg {
 		if lost[q.Offset]++; q.Offset%3 == 0 && lost[q.Offset] < objectAttempts {
 			return nil
 		}
@@ -85,14 +85,14 @@ func TestObjectGoesOnWhereItStopped(t *testing.T) {
 
 func TestC18ObjectsThatAttack(t *testing.T) {
 	large := attacked(largeArchive(1 << 20))
-	change := func(key, value string) func(objectQuery, *nats.Msg) *nats.Msg {
-		return func(_ objectQuery, m *nats.Msg) *nats.Msg {
+	change := func(key, value string) func(ObjectQuery, *nats.Msg) *nats.Msg {
+		return func(_ ObjectQuery, m *nats.Msg) *nats.Msg {
 			m.Header.Set(key, value)
 			return m
 		}
 	}
-	later := func(f func(m *nats.Msg)) func(objectQuery, *nats.Msg) *nats.Msg {
-		return func(q objectQuery, m *nats.Msg) *nats.Msg {
+	later := func(f func(m *nats.Msg)) func(ObjectQuery, *nats.Msg) *nats.Msg {
+		return func(q ObjectQuery, m *nats.Msg) *nats.Msg {
 			if q.Offset > 0 {
 				f(m)
 			}
@@ -101,7 +101,7 @@ func TestC18ObjectsThatAttack(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		answer  func(q objectQuery, m *nats.Msg) *nats.Msg
+		answer  func(q ObjectQuery, m *nats.Msg) *nats.Msg
 		because string
 	}{
 		{"endless", change(headerObjectSize, "9223372036854775807"), "67108864 are allowed"},
@@ -109,26 +109,26 @@ func TestC18ObjectsThatAttack(t *testing.T) {
 		{"swapped for one of another size", later(func(m *nats.Msg) { m.Header.Set(headerObjectSize, "20000000") }), "replaced while"},
 		{"swapped for one of the same size", later(func(m *nats.Msg) { m.Data = bytes.Repeat([]byte("x"), len(m.Data)) }), "the digest is another"},
 		{"other offset", change(headerObjectOffset, "7"), "not what was asked for"},
-		{"no headers", func(_ objectQuery, m *nats.Msg) *nats.Msg { return &nats.Msg{Data: m.Data} }, "not what was asked for"},
+		{"no headers", func(_ ObjectQuery, m *nats.Msg) *nats.Msg { return &nats.Msg{Data: m.Data} }, "not what was asked for"},
 		{"negative size", change(headerObjectSize, "-1"), "not what was asked for"},
-		{"more than asked for", func(q objectQuery, m *nats.Msg) *nats.Msg {
+		{"more than asked for", func(q ObjectQuery, m *nats.Msg) *nats.Msg {
 			if q.Offset == 0 {
 				m.Data = make([]byte, objectRange+1)
 			}
 			return m
 		}, "not what was asked for"},
 		{"more than there is", change(headerObjectSize, "7"), "not what was asked for"},
-		{"nothing, again and again", func(_ objectQuery, m *nats.Msg) *nats.Msg {
+		{"nothing, again and again", func(_ ObjectQuery, m *nats.Msg) *nats.Msg {
 			m.Data = nil
 			return m
 		}, "not what was asked for"},
-		{"empty", func(_ objectQuery, m *nats.Msg) *nats.Msg {
+		{"empty", func(_ ObjectQuery, m *nats.Msg) *nats.Msg {
 			m.Data = nil
 			m.Header.Set(headerObjectSize, "0")
 			return m
 		}, "it is empty"},
-		{"refused", func(objectQuery, *nats.Msg) *nats.Msg { return refusal("404", "no such object") }, `it answers "404": "no such object"`},
-		{"refused later", func(q objectQuery, m *nats.Msg) *nats.Msg {
+		{"refused", func(ObjectQuery, *nats.Msg) *nats.Msg { return refusal("404", "no such object") }, `it answers "404": "no such object"`},
+		{"refused later", func(q ObjectQuery, m *nats.Msg) *nats.Msg {
 			if q.Offset > objectRange {
 				return refusal("503", "restarting")
 			}
@@ -146,7 +146,7 @@ func TestC18ObjectsThatAttack(t *testing.T) {
 func TestObjectThatNobodyServes(t *testing.T) {
 	a, b := newArchiveTest(t), bundleOf(t, "1.0.0")
 	a.fails(a.object(b), "no connections")
-	silent := &ranges{answer: func(objectQuery, *nats.Msg) *nats.Msg { return nil }}
+	silent := &ranges{answer: func(ObjectQuery, *nats.Msg) *nats.Msg { return nil }}
 	a.broker(silent)
 	w := a.object(b)
 	w.spec.Timeout = strict.Duration(50 * time.Millisecond)

@@ -13,15 +13,25 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
-// What a depot serves.
+// What a depot serves, and what it takes.
 const (
-	servesSpecs   = "specs"
-	servesObjects = "objects"
+	servesSpecs        = "specs"
+	servesObjects      = "objects"
+	servesRevisions    = "revisions"
+	servesPublications = "publications"
+	servesUploads      = "uploads"
+)
+
+// What a depot that takes something tells.
+const (
+	outcomePublished = "published"
+	outcomeStored    = "stored"
 )
 
 // depotSpec is the properties of a depot watcher.
@@ -37,11 +47,20 @@ type depotSpec struct {
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with. A request that wants its answer
 	// elsewhere is dropped: it would be published with the depot's rights, which the asker may not have.
 	Inbox *watchers.Formula `yaml:"inbox,required" gives:"text"`
-	// Serves is what it is asked for: specs with the trust roots, or ranges of objects.
-	Serves string `yaml:"serves,required" enum:"specs|objects"`
-	// Bucket is the key-value bucket of specs, or the object store that a request for an object names.
+	// Serves is what it is asked for. Of specs with the trust roots, ranges of objects, and revisions - the keys of a
+	// bucket, and what is kept of one - it answers what is there. It takes publications: specs and trust roots, which are
+	// stored where the host's own trust, its serials included, vouches for them; and uploads: objects that are named by their
+	// digest in a spec that at least one of those has signed who may sign specs.
+	Serves string `yaml:"serves,required" enum:"specs|objects|revisions|publications|uploads"`
+	// Bucket is the key-value bucket of specs, publications or revisions, or the object store of objects or uploads, which a
+	// request for an object names.
 	Bucket string `yaml:"bucket,required"`
-	// Memory is how many MiB of objects are kept for the next who ask.
+	// Roots is the bucket that has the trust roots by which uploads are held; for uploads only.
+	Roots string `yaml:"roots"`
+	// Parts is the subject that the parts of uploads are sent to; for uploads only. Its last word is this host's alone, as
+	// all parts of an object go to one host.
+	Parts string `yaml:"parts" template:"true"`
+	// Memory is how many MiB of objects are kept for the next who ask, or of uploads may be on their way.
 	Memory int `yaml:"memory" default:"256" min:"1" max:"65536"`
 	// Pending is how many requests may wait for what is being read; those beyond are answered at once with an error, code 429.
 	Pending int `yaml:"pending" default:"65536" min:"1" max:"1048576"`
@@ -75,7 +94,24 @@ func (s *depotSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if !strings.Contains(s.Subject, "{{") && !depotSubject.MatchString(s.Subject) {
 		f.add("subject", CodeDepot, "a subject is words that a dot separates, such as node.*.out.bundle", "subject: %q is no subject", s.Subject)
 	}
+	s.validateUploads(&f)
 	return append(f.list, watchers.CheckQuotas(s.Quota, w.Properties.Get("quota"))...)
+}
+
+// validateUploads holds the properties of uploads against what is served.
+func (s *depotSpec) validateUploads(f *archiveFindings) {
+	const uploadsOnly = "roots and parts are for serves: uploads"
+	switch {
+	case s.Serves != servesUploads && s.Roots != "":
+		f.add("roots", CodeDepot, uploadsOnly, "roots: %s are not held by trust roots", s.Serves)
+	case s.Serves != servesUploads && s.Parts != "":
+		f.add("parts", CodeDepot, uploadsOnly, "parts: %s do not come in parts", s.Serves)
+	case s.Serves != servesUploads:
+	case !depotName.MatchString(s.Roots):
+		f.add("roots", CodeDepot, "write the bucket of the trust roots, such as SPECS", "roots: %q is not the name of a bucket", s.Roots)
+	case !strings.Contains(s.Parts, "{{") && !depotSubject.MatchString(s.Parts):
+		f.add("parts", CodeDepot, `a subject whose last word is the host's alone, such as client.*.out.store.{{ lookup "token" "" }}`, "parts: %q is no subject", s.Parts)
+	}
 }
 
 func depotType(s Services) watchers.Type {
@@ -88,9 +124,15 @@ func depotType(s Services) watchers.Type {
 					Doc: "of specs: the machines that are listed under a governor, lists of names by governor, are others than before; what would be too much " +
 						"for an event is left out, and omitted says how many machines that are"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot serve at the moment: there is no connection, or no bucket"},
+				{Name: outcomePublished, Class: machine.Neutral, Doc: "a spec or trust root was stored",
+					Payload: map[string]machine.ValueType{"key": machine.String, "revision": machine.Integer, "by": machine.String}},
+				{Name: outcomeStored, Class: machine.Neutral, Doc: "an upload was stored; key is its digest",
+					Payload: map[string]machine.ValueType{"key": machine.String, "size": machine.Integer, "by": machine.String}},
+				{Name: outcomeRefused, Class: machine.Neutral, Doc: "what was sent is not vouched for: a spec, a trust root, or an upload, whose key is its digest",
+					Payload: map[string]machine.ValueType{"key": machine.String, "reason": machine.String, "detail": machine.String, "by": machine.String}},
 			},
 		},
-		Summary: "Serves specs and bundles to those who may not read them for themselves.",
+		Summary: "Serves specs and bundles to those who may not read them for themselves, and takes them from those who may not write.",
 	}, func(spec *depotSpec, _ *machine.WatcherSpec) *watchers.Prepared {
 		return &watchers.Prepared{New: func() watchers.Watcher { return &depot{spec: spec, services: s} }}
 	})
@@ -118,6 +160,10 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 	if err != nil {
 		return watchers.Failure("subject: " + err.Error())
 	}
+	parts, err := look.Expand(d.spec.Parts)
+	if err != nil {
+		return watchers.Failure("parts: " + err.Error())
+	}
 	queue, err := look.Expand(cmp.Or(d.spec.Queue, d.spec.Name))
 	if err != nil {
 		return watchers.Failure("queue: " + err.Error())
@@ -126,7 +172,7 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 	for ctx.Err() == nil {
 		conn, err := d.services.Pool.Wait(ctx, look.Identity, d.spec.Connection)
 		if err == nil {
-			counter := &depotCounter{depot: d, look: look, conn: conn, subject: subject, queue: queue, tell: emit, emit: func(r watchers.Report) {
+			counter := &depotCounter{depot: d, look: look, conn: conn, subject: subject, parts: parts, queue: queue, tell: emit, emit: func(r watchers.Report) {
 				told, pause = false, firstDepotPause
 				emit(r)
 			}}
@@ -164,11 +210,11 @@ func rest(ctx context.Context, d time.Duration) {
 // depotCounter serves by one connection.
 type depotCounter struct {
 	*depot
-	look           *watchers.Look
-	conn           *nats.Conn
-	subject, queue string
-	emit           func(watchers.Report)
-	tell           func(watchers.Report) // from any goroutine
+	look                  *watchers.Look
+	conn                  *nats.Conn
+	subject, parts, queue string
+	emit                  func(watchers.Report)
+	tell                  func(watchers.Report) // from any goroutine
 }
 
 // serve serves until ctx ends or the connection is closed, which is no error: another takes its place.
@@ -177,12 +223,7 @@ func (c *depotCounter) serve(ctx context.Context) error {
 	defer cancel()
 	closed := c.conn.StatusChanged(nats.CLOSED)
 	defer c.conn.RemoveStatusListener(closed)
-	specs := newSpecShelf(c.spec.Bucket, c.look.Log)
-	specs.governed = c.tell
-	var from shelf = specs
-	if c.spec.Serves == servesObjects {
-		from = newObjectShelf(c.spec.Bucket, int64(c.spec.Memory)<<20, c.spec.Pending, c.look.Log)
-	}
+	from := c.shelf()
 	lost, err := from.open(ctx, c.conn)
 	if err != nil {
 		return c.unlessClosed(err)
@@ -203,6 +244,54 @@ func (c *depotCounter) serve(ctx context.Context) error {
 		return c.unlessClosed(errShelfLost)
 	}
 	return nil
+}
+
+// shelf is what is served.
+func (c *depotCounter) shelf() shelf {
+	bucket, memory, log := c.spec.Bucket, int64(c.spec.Memory)<<20, c.look.Log
+	switch c.spec.Serves {
+	case servesObjects:
+		return newObjectShelf(bucket, memory, c.spec.Pending, log)
+	case servesRevisions:
+		return &revisionShelf{besides: newBesides(bucket, log)}
+	case servesPublications:
+		return &publicationShelf{besides: newBesides(bucket, log), trusted: c.trusted, who: c.who, emit: c.tell}
+	case servesUploads:
+		return &uploadShelf{
+			besides: newBesides(bucket, log), trusted: c.trusted, roots: c.spec.Roots, who: c.who, emit: c.tell, at: lastWord(c.parts), memory: memory,
+		}
+	default:
+		specs := newSpecShelf(bucket, log)
+		specs.governed = c.tell
+		return specs
+	}
+}
+
+var errNoTrust = errors.New("this program trusts nobody; run the machine in an overlay host")
+
+// trusted is the trust of the identity that serves, and its cell.
+func (c *depotCounter) trusted() (*registry.Store, string, error) {
+	if c.services.Stores == nil || c.services.Cell == nil {
+		return nil, "", errNoTrust
+	}
+	trust, err := c.services.Stores(c.look.Identity)
+	if err == nil && trust == nil {
+		err = errNoTrust
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	cell, err := c.services.Cell(c.look.Identity)
+	return trust, cell, err
+}
+
+// who asks: the owner of the inbox that the answer goes to.
+func (c *depotCounter) who(r micro.Request) string {
+	prefix, err := c.spec.Inbox.Text(c.look, map[string]any{"subject": r.Subject(), "tokens": messaging.Tokens(r.Subject())})
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(prefix, messaging.AnyInbox), ".")
 }
 
 var errShelfLost = errors.New("what is served cannot be followed any more")
@@ -228,17 +317,32 @@ func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), 
 		return nil, err
 	}
 	meter := watchers.NewMeter(c.spec.Quota)
-	err = served.AddEndpoint(c.spec.Name, micro.HandlerFunc(func(r micro.Request) {
-		defer supervise.Recover(ctx)
-		r = messaging.Later(r, c.conn)
-		if ctx.Err() == nil && c.answerable(r) && c.admits(meter, r) {
+	err = c.endpoint(ctx, served, c.spec.Name, c.subject, func(r micro.Request) {
+		if c.admits(meter, r) {
 			from.answer(ctx, r)
 		}
-	}), micro.WithEndpointSubject(c.subject), micro.WithEndpointQueueGroup(c.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
+	})
+	if taker, ok := from.(*uploadShelf); ok && err == nil {
+		err = c.endpoint(ctx, served, c.spec.Name+partsSuffix, c.parts, func(r micro.Request) { taker.part(r) })
+	}
 	if err != nil {
 		return nil, errors.Join(err, served.Stop())
 	}
 	return func() { messaging.Leave(ctx, served.Stop) }, nil
+}
+
+// partsSuffix is of the name under which a service's parts are asked for.
+const partsSuffix = "-parts"
+
+// endpoint answers what comes by a subject, where the answer is the asker's own.
+func (c *depotCounter) endpoint(ctx context.Context, served micro.Service, name, subject string, answer func(r micro.Request)) error {
+	return served.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) {
+		defer supervise.Recover(ctx)
+		r = messaging.Later(r, c.conn)
+		if ctx.Err() == nil && c.answerable(r) {
+			answer(r)
+		}
+	}), micro.WithEndpointSubject(subject), micro.WithEndpointQueueGroup(c.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
 }
 
 // What may have come that nobody has looked at yet: requests, and their bytes. A look takes no time; who is dropped here hears nothing.
@@ -273,10 +377,14 @@ func (c *depotCounter) answerable(r micro.Request) bool {
 // The codes of error replies, as those of HTTP.
 const (
 	codeUnreadable = "400"
+	codeRefused    = "403" // it is not vouched for; the body is a Denial
 	codeNotFound   = "404"
+	codeConflict   = "409" // there is something else than who asks has read
 	codeTooLarge   = "413"
+	codeTooMany    = "429"
 	codeFailed     = "500"
 	codeNotReady   = "503"
+	codeFull       = "507"
 )
 
 // deny answers with an error. A reply that cannot be sent is for a connection that is gone.

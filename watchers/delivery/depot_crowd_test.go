@@ -49,7 +49,7 @@ func TestG45ADepotAnswersWhatIsOverAQuotaWithBusy(t *testing.T) {
 	d.serve(ofObjects + "\nmax_size: 1KiB\nquota: [{by: \"message.tokens[1]\", rate: 6/m, burst: 5}]")
 	d.says("success")
 	ask := func(subject, name string) *nats.Msg {
-		body, err := json.Marshal(objectQuery{name, "BUNDLES", 0, 10})
+		body, err := json.Marshal(ObjectQuery{name, "BUNDLES", 0, 10})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,7 @@ func readObject(ctx context.Context, store jetstream.ObjectStore, name string) (
 
 // lastingly reports what another try does not change.
 func lastingly(err error) bool {
-	for _, lasts := range []error{jetstream.ErrObjectNotFound, jetstream.ErrNameRequired, errObjectSize, errObjectDigest} {
+	for _, lasts := range []error{jetstream.ErrObjectNotFound, jetstream.ErrNameRequired, jetstream.ErrDigestMismatch, errObjectSize, errObjectDigest} {
 		if errors.Is(err, lasts) {
 			return true
 		}
@@ -168,7 +168,7 @@ func beside[T any](ctx context.Context, f func() (T, error)) (T, error) {
 // answer answers from memory at once, and beside the other requests what is read first. A name becomes part of a subject: the broker
 // closes the host's connection where that is too long.
 func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
-	var q objectQuery
+	var q ObjectQuery
 	if err := json.Unmarshal(r.Data(), &q); err != nil || q.Offset < 0 || q.Length <= 0 || q.Bucket != s.bucket || !objectForm.MatchString(q.Bucket+"/"+q.Name) {
 		deny(r, codeUnreadable, `ask with {"name": "<sha256>", "bucket": "`+s.bucket+`", "offset": 0, "length": 262144}`)
 		return
@@ -202,7 +202,7 @@ func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 }
 
 // hand answers with a range.
-func hand(r micro.Request, data []byte, q objectQuery) {
+func hand(r micro.Request, data []byte, q ObjectQuery) {
 	size := int64(len(data))
 	from := min(q.Offset, size)
 	to := min(size, from+min(q.Length, objectRange))

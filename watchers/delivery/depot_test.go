@@ -25,6 +25,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
@@ -36,6 +37,8 @@ type depotTest struct {
 	asker *nats.Conn
 	js    jetstream.JetStream
 	log   *slog.Logger
+	// services are those of the host, but for its pool.
+	services Services
 
 	mu       sync.Mutex
 	outcomes []string
@@ -77,7 +80,10 @@ func (d *depotTest) serve(properties string) (stop func()) {
 	if list.HasErrors() {
 		d.t.Fatal(list)
 	}
-	prepared, list := depotType(Services{Pool: d.pool}).Prepare(&machine.WatcherSpec{Name: "w", Type: "depot", Strict: true, Properties: n})
+	services := d.services
+	services.Pool = d.pool
+	services.Stores = func(id string) (*registry.Store, error) { return d.services.Stores(id) } // of the moment
+	prepared, list := depotType(services).Prepare(&machine.WatcherSpec{Name: "w", Type: "depot", Strict: true, Properties: n})
 	if list.HasErrors() {
 		d.t.Fatal(list)
 	}
@@ -277,7 +283,7 @@ func TestDepotAnswersToTheAskerOnly(t *testing.T) {
 // piece asks for a part of an object.
 func (d *depotTest) piece(name string, offset, length int64) (*nats.Msg, string) {
 	d.t.Helper()
-	body, err := json.Marshal(objectQuery{Name: name, Bucket: "BUNDLES", Offset: offset, Length: length})
+	body, err := json.Marshal(ObjectQuery{Name: name, Bucket: "BUNDLES", Offset: offset, Length: length})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -53,8 +53,8 @@ type objectFetch struct {
 	size int64
 }
 
-// objectQuery asks for a part of an object.
-type objectQuery struct {
+// ObjectQuery asks for a part of an object.
+type ObjectQuery struct {
 	Name   string `json:"name"`
 	Bucket string `json:"bucket"`
 	Offset int64  `json:"offset"`
@@ -139,7 +139,7 @@ func (f *objectFetch) take() (from, to int64) {
 
 // ask gets at most length bytes from an offset, and at least one unless that is the end.
 func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byte, size int64, err error) {
-	body, err := json.Marshal(objectQuery{f.name, f.bucket, offset, length})
+	body, err := json.Marshal(ObjectQuery{f.name, f.bucket, offset, length})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -162,11 +162,11 @@ func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byt
 	if err != nil {
 		return nil, 0, err
 	}
-	return readRange(answer, offset, length)
+	return ReadRange(answer, offset, length)
 }
 
-// readRange reads the answer to a question for at most length bytes from an offset.
-func readRange(answer *nats.Msg, offset, length int64) (part []byte, size int64, err error) {
+// ReadRange reads the answer to a question for at most length bytes from an offset.
+func ReadRange(answer *nats.Msg, offset, length int64) (part []byte, size int64, err error) {
 	if code := answer.Header.Get(micro.ErrorCodeHeader); code != "" {
 		return nil, 0, fmt.Errorf("it answers %.20q: %.200q", code, answer.Header.Get(micro.ErrorHeader))
 	}

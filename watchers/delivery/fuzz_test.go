@@ -112,7 +112,7 @@ func FuzzObjectAnswer(f *testing.F) {
 		if code != "" {
 			header.Set(micro.ErrorCodeHeader, code)
 		}
-		part, n, err := readRange(&nats.Msg{Header: header, Data: data}, offset, length)
+		part, n, err := ReadRange(&nats.Msg{Header: header, Data: data}, offset, length)
 		if err != nil {
 			if len(err.Error()) > 2000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))

@@ -121,7 +121,7 @@ func TestH65AnObjectThatCannotBeReadAtTheMomentIsAskedForAgain(t *testing.T) {
 	a := newArchiveTest(t)
 	b := bundleOf(t, "1.0.0")
 	turned := 0
-	a.broker(&ranges{object: b.Data, answer: func(_ objectQuery, m *nats.Msg) *nats.Msg {
+	a.broker(&ranges{object: b.Data, answer: func(_ ObjectQuery, m *nats.Msg) *nats.Msg {
 		if turned++; turned < 3 {
 			return refusal(codeNotReady, "the object cannot be read at the moment; ask again")
 		}

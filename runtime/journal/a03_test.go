@@ -95,6 +95,13 @@ func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.File.WriteAt(p, off)
 }
 
+func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.disk.try("read"); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
+}
+
 func (f *faultyFile) Datasync() error {
 	err := f.disk.try("sync")
 	f.disk.mu.Lock()

@@ -9,6 +9,10 @@ import (
 // ReadState calls f with what the present state is made of, as Open does with replay: the checkpoints and the records of the newest segment
 // that can be used. Like ReadDir it takes no lock and writes nothing. A folder without a log is fs.ErrNotExist.
 func ReadState(ctx context.Context, dir string, f func(Entry) error) error {
+	return interruptible(ctx, func() error { return readState(ctx, dir, f) })
+}
+
+func readState(ctx context.Context, dir string, f func(Entry) error) error {
 	found, _, got, err := surveyDir(dir)
 	if err != nil || len(found) == 0 {
 		return err
@@ -20,6 +24,10 @@ func ReadState(ctx context.Context, dir string, f func(Entry) error) error {
 // the state between the segment before and what the segment records. Like ReadDir it takes no lock and writes nothing. What is
 // damaged or was dropped meanwhile is left out; ReadDir tells of it. A folder without a log is fs.ErrNotExist.
 func ReadCheckpoints(ctx context.Context, dir, key string, f func(Entry) error) error {
+	return interruptible(ctx, func() error { return readCheckpoints(ctx, dir, key, f) })
+}
+
+func readCheckpoints(ctx context.Context, dir, key string, f func(Entry) error) error {
 	found, _, got, err := surveyDir(dir)
 	if err != nil || len(found) == 0 {
 		return err

@@ -29,6 +29,10 @@ func (j *Journal) History(ctx context.Context, key string, f func(Entry) error) 
 // ReadDir is History for a log that no host has open, or that is only to be looked at: it takes no lock, writes nothing.
 // What a running host is in the middle of writing is not seen. A folder without a log is fs.ErrNotExist.
 func ReadDir(ctx context.Context, dir, key string, f func(Entry) error) error {
+	return interruptible(ctx, func() error { return readFolder(ctx, dir, key, f) })
+}
+
+func readFolder(ctx context.Context, dir, key string, f func(Entry) error) error {
 	found, unusable, got, err := surveyDir(dir)
 	if err != nil {
 		return err

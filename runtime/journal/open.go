@@ -45,7 +45,8 @@ type Journal struct {
 // Open reads the log of a directory, which it makes and locks, and hands every entry that matters for the present state to replay:
 // the last intact checkpoint and all records after it. The damage it found, if any, is in Status. A log of a newer
 // release is refused with ErrNewer, a directory in use with ErrLocked. Where a log can be read but not be written (a full
-// disk, a read-only file system) Open succeeds and Status says that nothing is durable.
+// disk, a read-only file system) Open succeeds and Status says that nothing is durable. Where it cannot be read Open fails, also where
+// the disk has answered nothing for half a minute; replay may be called once more after that.
 //
 // Damage costs at least the damaged record and all after it: the good prefix is used, the rest is set aside. When
 // the newest segment's checkpoint is damaged, the segment before it is used, and when none can be, the log begins
@@ -56,6 +57,15 @@ func Open(opts Options, replay func(Entry) error) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, result := &starting{}, make(chan opened, 1)
+	go func() {
+		j, err := open(opts, s, replay)
+		result <- opened{j, err}
+	}()
+	return s.wait(&opts, result)
+}
+
+func open(opts Options, s *starting, replay func(Entry) error) (*Journal, error) {
 	if err := makeDir(opts.Dir); err != nil {
 		return nil, err
 	}
@@ -64,16 +74,19 @@ func Open(opts Options, replay func(Entry) error) (*Journal, error) {
 		return nil, err
 	}
 	j := newJournal(opts, lock)
-	if err := j.start(replay); err != nil {
+	if err := j.start(s, replay); err != nil {
 		j.retire()
 		return nil, errors.Join(fmt.Errorf("open the log %s: %w", opts.Dir, err), release(lock))
 	}
 	return j, nil
 }
 
-func (j *Journal) start(replay func(Entry) error) error {
-	if err := j.load(replay); err != nil {
+func (j *Journal) start(s *starting, replay func(Entry) error) error {
+	if err := j.load(s, replay); err != nil {
 		return err
+	}
+	if s.abandoned.Load() {
+		return errHangs
 	}
 	if err := j.metrics.register(j.opts.Metrics); err != nil {
 		return err
@@ -123,24 +136,28 @@ func makeDir(dir string) error {
 }
 
 // load finds the newest usable segment, replays it and prepares it for appending.
-func (j *Journal) load(replay func(Entry) error) error {
-	found, err := survey(j.opts.Dir, j.opts.OpenFile)
+func (j *Journal) load(s *starting, replay func(Entry) error) error {
+	reading := s.open(j.opts.OpenFile)
+	found, err := survey(j.opts.Dir, reading)
 	if err != nil {
 		return err
 	}
 	if j.next, err = nextNumber(j.opts.Dir); err != nil {
 		return err
 	}
-	found, unusable, got, err := usable(found, j.opts.OpenFile)
+	found, unusable, got, err := usable(found, reading)
 	if err != nil {
 		return err
 	}
 	lost := j.lost(found, unusable, got)
+	if s.abandoned.Load() { // nothing may be written any more
+		return errHangs
+	}
 	if len(found) == 0 {
 		return j.create(unusable, lost)
 	}
 	newest := found[len(found)-1]
-	if err := deliverAll(newest, got, j.opts.OpenFile, replay); err != nil {
+	if err := deliverAll(newest, got, reading, replay); err != nil {
 		return err
 	}
 	j.segs, j.ledger = link(found, got.ledger.Through), got.ledger

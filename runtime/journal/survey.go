@@ -58,13 +58,32 @@ func survey(dir string, open opener) ([]segment, error) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
-		h, err := readHeader(path, number, open)
+		var h header
+		err := regular(path, entry)
+		if err == nil {
+			h, err = readHeader(path, number, open)
+		}
 		if errors.Is(err, ErrNewer) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		found = append(found, segment{path: path, header: h, broken: err, closed: closed{number: number, end: -1, last: h.created}})
 	}
 	return found, nil
+}
+
+// regular says what a segment is where it is no file: it is not opened, as a pipe would be waited for.
+func regular(path string, entry os.DirEntry) error {
+	if entry.Type().IsRegular() {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%w is missing: this is no file (%s)", errHeader, info.Mode())
+	}
+	return nil
 }
 
 func readHeader(path string, number uint64, open opener) (header, error) {

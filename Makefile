@@ -6,7 +6,7 @@ N ?= 20
 PKG ?= ./... $(HARNESS)
 
 # Programs that test the whole system. They lie in testdata, so that ./... does not name them.
-HARNESS := ./testdata/chaos ./testdata/flaky
+HARNESS := ./testdata/chaos ./testdata/netswitch ./testdata/flaky
 
 # A recipe fails where any part of a pipe does.
 SHELL := bash

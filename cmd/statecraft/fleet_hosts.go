@@ -50,7 +50,9 @@ type hostResult struct {
 	Clients   int                      `json:"clients"`
 	Leafnodes map[string]leafnodeState `json:"leafnodes,omitempty"` // by region
 	Progress  *transferFar             `json:"progress,omitempty"`  // of the copying, while it moves in with others
+	Left      []string                 `json:"left,omitempty"`      // what was not copied when it moved in with others since it was started, and why
 	Settings  map[string]any           `json:"settings,omitempty"`
+	Differs   []string                 `json:"differs,omitempty"` // the settings of the cell that its configuration has otherwise
 	// Keys is the state of its machine keys: well, ending or revoked; KeysReason says which of its keys and certificates.
 	Keys       string `json:"keys,omitempty"`
 	KeysReason string `json:"keys_reason,omitempty"`
@@ -70,6 +72,14 @@ type transferFar struct {
 	Streams int    `json:"streams"`
 	Copied  uint64 `json:"copied"`
 	Of      uint64 `json:"of"`
+	// Consumers are durable ones that are copied.
+	Consumers int `json:"consumers"`
+}
+
+// transferAnswer is what a host says of it.
+type transferAnswer struct {
+	transferFar
+	Left []string
 }
 
 // neighborAnswer is a host as another one sees it.
@@ -85,7 +95,8 @@ type hostAnswer struct {
 	Since                                        int64
 	Restarts                                     int
 	Settings                                     map[string]any
-	Progress                                     *transferFar
+	Differs                                      []string
+	Progress                                     *transferAnswer
 	Broker                                       struct {
 		Current        bool
 		Leader         string
@@ -107,7 +118,7 @@ const (
 	hostsFirst   = 5 * time.Second        // for the first answer
 	hostsQuiet   = 700 * time.Millisecond // after an answer no further one is expected
 	// machinesOfAHost answer, each by itself.
-	machinesOfAHost = 4
+	machinesOfAHost = 5
 )
 
 // Run prints a line a host. Where one is away, not well or behind, a stream lacks copies or a leader, or they disagree, the result is a partial one.
@@ -232,10 +243,20 @@ func (h *hostResult) take(a hostAnswer) {
 		h.Streams = a.State
 		return
 	}
+	if a.Machine == "settings" {
+		h.Differs = a.Differs
+		return
+	}
 	if a.Machine == "join" {
 		h.Join, h.Version, h.Settings = a.State, a.Version, a.Settings
+		if len(a.Differs) > 0 {
+			h.Differs = a.Differs
+		}
+		if a.Progress != nil {
+			h.Left = a.Progress.Left
+		}
 		if a.Progress != nil && a.Progress.Done < a.Progress.Streams {
-			h.Progress = a.Progress
+			h.Progress = &a.Progress.transferFar
 		}
 		if h.Reason == "" {
 			h.Reason = a.Reason
@@ -255,10 +276,17 @@ func (h *hostResult) take(a hostAnswer) {
 	h.Leafnodes = b.Leafnodes
 }
 
-// disagreements says which settings of the cell are not the same on all hosts that answer.
+// disagreements says which settings of the cell a host has otherwise, and which are not the same on all hosts that answer, where none says so of
+// itself, as those of releases before.
 func disagreements(hosts []hostResult) []string {
 	var said []string
 	seen := map[string]bool{}
+	for _, h := range hosts {
+		for _, name := range h.Differs {
+			seen[name] = true
+			said = append(said, fmt.Sprintf("%s of %s is not the cell's", name, h.Host))
+		}
+	}
 	var first *hostResult
 	for i := range hosts {
 		h := &hosts[i]
@@ -270,7 +298,8 @@ func disagreements(hosts []hostResult) []string {
 			continue
 		}
 		for name, value := range h.Settings {
-			if !reflect.DeepEqual(value, first.Settings[name]) && !seen[name] {
+			was, has := first.Settings[name]
+			if has && !reflect.DeepEqual(value, was) && !seen[name] {
 				seen[name] = true
 				said = append(said, fmt.Sprintf("%s is not the same on %s and %s", name, first.Host, h.Host))
 			}
@@ -279,6 +308,9 @@ func disagreements(hosts []hostResult) []string {
 	slices.Sort(said)
 	return said
 }
+
+// mostLeftOut bounds how many things are named on the line of a host.
+const mostLeftOut = 3
 
 // hosts prints a line a host.
 func (inv *invocation) hosts(r fleetHostsResult) {
@@ -339,6 +371,12 @@ func (h *hostResult) said() string {
 			if n := l.Waiting[stream]; n > 0 {
 				said = append(said, fmt.Sprintf("%d messages of %s wait for %s", n, stream, region))
 			}
+		}
+	}
+	if n := len(h.Left); n > 0 {
+		said = append(said, fmt.Sprintf("not copied: %s", strings.Join(h.Left[:min(n, mostLeftOut)], ", ")))
+		if n > mostLeftOut {
+			said = append(said, fmt.Sprintf("and %d more, which --json names", n-mostLeftOut))
 		}
 	}
 	return strings.Join(said, "; ")

@@ -86,7 +86,8 @@ func (r fleetHostsResult) faults() error {
 		return fail(exitPartial, "wait before you stop another host; docs/overlay.md says what each cause and state means", "%d of %s well and current: %s",
 			ready, are(size), strings.Join(said, "; "))
 	case len(r.Disagrees) > 0:
-		return fail(exitPartial, "make overlay.yaml the same on every host, and start those anew that were changed", "the hosts disagree: %s", strings.Join(r.Disagrees, "; "))
+		return fail(exitPartial, "change overlay.yaml of those hosts, or their folder of machines, and start them anew; where a host is right and the cell is not, on that host: "+
+			"statecraft fire settings adopt --state DIR/state", "the hosts disagree: %s", strings.Join(r.Disagrees, "; "))
 	default:
 		return nil
 	}
@@ -114,6 +115,8 @@ func (h *hostResult) lacks() string {
 		return "is " + h.Health + " (" + h.Cause + ")"
 	case h.Health != "well":
 		return "is " + h.Health
+	case h.Join == "refused":
+		return "serves nobody, as its settings are not the cell's (" + strings.Join(h.Differs, ", ") + ")"
 	case h.Join != "member":
 		return "serves nobody yet (" + h.Join + ")"
 	case h.Lag > 0:

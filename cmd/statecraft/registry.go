@@ -236,7 +236,7 @@ func (s *shelf) base(inv *invocation, channel string) (*publication.Published, e
 	case p.Broken != nil && p.Spec == nil:
 		inv.notef("%v; nothing before it is kept: this starts from an empty list", p.Broken)
 	case p.Broken != nil:
-		inv.notef("%v; this goes on from serial %d, published on %s", p.Broken, p.Spec.Serial, instant(p.At))
+		inv.notef("%v; this goes on from serial %d, published on %s", p.Broken, p.Spec.Serial, instant(p.Spec.Issued))
 	}
 	return p, nil
 }

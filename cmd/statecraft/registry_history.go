@@ -23,9 +23,10 @@ type historyResult struct {
 
 // publicationResult is one publication.
 type publicationResult struct {
-	Revision uint64    `json:"revision"` // of the bucket
-	At       time.Time `json:"at"`       // when the cell stored it
-	Valid    bool      `json:"valid"`    // its signatures are good by the present trust root
+	Revision uint64    `json:"revision"`        // of the bucket
+	At       time.Time `json:"at"`              // when the cell stored it, or the copy of it where it has grown since
+	Issued   time.Time `json:"issued,omitzero"` // when it was published, as it says itself
+	Valid    bool      `json:"valid"`           // its signatures are good by the present trust root
 	Serial   uint64    `json:"serial,omitempty"`
 	Expires  time.Time `json:"expires,omitzero"`
 	Machines []string  `json:"machines,omitempty"` // name and version
@@ -50,11 +51,11 @@ func (v *registryHistoryVerb) Run(inv *invocation) error {
 		row := []string{"-", instant(p.At), "(not vouched for by the present trust root)", "-"}
 		if p.Spec != nil {
 			signers, _ := registry.Signers(p.Envelope)
-			one.Serial, one.Expires, one.Signers = p.Spec.Serial, p.Spec.Expires, names(signers)
+			one.Serial, one.Issued, one.Expires, one.Signers = p.Spec.Serial, p.Spec.Issued, p.Spec.Expires, names(signers)
 			for _, e := range p.Spec.Machines {
 				one.Machines = append(one.Machines, labelled(e))
 			}
-			row = []string{strconv.FormatUint(one.Serial, 10), instant(p.At), listed(one.Machines), listed(shortened12(one.Signers))}
+			row = []string{strconv.FormatUint(one.Serial, 10), instant(one.Issued), listed(one.Machines), listed(shortened12(one.Signers))}
 		}
 		r.Publications, rows = append(r.Publications, one), append(rows, row)
 	}

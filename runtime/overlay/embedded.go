@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -138,6 +139,9 @@ func (h *Host) degraded() (reasons []string) {
 	_, data, _ = h.host.Glance(uplinkMachine)
 	if reason, _ := data["reason"].(string); reason != "" {
 		reasons = append(reasons, reason+"; what leaves the cell waits; statecraft states uplink says more")
+	}
+	if differs := h.settingsDiffer(); len(differs) > 0 {
+		reasons = append(reasons, "its settings are not the cell's: "+strings.Join(differs, ", ")+"; docs/overlay.md says how hosts come to agree")
 	}
 	return reasons
 }

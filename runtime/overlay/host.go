@@ -48,6 +48,7 @@ type Host struct {
 	trust  *registry.Store // who may sign what nodes run
 	key    *identity.Key
 	set    []runtime.Deployment
+	own    string // digest of the site's own machines; "" for none
 	member membership
 }
 
@@ -91,6 +92,13 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	if h.set, err = builtin.Load(builtin.Set{Folder: "overlay", Overrides: machines}, catalogue); err != nil {
 		return nil, err
 	}
+	if machines != "" {
+		coming, err := builtin.Load(builtin.Set{Folder: "overlay"}, catalogue)
+		if err != nil {
+			return nil, err
+		}
+		h.own = ownMachines(h.set, coming)
+	}
 	if err := errors.Join(h.checkDisk(), h.checkRoom()); err != nil {
 		return nil, err
 	}
@@ -103,6 +111,11 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
 		StateDir: h.StateDir(), Degraded: h.degraded, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
 	})
+	if err == nil && cfg.Metrics != nil {
+		if err = cfg.Metrics.Register(h.settingsMetric()); err != nil {
+			err = errors.Join(err, h.host.Close())
+		}
+	}
 	return h, err
 }
 

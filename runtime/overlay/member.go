@@ -12,6 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/watchers/cell"
 )
@@ -125,20 +128,48 @@ func (h *Host) settings() map[string]any {
 		configuration = map[string]any{}
 	}
 	return map[string]any{
-		"helper": c.Helper, "helper_workers": c.HelperWorkers, "configuration": configuration, "hosts": c.Replicas, "machines": h.machinesDigest(),
+		"helper": c.Helper, "helper_workers": c.HelperWorkers, "configuration": configuration, "hosts": c.Replicas, "machines": h.own,
+		"stream_bytes": c.StreamBytes,
 	}
 }
 
-// machinesDigest tells machines of the site's own apart; "" where the host runs the built-in ones alone.
-func (h *Host) machinesDigest() string {
-	if h.cfg.Config.Machines == "" {
-		return ""
-	}
+// ownMachines tells the site's own machines apart, by a digest of those of a set that are not among the built-in ones; "" where there are none.
+func ownMachines(set, builtin []runtime.Deployment) string {
 	var lines []string
-	for _, d := range h.set {
-		lines = append(lines, d.Definition.Manifest.Name+" "+d.Definition.Manifest.Digest.String())
+	for _, d := range set {
+		same := func(b runtime.Deployment) bool { return b.Definition.Manifest.Digest == d.Definition.Manifest.Digest }
+		if !slices.ContainsFunc(builtin, same) {
+			lines = append(lines, d.Definition.Manifest.Name+" "+d.Definition.Manifest.Digest.String())
+		}
+	}
+	if len(lines) == 0 {
+		return ""
 	}
 	slices.Sort(lines)
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// settingsMachine holds the host's settings against the cell's.
+const settingsMachine = "settings"
+
+// settingsDiffer names the settings of the cell that the host's configuration has otherwise.
+func (h *Host) settingsDiffer() (names []string) {
+	for _, machine := range []string{settingsMachine, "join"} { // a host that is refused does not run the first
+		_, data, _ := h.host.Glance(machine)
+		differs, _ := data["differs"].([]any)
+		for _, name := range differs {
+			if text, ok := name.(string); ok && !slices.Contains(names, text) {
+				names = append(names, text)
+			}
+		}
+	}
+	return names
+}
+
+// settingsMetric counts them.
+func (h *Host) settingsMetric() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "statecraft", Subsystem: "cell", Name: "settings_differ", Help: "Settings of the cell that this host's configuration has otherwise.",
+	}, func() float64 { return float64(len(h.settingsDiffer())) })
 }

@@ -20,6 +20,7 @@ type decider struct {
 	helper  string        // a program
 	workers int           // how many of it run at once
 	takes   time.Duration // what it takes of each decision
+	brief   time.Duration // how long the first token of a node lasts; 0 is as the cell's machines say
 }
 
 // cell is an overlay of one host, a process of its own.
@@ -72,7 +73,12 @@ func (c *cell) start(d decider) error {
 		return err
 	}
 	c.monitor, c.metrics = "http://127.0.0.1:"+ports[2], "http://127.0.0.1:"+ports[3]+"/metrics"
-	cmd := c.command(c.bench.ctx, "overlay", "run", c.path("made"), "--listen-metrics", "127.0.0.1:"+ports[3])
+	if d.brief > 0 {
+		if err := c.brief(d.brief); err != nil {
+			return err
+		}
+	}
+	cmd := c.command(c.bench.ctx, "overlay", "run", "--allow-unsigned", c.path("made"), "--listen-metrics", "127.0.0.1:"+ports[3])
 	cmd.Env = append(os.Environ(), "SLOWHELPER_TAKES="+d.takes.String())
 	c.host, err = launch(cmd, "the overlay's host", c.path("host.log"))
 	return err

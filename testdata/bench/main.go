@@ -45,7 +45,7 @@ func parts() []part {
 		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
 		{"inventory", (*bench).inventory}, {"quiet", (*bench).quiet}, {"machines", (*bench).machines}, {"history", (*bench).history},
 		{"failover", (*bench).failover},
-		{"hostile", (*bench).hostile},
+		{"hostile", (*bench).hostile}, {"flood", (*bench).flood},
 	}
 }
 
@@ -55,7 +55,7 @@ func main() {
 	file := flag.String("json", filepath.Join(os.TempDir(), "statecraft-bench.json"), "write the numbers to this file")
 	flag.IntVar(&b.most, "nodes", 0, "let no more nodes than this join at once: a trial, whose figures say nothing")
 	flag.BoolVar(&b.full, "full", false, "let 5,000 nodes join in the part burst, instead of 2,000")
-	flag.IntVar(&b.rounds, "rounds", 10, "kill the leader of each stream so often in the part failover")
+	flag.IntVar(&b.rounds, "rounds", 3, "kill, pause and cut off the leader of each stream so often in the part failover")
 	child := flag.String("at-rest", "", "for the program itself: be the host of machines at rest, bare or watcher")
 	dir := flag.String("state", "", "with -at-rest: the host's state folder; none keeps it in memory")
 	flag.Parse()

@@ -20,10 +20,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	gopsnet "github.com/shirou/gopsutil/v4/net"
 
 	"github.com/statecraft-io/statecraft/runtime/overlay"
+	"github.com/statecraft-io/statecraft/testdata/netswitch"
 )
+
+// host is the name of a host.
+type host = string
 
 const (
 	hostCount = 3
@@ -39,7 +42,7 @@ type cell struct {
 	binary string
 	dir    string
 	port   int // of the first host's fleet listener; enrollment, cluster and monitor follow, and those of the next host ten above
-	net    *network
+	net    *netswitch.Switch
 	led    *ledger
 	disks  map[host]*disk // of hosts with a small disk of their own
 	client *overlay.Connection
@@ -65,11 +68,11 @@ func newCell(binary, dir string, led *ledger) (*cell, error) {
 	if _, err := c.output(context.Background(), args...); err != nil {
 		return nil, err
 	}
-	c.net = newNetwork(c.owner)
+	c.net = netswitch.New(c.owner)
 	for i, name := range hostNames() {
 		for k := range 3 {
 			port := strconv.Itoa(c.port + 10*i + k)
-			if err := c.net.listen(name, k == 2, net.JoinHostPort(outside, port), net.JoinHostPort(inside, port)); err != nil {
+			if err := c.net.Listen(name, k == 2, net.JoinHostPort(outside, port), net.JoinHostPort(inside, port)); err != nil {
 				return nil, fmt.Errorf("opening the switch: %w", err)
 			}
 		}
@@ -108,18 +111,11 @@ func (c *cell) path(parts ...string) string {
 func (c *cell) owner(port int) host {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	processes := map[string]int{}
 	for name, p := range c.hosts {
-		conns, err := gopsnet.ConnectionsPid("tcp", int32(p.cmd.Process.Pid))
-		if err != nil {
-			continue // it has just ended
-		}
-		for _, conn := range conns {
-			if int(conn.Laddr.Port) == port {
-				return name
-			}
-		}
+		processes[name] = p.cmd.Process.Pid
 	}
-	return ""
+	return netswitch.Owner(port, processes)
 }
 
 // start starts a host.
@@ -279,7 +275,7 @@ func (c *cell) end(keep bool) error {
 			}
 		}
 	}
-	c.net.close()
+	c.net.Close()
 	for _, d := range c.disks {
 		if keep {
 			errs = append(errs, d.keep())

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/statecraft-io/statecraft/testdata/netswitch"
 )
 
 // meant are the hosts that a fault is for.
@@ -59,9 +61,9 @@ func (r *run) harm(f fault, name host) error {
 	case pause:
 		return r.cell.process(name).cmd.Process.Signal(syscall.SIGSTOP)
 	case cut:
-		r.cell.net.set(name, fromAll)
+		r.cell.net.Set(name, netswitch.FromAll)
 	case part:
-		r.cell.net.set(name, fromHosts)
+		r.cell.net.Set(name, netswitch.FromHosts)
 	case fill:
 		return r.cell.disks[name].fill()
 	}
@@ -75,7 +77,7 @@ func (r *run) mend(f fault, name host) error {
 	case pause:
 		return r.cell.process(name).cmd.Process.Signal(syscall.SIGCONT)
 	case cut, part:
-		r.cell.net.set(name, "")
+		r.cell.net.Set(name, "")
 	case fill:
 		return r.cell.disks[name].free()
 	}

@@ -19,6 +19,8 @@ type Progress struct {
 	Streams int    `json:"streams"` // all that are to be copied
 	Copied  uint64 `json:"copied"`  // messages of this stream, by their sequence
 	Of      uint64 `json:"of"`      // the last sequence of this stream
+	// Consumers are durable consumers that are copied.
+	Consumers int `json:"consumers"`
 }
 
 // Copier copies streams from one broker to another, which may have some of them already: the machines of other hosts make what is
@@ -34,6 +36,7 @@ type Copier struct {
 	Tell func(Progress)
 
 	progress Progress
+	left     []string  // what was not copied, and why
 	stuck    time.Time // since when nothing was copied; zero while something is
 }
 
@@ -53,7 +56,7 @@ const (
 func (c *Copier) Copy(ctx context.Context, names []string) error {
 	names = slices.Clone(names)
 	slices.SortStableFunc(names, func(a, b string) int { return weight(a) - weight(b) })
-	c.progress = Progress{Streams: len(names)}
+	c.progress, c.left = Progress{Streams: len(names)}, nil
 	for i, name := range names {
 		c.progress.Stream, c.progress.Done, c.progress.Copied, c.progress.Of = name, i, 0, 0
 		from, err := bounded(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.From.Stream(ctx, name) })
@@ -90,9 +93,28 @@ func (c *Copier) stream(ctx context.Context, from jetstream.Stream) error {
 		_, err := bounded(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, c.prepare(ctx, have) })
 		return err
 	})
-	if err != nil || have.Config.Mirror != nil {
-		return err // a mirror fetches what it holds by itself, and takes nothing else
+	if err != nil {
+		return err
 	}
+	interest := have.Config.Retention == jetstream.InterestPolicy
+	if interest { // nobody's messages are not kept
+		if err := c.consumers(ctx, from); err != nil {
+			return err
+		}
+	}
+	if have.Config.Mirror == nil { // one fetches what it holds by itself, and takes nothing else
+		if err := c.messages(ctx, from); err != nil {
+			return err
+		}
+	}
+	if interest {
+		return nil
+	}
+	return c.consumers(ctx, from)
+}
+
+func (c *Copier) messages(ctx context.Context, from jetstream.Stream) (err error) {
+	have := from.CachedInfo()
 	left := 0
 	if strings.HasPrefix(have.Config.Name, "KV_") {
 		b := &bucketCopy{
@@ -104,14 +126,10 @@ func (c *Copier) stream(ctx context.Context, from jetstream.Stream) error {
 		s := &streamCopy{Copier: c, from: from, name: have.Config.Name, state: have.State}
 		err = c.persist(ctx, func() error { return s.run(ctx) })
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		c.Log.Info("stream_copied", "stream", have.Config.Name, "messages", have.State.Msgs, "left", left)
 	}
-	c.Log.Info("stream_copied", "stream", have.Config.Name, "messages", have.State.Msgs, "left", left)
-	if have.State.Consumers > 0 {
-		c.Log.Warn("consumers_not_copied", "stream", have.Config.Name, "consumers", have.State.Consumers)
-	}
-	return nil
+	return err
 }
 
 // persist does what a cluster may refuse for a while until it succeeds, is refused for good, or nothing was copied for too long.

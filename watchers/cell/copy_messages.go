@@ -233,6 +233,6 @@ func (b *bucketCopy) look(ctx context.Context, msg *jetstream.RawStreamMsg) (oth
 		return false, nil
 	}
 	b.left++
-	b.Log.Warn("key_not_copied", "bucket", b.name, "subject", msg.Subject, "reason", "others have written to it")
+	b.leave("the value of %s in %s: others have written to the key", msg.Subject, b.name)
 	return true, nil
 }

@@ -35,26 +35,29 @@ type transferSpec struct {
 	To string `yaml:"to,required"`
 	// Streams is an expression for the list of the streams that are copied. One that is not there is a failure.
 	Streams *watchers.Formula `yaml:"streams,required"`
-	// DataItem is a key of the machine's data that is set to how far the copying is, once a second: stream, done, streams, copied, of.
+	// DataItem is a key of the machine's data that is set to how far the copying is, once a second: stream, done, streams, copied, of, consumers, left.
 	DataItem string `yaml:"data_item"`
 }
 
 func transferType(c Dialled) watchers.Type {
 	far := map[string]machine.ValueType{
 		"stream": machine.String, "done": machine.Integer, "streams": machine.Integer, "copied": machine.Integer, "of": machine.Integer,
+		"consumers": machine.Integer, "left": machine.Array,
 	}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
 			Name: "transfer",
 			Outcomes: []machine.Outcome{
-				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: far, Doc: "all is copied"},
+				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: far, Doc: "all is copied: streams with their messages, and consumers durable consumers with their positions; " +
+					"left names what is not, and why"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: map[string]machine.ValueType{"reason": machine.String},
 					Doc: "a stream cannot be copied, or nothing could be copied for two minutes; what is copied stays, and is found again"},
 				{Name: outcomeProgress, Class: machine.Neutral, Payload: far,
 					Doc: "done of streams are copied, and the present stream up to the sequence copied of of"},
 			},
 		},
-		Summary: "Copies streams and buckets from one broker to another, in order, each message once however often it is interrupted.",
+		Summary: "Copies streams and buckets from one broker to another, in order, each message once however often it is interrupted, and their durable " +
+			"consumers with the position up to which all was acknowledged. The times at which messages were stored are not copied.",
 	}, func(spec *transferSpec, _ *machine.WatcherSpec) *watchers.Prepared {
 		return &watchers.Prepared{New: func() watchers.Watcher { return &transfer{spec: spec, connections: c} }}
 	})
@@ -84,21 +87,24 @@ func (w *transfer) Listen(ctx context.Context, look *watchers.Look, emit func(wa
 	}
 	var told time.Time
 	var last Progress
-	c := &Copier{From: from, To: to, Log: look.Log, Tell: func(p Progress) {
+	c := &Copier{From: from, To: to, Log: look.Log}
+	c.Tell = func(p Progress) {
 		last = p
 		if now := time.Now(); now.Sub(told) >= progressInterval { //nolint:forbidigo // it bounds what is told by time, and decides nothing
 			told = now
-			emit(w.report(outcomeProgress, p))
+			emit(w.report(outcomeProgress, p, c.Left()))
 		}
-	}}
+	}
 	if err := c.Copy(ctx, names); err != nil {
 		return cannot(fmt.Errorf("copying the streams of this host into its cluster: %w", err))
 	}
-	return w.report(machine.OutcomeSuccess, last)
+	return w.report(machine.OutcomeSuccess, last, c.Left())
 }
 
-func (w *transfer) report(outcome string, p Progress) watchers.Report {
-	doc := map[string]any{"stream": p.Stream, "done": p.Done, "streams": p.Streams, "copied": int(p.Copied), "of": int(p.Of)}
+func (w *transfer) report(outcome string, p Progress, left []string) watchers.Report {
+	doc := map[string]any{
+		"stream": p.Stream, "done": p.Done, "streams": p.Streams, "copied": int(p.Copied), "of": int(p.Of), "consumers": p.Consumers, "left": texts(left),
+	}
 	rep := watchers.Report{Outcome: outcome, Payload: doc, Message: fmt.Sprintf("%d of %d streams are copied", p.Done, p.Streams)}
 	if p.Done < p.Streams {
 		rep.Message += fmt.Sprintf(", %s up to %d of %d", p.Stream, p.Copied, p.Of)

@@ -1,26 +1,31 @@
-package main
+// Package netswitch is a network between the hosts of a cell that run as processes of one machine: connections pass through it, and it cuts
+// hosts off.
+package netswitch
 
 import (
 	"errors"
 	"io"
 	"net"
 	"sync"
+
+	gopsnet "github.com/shirou/gopsutil/v4/net"
 )
 
-// reach is how much of a host is cut off.
-type reach string
+// Reach is how much of a host is cut off.
+type Reach string
 
+// How much of a host is cut off; "" is nothing.
 const (
-	fromAll   reach = "all"   // from nodes, clients and the other hosts
-	fromHosts reach = "hosts" // from the other hosts alone
+	FromAll   Reach = "all"   // from nodes, clients and the other hosts
+	FromHosts Reach = "hosts" // from the other hosts alone
 )
 
-// network is a TCP switch: hosts are reached at addresses where it listens, and it passes on what is said, or holds it back. A host that
+// Switch is a TCP switch: hosts are reached at addresses where it listens, and it passes on what is said, or holds it back. A host that
 // is cut off hears nothing and is heard by nobody until it is joined again; no connection is closed, as in a network that drops packets.
-type network struct {
+type Switch struct {
 	mu        sync.Mutex
 	changed   *sync.Cond
-	cut       map[string]reach    // by host
+	cut       map[string]Reach    // by host
 	links     map[*link]bool      // that are open
 	source    func(port int) host // whose connection comes from a port; "" for nodes and clients
 	listeners []net.Listener
@@ -39,14 +44,15 @@ type link struct {
 	far      net.Conn
 }
 
-func newNetwork(source func(port int) host) *network {
-	n := &network{cut: map[string]reach{}, links: map[*link]bool{}, source: source}
+// New makes a switch. Source says which host a connection from a port comes from, "" for nodes and clients.
+func New(source func(port int) string) *Switch {
+	n := &Switch{cut: map[string]Reach{}, links: map[*link]bool{}, source: source}
 	n.changed = sync.NewCond(&n.mu)
 	return n
 }
 
-// listen passes on to one listener of a host what comes to an address.
-func (n *network) listen(to host, cluster bool, front, back string) error {
+// Listen passes on to one listener of a host what comes to an address.
+func (n *Switch) Listen(to host, cluster bool, front, back string) error {
 	l, err := net.Listen("tcp", front)
 	if err != nil {
 		return err
@@ -65,7 +71,7 @@ func (n *network) listen(to host, cluster bool, front, back string) error {
 }
 
 // connect opens the second half of a connection and passes on in both directions until either ends.
-func (n *network) connect(l *link, back string) {
+func (n *Switch) connect(l *link, back string) {
 	defer l.near.Close()
 	if addr, ok := l.near.RemoteAddr().(*net.TCPAddr); ok && l.cluster {
 		l.from = n.source(addr.Port)
@@ -92,7 +98,7 @@ func (n *network) connect(l *link, back string) {
 }
 
 // pump copies one direction. When it ends, so does the other: after the cut, where there is one.
-func (n *network) pump(l *link, to, from net.Conn) {
+func (n *Switch) pump(l *link, to, from net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {
 		count, err := from.Read(buf)
@@ -110,7 +116,7 @@ func (n *network) pump(l *link, to, from net.Conn) {
 }
 
 // pass waits while a link is cut, and reports whether the switch is still there.
-func (n *network) pass(l *link) bool {
+func (n *Switch) pass(l *link) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for n.isCut(l) && !n.closed {
@@ -119,36 +125,36 @@ func (n *network) pass(l *link) bool {
 	return !n.closed
 }
 
-func (n *network) isCut(l *link) bool {
+func (n *Switch) isCut(l *link) bool {
 	if l.cluster {
 		return n.cut[l.to] != "" || n.cut[l.from] != ""
 	}
-	return n.cut[l.to] == fromAll
+	return n.cut[l.to] == FromAll
 }
 
-func (n *network) open(l *link) bool {
+func (n *Switch) open(l *link) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.links[l] = true
 	return !n.closed
 }
 
-func (n *network) forget(l *link) {
+func (n *Switch) forget(l *link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.links, l)
 }
 
-// set cuts a host off, or joins it again with "".
-func (n *network) set(name host, r reach) {
+// Set cuts a host off, or joins it again with "".
+func (n *Switch) Set(name host, r Reach) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut[name] = r
 	n.changed.Broadcast()
 }
 
-// close ends every connection and returns when nothing runs any more.
-func (n *network) close() {
+// Close ends every connection and returns when nothing runs any more.
+func (n *Switch) Close() {
 	n.mu.Lock()
 	n.closed = true
 	var open []io.Closer
@@ -167,4 +173,20 @@ func (n *network) close() {
 		_ = c.Close()
 	}
 	n.running.Wait()
+}
+
+// Owner is the host whose process has a connection from a local port, "" for none. Processes are by host.
+func Owner(port int, processes map[string]int) string {
+	for name, pid := range processes {
+		conns, err := gopsnet.ConnectionsPid("tcp", int32(pid))
+		if err != nil {
+			continue // it has just ended
+		}
+		for _, conn := range conns {
+			if int(conn.Laddr.Port) == port {
+				return name
+			}
+		}
+	}
+	return ""
 }

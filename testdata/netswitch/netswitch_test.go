@@ -1,4 +1,4 @@
-package main
+package netswitch
 
 import (
 	"io"
@@ -23,11 +23,11 @@ func TestTheSwitchHoldsBackWhatIsCut(t *testing.T) {
 			go func() { _, _ = io.Copy(conn, conn) }()
 		}
 	}()
-	n := newNetwork(func(int) host { return "o2" })
-	defer n.close()
+	n := New(func(int) host { return "o2" })
+	defer n.Close()
 	say := map[bool]net.Conn{} // by whether the listener is that of the cluster
 	for _, cluster := range []bool{false, true} {
-		if err := n.listen("o1", cluster, "127.0.0.1:0", back.Addr().String()); err != nil {
+		if err := n.Listen("o1", cluster, "127.0.0.1:0", back.Addr().String()); err != nil {
 			t.Fatal(err)
 		}
 		conn, err := net.Dial("tcp", n.listeners[len(n.listeners)-1].Addr().String())
@@ -48,12 +48,12 @@ func TestTheSwitchHoldsBackWhatIsCut(t *testing.T) {
 	const longEnough, aMoment = 30 * time.Second, 200 * time.Millisecond
 	for _, test := range []struct {
 		host           host
-		cut            reach
+		cut            Reach
 		nodes, cluster bool // whether they are heard
 	}{
-		{"o1", "", true, true}, {"o1", fromHosts, true, false}, {"o1", fromAll, false, false}, {"o2", fromHosts, true, false}, {"o3", fromAll, true, true},
+		{"o1", "", true, true}, {"o1", FromHosts, true, false}, {"o1", FromAll, false, false}, {"o2", FromHosts, true, false}, {"o3", FromAll, true, true},
 	} {
-		n.set(test.host, test.cut)
+		n.Set(test.host, test.cut)
 		for cluster, open := range map[bool]bool{false: test.nodes, true: test.cluster} {
 			if _, err := say[cluster].Write([]byte{1}); err != nil {
 				t.Fatal(err)
@@ -62,7 +62,7 @@ func TestTheSwitchHoldsBackWhatIsCut(t *testing.T) {
 				t.Errorf("%s is cut off from %q: whether what is said is heard (cluster %t) is not %t", test.host, test.cut, cluster, open)
 			}
 		}
-		n.set(test.host, "")
+		n.Set(test.host, "")
 		for cluster, open := range map[bool]bool{false: test.nodes, true: test.cluster} {
 			if !open && !heard(cluster, longEnough) {
 				t.Errorf("%s is joined again and does not hear what was said (cluster %t)", test.host, cluster)

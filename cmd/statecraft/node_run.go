@@ -17,7 +17,7 @@ import (
 type nodeRunVerb struct {
 	stateFlags
 	Join          string `placeholder:"FILE" help:"The file that holds the join token, or - for standard input. Kept, so that it is needed once."`
-	Identity      string `placeholder:"NAME" help:"What this node is called (default: the host name)."`
+	Identity      string `placeholder:"NAME" help:"What this node is called (default: the host name). Kept, so that it is needed once; a node that was assigned to a cell keeps its name."`
 	Machines      string `placeholder:"DIR" help:"Machines that run beside the built-in ones, or in place of those of the same name; needs --allow-unsigned."`
 	AllowUnsigned bool   `help:"Run the machines of --machines although nobody has signed them."`
 	ListenMetrics string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
@@ -32,7 +32,7 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	id, err := nodeIdentity(v.Identity)
+	id, err := nodeIdentity(v.Identity, dir)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	if err != nil {
 		return openError(err, dir)
 	}
-	store, err := v.store(inv, agent)
+	store, err := v.store(inv, agent, id)
 	if err != nil {
 		return errors.Join(err, agent.Host().Close())
 	}
@@ -57,11 +57,16 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	return s.serve(inv)
 }
 
-// store opens the node's store and keeps the join token that was given.
-func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent) (*identity.Store, error) {
+// store opens the node's store, and keeps its name and the join token that was given.
+func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent, id string) (*identity.Store, error) {
 	store, err := agent.OpenStore()
 	if err != nil {
 		return nil, fail(exitFailed, "check the folder, or choose another with --state", "opening the node's identity: %w", err)
+	}
+	if err := store.SetName(identity.Identity(id)); err != nil {
+		if _, assigned, _ := store.Owner(); !assigned { // an assignment says it as well, also on a disk that nobody can write
+			return nil, fail(exitFailed, "check the folder, or choose another with --state", "%w", err)
+		}
 	}
 	if v.Join != "" {
 		token, err := inv.readToken(v.Join)
@@ -102,8 +107,17 @@ func (inv *invocation) readToken(given string) (string, error) {
 	return token, nil
 }
 
-// nodeIdentity is the identity of this node, by default its host name.
-func nodeIdentity(given string) (string, error) {
+// nodeIdentity is the identity of the node of a folder: what was kept there, or what is given, by default the host name. A node that was
+// assigned to a cell keeps its name, as its token is good for no other.
+func nodeIdentity(given, dir string) (string, error) {
+	kept, assigned, err := node.Owner(dir)
+	switch {
+	case err == nil && given == "":
+		return string(kept), nil
+	case err == nil && assigned && given != string(kept):
+		return "", usage("leave --identity out, or give another node a folder of its own with --state",
+			"the node in %s is %s, as its assignment says, and not %s", dir, kept, given)
+	}
 	if given == "" {
 		name, err := os.Hostname()
 		if err != nil {

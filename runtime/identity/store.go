@@ -16,9 +16,10 @@ const (
 	keyFile   = "key"
 	asideFile = "key.aside"
 	joinFile  = "join"
+	nameFile  = "name"
 )
 
-// Store is a node's identity: its key, its join token and assignments in slots, of which one is active. Below a folder of mode 0700,
+// Store is a node's identity: its key, its name, its join token and assignments in slots, of which one is active. Below a folder of mode 0700,
 // every file 0600; dir "" keeps everything in memory. Safe for concurrent use by one process.
 type Store struct {
 	mu    sync.Mutex
@@ -140,6 +141,45 @@ func (s *Store) JoinToken() (string, error) {
 		return "", fmt.Errorf("reading the join token: %w", err)
 	}
 	return string(content), nil
+}
+
+// SetName keeps what the node is called, in place of the name before. As with the join token, one that is kept already is not written again.
+func (s *Store) SetName(name Identity) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if kept, err := s.get(nameFile); err == nil && string(kept) == string(name) {
+		return nil
+	}
+	if err := s.put(nameFile, []byte(name)); err != nil {
+		return fmt.Errorf("keeping the node's name: %w", err)
+	}
+	return nil
+}
+
+// Owner is who the store is of. An assignment says so whatever else is said; before there is one it is the name that was kept. Of a damaged
+// assignment it is the name, too. Errors are ErrNothing, ErrDamaged and those of reading.
+func (s *Store) Owner() (id Identity, assigned bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, content, _, err := s.inUse()
+	if err == nil {
+		var a *Assignment
+		if a, err = readAssignment(at.Active, content); err == nil {
+			return a.Identity, true, nil
+		}
+	}
+	assigned = !errors.Is(err, ErrNothing)
+	kept, nameErr := s.get(nameFile)
+	if nameErr == nil {
+		if id, nameErr = Parse(string(kept)); nameErr == nil {
+			return id, assigned, nil
+		}
+		nameErr = fmt.Errorf("the file %s: %w", nameFile, ErrDamaged)
+	}
+	if errors.Is(nameErr, fs.ErrNotExist) {
+		nameErr = err
+	}
+	return "", assigned, fmt.Errorf("reading who the node is: %w", nameErr)
 }
 
 // put writes a file behind its digest.

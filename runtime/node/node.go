@@ -86,6 +86,17 @@ func New(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
+// ErrOtherNode is the cause where what is kept in a folder was assigned to another node.
+var ErrOtherNode = errors.New("what is kept here was assigned to another node")
+
+// identityDir is the folder, below an agent's, of the node's store.
+const identityDir = "identity"
+
+// Owner is who the node of an agent's folder is, as identity.Store.Owner says. Nothing is made or written, whoever else is at work there.
+func Owner(dir string) (id identity.Identity, assigned bool, err error) {
+	return identity.ViewStore(filepath.Join(dir, identityDir)).Owner()
+}
+
 // Host is the host of the agent's machines.
 func (a *Agent) Host() *runtime.Host { return a.host }
 
@@ -97,14 +108,17 @@ func (a *Agent) OpenStore() (*identity.Store, error) {
 	if a.cfg.Dir == "" {
 		return identity.OpenStore("")
 	}
-	return identity.OpenStore(filepath.Join(a.cfg.Dir, "identity"))
+	return identity.OpenStore(filepath.Join(a.cfg.Dir, identityDir))
 }
 
 // Add lets the agent's machines run as an identity, with what its store holds: a join token at least, or an assignment. Run
-// must have been called.
+// must have been called. A store that was assigned to another identity is refused (ErrOtherNode): under another name its node is served nothing.
 func (a *Agent) Add(ctx context.Context, id string, store *identity.Store) error {
 	if _, err := identity.Parse(id); err != nil {
 		return fmt.Errorf("node %q: %w", id, err)
+	}
+	if owner, assigned, err := store.Owner(); err == nil && assigned && string(owner) != id {
+		return fmt.Errorf("node %s: %w: it is of %s", id, ErrOtherNode, owner)
 	}
 	a.mu.Lock()
 	a.wallets[id] = &identity.Wallet{Store: store, Known: &a.issuers}

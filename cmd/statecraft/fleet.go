@@ -9,6 +9,6 @@ type fleetVerbs struct {
 	Hosts       fleetHostsVerb       `cmd:"" help:"Show how the hosts of a cell are: health, leaders, lag, disk."`
 	Watch       fleetWatchVerb       `cmd:"" help:"Print the events of nodes and machines as they come."`
 	Reprovision fleetReprovisionVerb `cmd:"" help:"Tell nodes to enroll again."`
-	Approve     fleetApproveVerb     `cmd:"" help:"Let another key take over the identity of a node."`
+	Approve     fleetApproveVerb     `cmd:"" help:"Let a key take over the identity of a node, or take that back."`
 	Retire      fleetRetireVerb      `cmd:"" help:"Mark a node as retired, so that its token is not renewed."`
 }

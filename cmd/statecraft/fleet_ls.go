@@ -50,6 +50,11 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 		rows = append(rows, []string{n.Identity, nodeState(n), orDash(n.Cell), instant(n.LastSeen), orDash(n.Owner)})
 	}
 	inv.table(rows)
+	for _, n := range nodes {
+		if n.Approved == "" && len(n.Asked) > 0 {
+			inv.notef("another key has asked for the identity of %s; statecraft fleet approve %s says which, and lets it take it", n.Identity, n.Identity)
+		}
+	}
 	return nil
 }
 
@@ -75,8 +80,10 @@ func nodeState(n nodeResult) string {
 	switch {
 	case n.State == "":
 		return "(unreadable)"
-	case n.Replace:
-		return n.State + " (may be replaced)"
+	case n.Approved != "":
+		return n.State + " (" + brief(n.Approved) + " may take it)"
+	case len(n.Asked) > 0:
+		return n.State + " (" + brief(n.Asked[0].Key) + " asks for it)"
 	default:
 		return n.State
 	}

@@ -29,7 +29,17 @@ type nodeResult struct {
 	Owner     string    `json:"owner"`             // the host that took it in
 	FirstSeen time.Time `json:"first_seen"`        // zero where the record does not say
 	LastSeen  time.Time `json:"last_seen"`         // joined or renewed its token
-	Replace   bool      `json:"replace,omitempty"` // another key may take the identity
+	Replace   bool      `json:"replace,omitempty"` // another key may take the identity: the one in approved
+	// Approved is the public key that may take the identity, and Asked are those that have asked for it, the last one first, eight at most.
+	Approved string     `json:"approved,omitempty"`
+	Asked    []askedKey `json:"asked,omitempty"`
+}
+
+// askedKey is a key that has claimed the identity of another.
+type askedKey struct {
+	Key    string    `json:"key"`
+	At     time.Time `json:"at"`      // within the hour
+	JoinID string    `json:"join_id"` // the id of the join token that it came with
 }
 
 // nodeRecord is a node with all that its record says.
@@ -41,7 +51,12 @@ type nodeRecord struct {
 
 // readNode reads an entry of the register.
 func readNode(entry jetstream.KeyValueEntry) nodeRecord {
-	n := nodeRecord{Revision: entry.Revision(), Record: entry.Value()}
+	return recordOf(entry.Key(), entry.Value(), entry.Revision())
+}
+
+// recordOf reads the record under a key of the register.
+func recordOf(key string, record json.RawMessage, revision uint64) nodeRecord {
+	n := nodeRecord{Revision: revision, Record: record}
 	var said struct {
 		State     string `json:"state"`
 		Cell      string `json:"cell"`
@@ -49,18 +64,29 @@ func readNode(entry jetstream.KeyValueEntry) nodeRecord {
 		Owner     string `json:"owner"`
 		FirstSeen int64  `json:"first_seen"`
 		LastSeen  int64  `json:"last_seen"`
-		Replace   bool   `json:"replace"`
+		Approved  struct {
+			Key string `json:"key"`
+		} `json:"approved"`
+		Asked []struct {
+			Key    string `json:"key"`
+			At     int64  `json:"at"`
+			JoinID string `json:"join_id"`
+		} `json:"asked"`
 	}
 	switch {
 	case !json.Valid(n.Record):
-		n.Record, _ = json.Marshal(string(entry.Value()))
+		n.Record, _ = json.Marshal(string(record))
 	case json.Unmarshal(n.Record, &said) == nil:
 		n.nodeResult = nodeResult{
-			State: said.State, Cell: said.Cell, PublicKey: said.PublicKey, Owner: said.Owner, Replace: said.Replace,
+			State: said.State, Cell: said.Cell, PublicKey: said.PublicKey, Owner: said.Owner,
+			Replace: said.Approved.Key != "", Approved: said.Approved.Key,
 			FirstSeen: unixTime(said.FirstSeen), LastSeen: unixTime(said.LastSeen),
 		}
+		for _, a := range said.Asked {
+			n.Asked = append(n.Asked, askedKey{Key: a.Key, At: unixTime(a.At), JoinID: a.JoinID})
+		}
 	}
-	n.Identity = strings.ReplaceAll(entry.Key(), "=", ".")
+	n.Identity = strings.ReplaceAll(key, "=", ".")
 	return n
 }
 

@@ -45,6 +45,12 @@ func (inv *invocation) node(n *nodeRecord) {
 		{"public key", orDash(n.PublicKey)}, {"first seen", instant(n.FirstSeen)}, {"last seen", instant(n.LastSeen)},
 		{"revision", strconv.FormatUint(n.Revision, 10)},
 	}
+	if n.Approved != "" {
+		rows = append(rows, []string{"approved", n.Approved + " may take the identity"})
+	}
+	for _, a := range n.Asked {
+		rows = append(rows, []string{"asked", a.Key + " " + instant(a.At) + " with the join token " + orDash(a.JoinID)})
+	}
 	value, err := jsonValue(string(n.Record))
 	record, ok := value.(map[string]any)
 	if err != nil || !ok {
@@ -60,5 +66,5 @@ func (inv *invocation) node(n *nodeRecord) {
 
 // shownFields are the fields of a record that have a line of their own.
 func shownFields() []string {
-	return []string{"identity", "state", "cell", "owner", "public_key", "first_seen", "last_seen", "replace"}
+	return []string{"identity", "state", "cell", "owner", "public_key", "first_seen", "last_seen", "replace", "approved", "asked"}
 }

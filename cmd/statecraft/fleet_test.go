@@ -352,20 +352,11 @@ func foreign(t *testing.T, token, key string) string {
 	return copied
 }
 
-func TestFleetApproveAndRetire(t *testing.T) {
+func TestFleetRetire(t *testing.T) {
 	c := newFleetCell(t)
 	c.buckets()
 	c.record("n1.example", nodeFields("n1.example", "active"))
 	as := contextFlags{As: c.client("alice", "admin")}
-	var n changedNode
-	answer(t, &fleetApproveVerb{as, "n1.example"}, true).decode(t, &n)
-	if !n.Changed || !n.Replace || n.State != "active" {
-		t.Errorf("approved: %+v", n)
-	}
-	answer(t, &fleetApproveVerb{as, "n1.example"}, true).decode(t, &n)
-	if n.Changed {
-		t.Errorf("approved a second time: %+v", n)
-	}
 	a := answer(t, &fleetRetireVerb{as, "n1.example"}, false)
 	a.wants(t, exitOK, "n1.example is retired", "statecraft token revoke --key "+otherKey)
 	entry, err := c.nodes.Get(t.Context(), "n1=example")
@@ -373,7 +364,6 @@ func TestFleetApproveAndRetire(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := nodeFields("n1.example", "retired")
-	want["replace"] = true
 	if diff := cmp.Diff(sameJSON(t, want), string(entry.Value())); diff != "" {
 		t.Errorf("the record, -want +got\n%s", diff)
 	}
@@ -389,8 +379,8 @@ func sameJSON(t *testing.T, v any) string {
 	return string(b)
 }
 
-// TestFleetApproveLosesNothing writes a record from several sides at once: what others wrote is never taken back.
-func TestFleetApproveLosesNothing(t *testing.T) {
+// TestFleetRetireLosesNothing writes a record from several sides at once: what others wrote is never taken back.
+func TestFleetRetireLosesNothing(t *testing.T) {
 	c := newFleetCell(t)
 	c.buckets()
 	c.record("n1", map[string]any{"state": "active"})

@@ -26,7 +26,7 @@ func (v *fleetWatchVerb) Run(inv *invocation) error {
 	defer m.close()
 	const doing = "watching the fleet"
 	events := make(chan *nats.Msg, watchedEvents)
-	for _, subject := range []string{"choria.lifecycle.event.>", "choria.machine.>"} {
+	for _, subject := range []string{"choria.lifecycle.event.>", "choria.machine.>", "overlay.event.>"} {
 		if _, err := m.ChanSubscribe(subject, events); err != nil {
 			return m.failed(doing, err)
 		}
@@ -80,6 +80,14 @@ type fleetEvent struct {
 		From       string `json:"from_state"`
 		To         string `json:"to_state"`
 		Outcome    string `json:"previous_outcome"`
+		// Of the overlay.
+		Host     string `json:"host"`
+		State    string `json:"state"`
+		Claimant string `json:"claimant"`
+		Reason   string `json:"reason"`
+		Want     string `json:"want"`
+		Key      string `json:"key"`
+		By       string `json:"by"`
 	} `json:"data"`
 }
 
@@ -103,7 +111,13 @@ func (e *fleetEvent) what() string {
 		return words(d.Machine, d.From, "--"+d.Transition+"-->", d.To)
 	case strings.HasPrefix(e.Type, "io.choria.machine.watcher."):
 		return words(d.Machine, "watcher", d.Name, d.Outcome)
+	case e.Type == "io.statecraft.overlay.conflict.v1":
+		return words("claimed by another:", d.Claimant, "-", d.Reason)
+	case e.Type == "io.statecraft.overlay.refused.v1":
+		return words("turned away:", d.Claimant, "-", d.Reason)
+	case e.Type == "io.statecraft.overlay.approval.v1":
+		return words(d.Want, d.Key, "by", d.By)
 	default:
-		return words(e.Type, d.Machine, d.Name)
+		return words(e.Type, d.Machine, d.Name, d.Host, d.State, d.Reason)
 	}
 }

@@ -87,6 +87,7 @@ func (b *Broker) serve(ctx context.Context, decide decider) error {
 	door := func(l Listener, address string, has room) (*gate, error) {
 		g := &gate{
 			listener: l, decide: decide, knowledge: b.knowledge, renewals: renewals, metrics: b.metrics, log: b.log, now: b.cfg.Now,
+			loggedIn: b.cfg.LoggedIn,
 		}
 		var err error
 		g.arrivals, err = openArrivals(ctx, address, &b.cfg.Limits, has, g)

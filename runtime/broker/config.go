@@ -43,6 +43,8 @@ type Config struct {
 	Verifier *identity.Verifier
 	// Revoked is what is known to be revoked already, and is told what comes; nil is nothing.
 	Revoked *Revocations
+	// LoggedIn is told the purpose and the name, as in subjects, of every client and service that was let in; nil tells nobody. It must not wait.
+	LoggedIn func(purpose identity.Purpose, name string)
 	// Limits is DefaultLimits where nothing else is wanted.
 	Limits Limits
 	// Now is the wall clock.

@@ -188,7 +188,7 @@ func (d *Decision) grant(e Evidence, k *Knowledge) {
 	d.Deadline = c.Expires
 	switch c.Purpose {
 	case identity.PurposeJoin:
-		d.Account, d.Permissions = AccountEnrollment, joinPermissions(e.Key)
+		d.Account, d.Permissions = AccountEnrollment, joinPermissions(c, e.Key)
 		if latest := e.Now.Add(k.Limits.JoinSession); d.Deadline.After(latest) {
 			d.Deadline = latest
 		}

@@ -86,7 +86,7 @@ func nodesLetIn(key identity.PublicKey) []admission {
 			noon.Add(10 * time.Hour), true, false, identity.PurposeNode, holder,
 		}},
 		{"who joins, for an hour at most", func(e *Evidence) { become(e, identity.PurposeJoin) }, row{
-			AccountEnrollment, []string{"enroll." + K + ".out.>"},
+			AccountEnrollment, []string{"enroll." + K + ".out.*", "enroll." + K + ".out.*.t1", "enroll." + K + ".out.event.>"},
 			[]string{"enroll." + K + ".in.>", "enroll.all.in.>", "_INBOX." + K + ".>"},
 			noon.Add(time.Hour), true, false, identity.PurposeJoin, Bearer{TokenID: "t1", Key: key},
 		}},
@@ -94,7 +94,7 @@ func nodesLetIn(key identity.PublicKey) []admission {
 			become(e, identity.PurposeJoin)
 			e.Claims.Expires, e.Claims.Cell = noon.Add(time.Minute), ""
 		}, row{
-			AccountEnrollment, []string{"enroll." + K + ".out.>"},
+			AccountEnrollment, []string{"enroll." + K + ".out.*", "enroll." + K + ".out.*.t1", "enroll." + K + ".out.event.>"},
 			[]string{"enroll." + K + ".in.>", "enroll.all.in.>", "_INBOX." + K + ".>"},
 			noon.Add(time.Minute), true, false, identity.PurposeJoin, Bearer{TokenID: "t1", Key: key},
 		}},
@@ -132,7 +132,7 @@ func othersLetIn(key, self identity.PublicKey) []admission {
 			AccountFleet,
 			slices.Concat([]string{"client." + U + ".out.hosts", "client." + U + ".out.inventory", "client." + U + ".out.registry", "client." + U + ".out.bundle"}, readBucket("NODES"),
 				[]string{"node.*.in.operate.>", ServiceSubject(U, "revoke"), ServiceSubject(U, "revoked")}),
-			[]string{"_INBOX." + U + ".>", "choria.lifecycle.event.>", "choria.machine.>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
+			[]string{"_INBOX." + U + ".>", "choria.lifecycle.event.>", "choria.machine.>", "overlay.event.>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
 		{"a client whose right is denied", func(e *Evidence) {
 			become(e, identity.PurposeClient)

@@ -25,6 +25,7 @@ type gate struct {
 	metrics   *metrics
 	log       *quiet
 	now       func() time.Time
+	loggedIn  func(purpose identity.Purpose, name string) // nil tells nobody
 
 	arrivals *arrivals
 
@@ -156,6 +157,9 @@ func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reas
 	}
 	if o, ok := c.RemoteAddress().(*origin); ok {
 		g.arrivals.logIn(o.arrival)
+	}
+	if g.loggedIn != nil && (d.Purpose == identity.PurposeClient || d.Purpose == identity.PurposeService) {
+		g.loggedIn(d.Purpose, d.Identity)
 	}
 	return ""
 }

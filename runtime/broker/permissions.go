@@ -51,10 +51,12 @@ func InboxPrefix(c *identity.Claims, key identity.PublicKey) string {
 	}
 }
 
-// joinPermissions is of who has a join token: the subjects of its key.
-func joinPermissions(key identity.PublicKey) *server.Permissions {
+// joinPermissions is of who has a join token: the subjects of its key. Where a word follows the name of a message it is the id of this very token, so
+// that who reads the message knows which one the session was opened with.
+func joinPermissions(c *identity.Claims, key identity.PublicKey) *server.Permissions {
 	k := key.String()
-	return permissions([]string{"enroll." + k + ".out.>"}, []string{"enroll." + k + ".in.>", "enroll.all.in.>", inbox(k)})
+	out := "enroll." + k + ".out."
+	return permissions([]string{out + "*", out + "*." + c.ID, out + "event.>"}, []string{"enroll." + k + ".in.>", "enroll.all.in.>", inbox(k)})
 }
 
 // specs is what all nodes hear: the specs and trust roots as they are published. No collective has its name.

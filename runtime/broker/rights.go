@@ -43,12 +43,17 @@ var rights = []Right{
 		Doc:       "read the nodes of the cell and what is published in it, ask for inventories and how the hosts are, and see the events of nodes and machines",
 		Services:  append([]string{"hosts", "inventory"}, registryServices()...),
 		Publish:   readBucket("NODES"),
-		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>"},
+		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>", "overlay.event.>"},
 	},
 	{
 		Name:    "fleet_operate",
 		Doc:     "tell nodes what to do, below the subjects that their machines listen on for operators",
 		Publish: []string{"node.*.in.operate.>"},
+	},
+	{
+		Name:     "fleet_approve",
+		Doc:      "say which key may take over the identity of a node",
+		Services: []string{"approve"},
 	},
 	{
 		Name:     "token_revoke",

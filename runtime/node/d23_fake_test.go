@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ type impostor struct {
 	conn                  *nats.Conn
 	challenge, assignment *identity.Signer
 	root                  string
+	silent                atomic.Bool // it does nothing by itself
 }
 
 func newImpostor(t testing.TB, c *cell, challenge, assignment *cell) *impostor {
@@ -106,6 +108,9 @@ func newImpostor(t testing.TB, c *cell, challenge, assignment *cell) *impostor {
 
 // handshake does what an enrollee does.
 func (i *impostor) handshake(m *nats.Msg) {
+	if i.silent.Load() {
+		return
+	}
 	_ = m.Respond([]byte(`{"accepted": true}`))
 	hello, err := statement(m)
 	if err != nil {

@@ -61,16 +61,26 @@ func TestD25TwoClaimOneIdentity(t *testing.T) {
 	reported(t, reports, map[string]any{
 		"kind": "key", "identity": "n1.example", "cell": "test", "holder": first.data("public_key"), "claimant": second.data("public_key"),
 	})
-	if r := record(t, nodes, "n1.example"); r["public_key"] != first.data("public_key") || r["state"] != "active" {
-		t.Errorf("the register now has %v", r)
+	asked := func() string {
+		r := record(t, nodes, "n1.example")
+		if r["public_key"] != first.data("public_key") || r["state"] != "active" {
+			t.Errorf("the register now has %v", r)
+		}
+		list, _ := r["asked"].([]any)
+		if len(list) != 1 {
+			return ""
+		}
+		key, _ := list[0].(map[string]any)["key"].(string)
+		return key
 	}
+	eventually(t, "the register says which key has asked", func() bool { return asked() == second.data("public_key") })
 	if s := first.state(); s != "active" {
 		t.Errorf("the first is %s", s)
 	}
-	put(t, nodes, "n1.example", map[string]any{"replace": true})
+	put(t, nodes, "n1.example", map[string]any{"approved": map[string]any{"key": second.data("public_key")}})
 	second.becomes("active")
 	r := record(t, nodes, "n1.example")
-	if r["public_key"] != second.data("public_key") || r["replace"] != nil {
+	if r["public_key"] != second.data("public_key") || r["approved"] != nil || r["asked"] != nil {
 		t.Errorf("the register after the replacement: %v", r)
 	}
 }

@@ -44,6 +44,7 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		Name: c.Host, Cell: c.Cell, Dir: h.path(dataDir), Fleet: c.Listen.Fleet, Enrollment: c.Listen.Enrollment, Monitor: c.Listen.Monitor,
 		TLS: &broker.TLS{Certificate: cert, CA: string(ca)}, Verifier: identity.NewVerifier(h.wallet.Roots...), Limits: limits,
 		Now: h.cfg.Clock.Now, Log: h.cfg.Log, Metrics: h.cfg.Metrics, Revoked: h.broker.revoked,
+		LoggedIn: h.logins.add,
 	}
 	for _, l := range c.Leafnodes {
 		leafnode, err := h.leafnode(&l)

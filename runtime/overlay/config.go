@@ -54,6 +54,9 @@ type Config struct {
 	HelperWorkers int `yaml:"helper_workers" default:"10" min:"1" max:"1000"`
 	// Configuration is given to every node that is taken, where neither policy nor helper says otherwise.
 	Configuration map[string]any `yaml:"configuration"`
+	// Reserved are names that no node may have, beside those of the cell's hosts and of the clients that have connected: such as those of clients
+	// that have not yet. The same on every host.
+	Reserved []string `yaml:"reserved"`
 	// Machines is a folder of machines that run beside the built-in ones, or in place of those of the same name.
 	Machines string `yaml:"machines"`
 	// StreamBytes bounds what JetStream keeps on this host's disk, in bytes, at least 64 MiB. More than the default has to be no more than the disk

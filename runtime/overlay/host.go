@@ -50,6 +50,7 @@ type Host struct {
 	set    []runtime.Deployment
 	own    string // digest of the site's own machines; "" for none
 	member membership
+	logins logins
 }
 
 // The connections of a host, and the sets of credentials behind them: one for each account. The one to UPLINK is there where the host has leafnodes.
@@ -290,5 +291,6 @@ func (h *Host) site() (map[string]any, error) {
 	}
 	return map[string]any{
 		"cell": h.cfg.Config.Cell, "urls": urls, "ca": string(ca), "roots": roots, "helper": h.cfg.Config.Helper, "configuration": configuration,
+		"reserved": h.reserved(),
 	}, nil
 }

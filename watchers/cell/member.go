@@ -16,6 +16,15 @@ type Member interface {
 	// Open lets the host serve: it listens for nodes, and runs all of its machines. Streams that were set aside count as copied then. It may be
 	// asked again.
 	Open(ctx context.Context) error
+	// Login returns a name that a client or a service has logged in under, each once for as long as the process lasts; not ok where there is no
+	// other one.
+	Login() (login Login, ok bool)
+}
+
+// Login is a name that is no node's.
+type Login struct {
+	Token string // the name in lower case, with = for the dot
+	Kind  string // client or service
 }
 
 // How a host stands to its cell.
@@ -44,8 +53,9 @@ var errNoMember = errors.New("this program is no host of a cell; run the machine
 // memberSpec is the properties of a member watcher.
 type memberSpec struct {
 	// Action is look, which says how the host stands to its cell, or open, which lets the host serve nodes and run all of its machines: until
-	// then it runs the machines join and health only.
-	Action string `yaml:"action,required" enum:"look|open"`
+	// then it runs the machines join and health only; or logins, which tells a name that a client or a service has logged in to this host under,
+	// each once, at most one a look.
+	Action string `yaml:"action,required" enum:"look|open|logins"`
 }
 
 func memberType(m Member) watchers.Type {
@@ -55,12 +65,15 @@ func memberType(m Member) watchers.Type {
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: map[string]machine.ValueType{
 					"standing": machine.String, "founder": machine.Boolean, "hosts": machine.Integer, "streams": machine.Array, "settings": machine.Object, "version": machine.String,
+					"token": machine.String, "kind": machine.String,
 				}, Doc: "look: standing is alone (the only host of its cell), founds (one that the cell began with), joins (the cell was there before it) or moves (it " +
-					"was alone and has streams that are to be copied), founder whether it is one that the cell began with; open: it serves, without a payload"},
+					"was alone and has streams that are to be copied), founder whether it is one that the cell began with; open: it serves, without a payload; logins: " +
+					"token is the name in lower case with = for the dot, kind is client or service"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "the host's folder cannot be read, or the host cannot serve"},
+				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Doc: "logins: nobody has logged in under a name that was not told"},
 			},
 		},
-		Summary: "Says how the host stands to its cell, or lets it serve.",
+		Summary: "Says how the host stands to its cell, lets it serve, or tells under which names others than nodes log in.",
 	}, func(spec *memberSpec, _ *machine.WatcherSpec) *watchers.Prepared {
 		return &watchers.Prepared{New: func() watchers.Watcher { return &member{spec: spec, member: m} }, Timeout: openTimeout}
 	})
@@ -81,6 +94,15 @@ func (w *member) Check(ctx context.Context, _ *watchers.Look) watchers.Report {
 			return watchers.Failure(err.Error())
 		}
 		return watchers.Report{Outcome: machine.OutcomeSuccess, Message: "the host serves"}
+	}
+	if w.spec.Action == "logins" {
+		login, ok := w.member.Login()
+		if !ok {
+			return watchers.Report{Outcome: watchers.OutcomeUnchanged}
+		}
+		return watchers.Report{
+			Outcome: machine.OutcomeSuccess, Payload: map[string]any{"token": login.Token, "kind": login.Kind}, Message: login.Kind + " " + login.Token + " has logged in",
+		}
 	}
 	s, err := w.member.Standing()
 	if err != nil {

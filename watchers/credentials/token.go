@@ -76,7 +76,7 @@ func (s *tokenSpec) Validate(w *machine.WatcherSpec) diag.List {
 func tokenPayload() map[string]machine.ValueType {
 	fields := maps.Clone(claimTypes())
 	maps.Copy(fields, map[string]machine.ValueType{
-		"token": machine.String, "nonce": machine.String, "document": machine.Object,
+		"token": machine.String, "nonce": machine.String, "document": machine.Object, "join_id": machine.String,
 	})
 	return fields
 }
@@ -87,7 +87,7 @@ func tokenType(h holders) watchers.Type {
 			Name: "token",
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: tokenPayload(), Secrets: []string{"token"}, Doc: "issued, verified, due, stored or drawn; " +
-					"the payload of issue is token, id and expires, of verify what the token says with its document, of due and store id and expires, of nonce nonce"},
+					"the payload of issue is token, id and expires, with join also join_id, the id of the join token, of verify what the token says with its document, of due and store id and expires, of nonce nonce"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it could not be done, for example because there is no such signer or no active assignment"},
 				{Name: OutcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"reason": machine.String},
 					Doc: "the token is not what was asked for (verify and store); reason is malformed, signature, issuer, purpose, audience, expired, not_yet_valid or mismatch"},

@@ -38,6 +38,11 @@ func (l tokenLook) issue(look *watchers.Look) watchers.Report {
 	}
 	report := known(issued)
 	report.Payload["token"] = token
+	if l.spec.Join {
+		if report.Payload["join_id"], err = joinID(issued); err != nil {
+			return failure(fmt.Errorf("issuing a token: the join token: %w", err))
+		}
+	}
 	return report
 }
 
@@ -186,6 +191,21 @@ func (l tokenLook) withJoin(look *watchers.Look, mapping map[string]any) (map[st
 	added := map[string]any{"join": token}
 	maps.Copy(added, mapping)
 	return added, nil
+}
+
+// joinID is the id of the join token in a document.
+func joinID(issued *identity.Claims) (string, error) {
+	var document struct {
+		Join string `json:"join"`
+	}
+	if err := json.Unmarshal(issued.Document, &document); err != nil {
+		return "", err
+	}
+	join, err := identity.Inspect(document.Join)
+	if err != nil {
+		return "", err
+	}
+	return join.ID, nil
 }
 
 // known reports a token's id and end.

@@ -78,11 +78,9 @@ func TestH72ALiarBeforeAnyProof(t *testing.T) {
 		believes bool                                                 // the node is one that does
 		lasts    bool
 	}{
-		"a node that believes": {nil, true, true},
-		"without a signature":  {nil, false, false},
-		"signed by another cell": {
-			func(*cell) func(_, _, _ string) string { return signed(other, as) }, false, false,
-		},
+		"a node that believes":   {nil, true, true},
+		"without a signature":    {nil, false, false},
+		"signed by another cell": {func(*cell) func(_, _, _ string) string { return signed(other, as) }, false, false},
 		"for another introduction": {
 			func(c *cell) func(_, _, _ string) string {
 				return signed(c, func(_ *identity.Claims, d map[string]any) { d["introduction"] = "another" })
@@ -103,9 +101,7 @@ func TestH72ALiarBeforeAnyProof(t *testing.T) {
 				return signed(c, func(c *identity.Claims, _ map[string]any) { c.Purpose = "challenge" })
 			}, false, false,
 		},
-		"with the true issuer": {
-			func(c *cell) func(_, _, _ string) string { return signed(c, as) }, false, true,
-		},
+		"with the true issuer": {func(c *cell) func(_, _, _ string) string { return signed(c, as) }, false, true},
 	} {
 		for _, lie := range []struct{ answer, state string }{{"shutdown", "shut_down"}, {"revoked", "revoked"}} {
 			t.Run(name+", "+lie.answer, func(t *testing.T) {

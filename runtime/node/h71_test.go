@@ -62,13 +62,14 @@ func TestH71AUseIsAPlace(t *testing.T) {
 func TestH71ReservedNames(t *testing.T) {
 	permissive := override(t, t.TempDir(), "overlay/enrollee", "when: data.identity in (input.site?.reserved ?? [])", "when: 'false'",
 		"- name: reserved\n    from: [naming]\n    destination: refusing\n", "- name: reserved\n    from: [naming]\n    destination: cleared\n")
+	hurried := override(t, t.TempDir(), "overlay/names", "interval: 1m", "interval: 100ms")
 	names := map[string]string{
 		"overlay1": "this name is reserved", "operator": "this name is reserved", "app.example": "this name is reserved", "viewer": "this name is that of a client",
 	}
 	for name, tt := range map[string]struct {
 		machines string
 		refused  bool
-	}{"where nobody asks": {permissive, false}, "as it is": {"", true}} {
+	}{"where nobody asks": {permissive, false}, "as it is": {hurried, true}} {
 		t.Run(name, func(t *testing.T) {
 			c := makeCell(t, func(o *overlay.InitOptions) { o.Machines = tt.machines })
 			c.configure(`host: "overlay1"`, "host: overlay1\nreserved: [app.example]")

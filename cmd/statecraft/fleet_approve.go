@@ -85,19 +85,5 @@ func (m *member) approve(id identity.Identity, key string, withdraw bool) (*chan
 		}
 		return nil, err
 	}
-	return &changedNode{nodeRecord: recordOf(id.Token(), answer.Record, answer.Revision), Changed: answer.Changed}, nil
-}
-
-// changeNode sets a field of a node's record for a verb.
-func (f contextFlags) changeNode(inv *invocation, node, field string, value any) (*changedNode, error) {
-	id, err := nodeName(node)
-	if err != nil {
-		return nil, err
-	}
-	m, err := f.connect(inv, "admin")
-	if err != nil {
-		return nil, err
-	}
-	defer m.close()
-	return m.change(id, field, value)
+	return &changedNode{nodeRecord: registerRecord{Key: id.Token(), Revision: answer.Revision, Record: answer.Record}.node(), Changed: answer.Changed}, nil
 }

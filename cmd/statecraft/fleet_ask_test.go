@@ -178,9 +178,9 @@ n1.example  1.0.0    running  cd      2026-01-05 11:00:00Z
 }
 
 func TestFleetLsWhere(t *testing.T) {
-	c := newFleetCell(t)
+	c := newHostedCell(t)
+	c.without("inventory")
 	as := contextFlags{As: c.client("viewer", "fleet_view")}
-	c.buckets()
 	for _, id := range []string{"n1.example", "n2.example", "n3.example"} {
 		c.record(identity.Identity(id), nodeFields(id, "active"))
 	}

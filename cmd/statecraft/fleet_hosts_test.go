@@ -1,16 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 // cellAnswers are the answers of three hosts, a, b and c, that any one may be stopped of. Pairs of texts replace what they say.
@@ -63,50 +57,6 @@ func TestH67FleetHostsEndsWithZeroOnlyWhenAnyHostMayBeStopped(t *testing.T) {
 				t.Error(err)
 			case c.want != "" && (!errors.As(err, &f) || f.code != exitPartial || err.Error() != c.want):
 				t.Errorf("%v, not with %d: %s", err, exitPartial, c.want)
-			}
-		})
-	}
-}
-
-// TestH67ARegisterWithoutALeaderIsNoEmptyOne: a copy that has no leader, or that has yet to be filled, answers as an empty register would.
-func TestH67ARegisterWithoutALeaderIsNoEmptyOne(t *testing.T) {
-	for name, c := range map[string]struct{ leader, want string }{
-		"no leader":     {"", "it has no leader"},
-		"an empty copy": {"a", "the copy that answered has 0 of 99 records"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(30 * time.Second) {
-				t.Fatal("the broker does not listen")
-			}
-			conn, err := nats.Connect(s.ClientURL())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			answers := map[string]string{
-				"$JS.API.STREAM.INFO.KV_NODES": fmt.Sprintf(`{"type": "io.nats.jetstream.api.v1.stream_info_response", "config": {"name": "KV_NODES", "subjects": ["$KV.NODES.>"], `+
-					`"max_msgs_per_subject": 1, "allow_direct": true}, "state": {"messages": 99, "num_subjects": 99}, "cluster": {"leader": %q}}`, c.leader),
-				"$JS.API.CONSUMER.CREATE.KV_NODES.>": `{"type": "io.nats.jetstream.api.v1.consumer_create_response", "stream_name": "KV_NODES", "name": "w", ` +
-					`"config": {"name": "w", "ack_policy": "none", "deliver_policy": "last_per_subject"}, "num_pending": 0}`,
-				"$JS.API.CONSUMER.DELETE.>": `{"type": "io.nats.jetstream.api.v1.consumer_delete_response", "success": true}`,
-			}
-			for subject, answer := range answers {
-				if _, err := conn.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte(answer)) }); err != nil {
-					t.Fatal(err)
-				}
-			}
-			ctx, cancel := context.WithCancelCause(t.Context())
-			m := &member{Conn: conn, name: "viewer", need: "fleet_view", ctx: ctx, refuse: cancel}
-			nodes, err := m.nodes()
-			var f *failure
-			if !errors.As(err, &f) || f.code != exitUnreachable || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v, %v", nodes, err)
 			}
 		})
 	}

@@ -2,14 +2,10 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
@@ -49,14 +45,16 @@ type nodeRecord struct {
 	Record   json.RawMessage `json:"record"`
 }
 
-// readNode reads an entry of the register.
-func readNode(entry jetstream.KeyValueEntry) nodeRecord {
-	return recordOf(entry.Key(), entry.Value(), entry.Revision())
+// registerRecord is a record as the service nodes has it: in a list with some of its fields, null where it is no mapping; else all of it.
+type registerRecord struct {
+	Key      string          `json:"key"`
+	Revision uint64          `json:"revision"`
+	Record   json.RawMessage `json:"record"`
 }
 
-// recordOf reads the record under a key of the register.
-func recordOf(key string, record json.RawMessage, revision uint64) nodeRecord {
-	n := nodeRecord{Revision: revision, Record: record}
+// node reads a record.
+func (r registerRecord) node() nodeRecord {
+	n := nodeRecord{Revision: r.Revision, Record: r.Record}
 	var said struct {
 		State     string `json:"state"`
 		Cell      string `json:"cell"`
@@ -73,10 +71,7 @@ func recordOf(key string, record json.RawMessage, revision uint64) nodeRecord {
 			JoinID string `json:"join_id"`
 		} `json:"asked"`
 	}
-	switch {
-	case !json.Valid(n.Record):
-		n.Record, _ = json.Marshal(string(record))
-	case json.Unmarshal(n.Record, &said) == nil:
+	if json.Unmarshal(r.Record, &said) == nil {
 		n.nodeResult = nodeResult{
 			State: said.State, Cell: said.Cell, PublicKey: said.PublicKey, Owner: said.Owner,
 			Replace: said.Approved.Key != "", Approved: said.Approved.Key,
@@ -86,7 +81,7 @@ func recordOf(key string, record json.RawMessage, revision uint64) nodeRecord {
 			n.Asked = append(n.Asked, askedKey{Key: a.Key, At: unixTime(a.At), JoinID: a.JoinID})
 		}
 	}
-	n.Identity = strings.ReplaceAll(key, "=", ".")
+	n.Identity = strings.ReplaceAll(r.Key, "=", ".")
 	return n
 }
 
@@ -98,148 +93,68 @@ func unixTime(seconds int64) time.Time {
 	return time.Unix(seconds, 0).UTC()
 }
 
-// doingRegister is what fails where the register cannot be read.
-const doingRegister = "reading the register of nodes"
-
-// register opens the register where it has a leader, and says how many records that has. A copy answers without one, too, and may be empty.
-func (m *member) register() (jetstream.KeyValue, uint64, error) {
-	bucket, err := m.bucket(registerBucket)
-	if err != nil {
-		return nil, 0, err
-	}
-	ctx, cancel := m.patience()
-	defer cancel()
-	status, err := bucket.Status(ctx)
-	if err != nil {
-		return nil, 0, m.failed(doingRegister, err)
-	}
-	s, ok := status.(*jetstream.KeyValueBucketStatus)
-	if !ok {
-		return bucket, 0, nil
-	}
-	info := s.StreamInfo()
-	if info.Cluster != nil && info.Cluster.Leader == "" {
-		return nil, 0, fail(exitUnreachable, waitForHosts, doingRegister+": it has no leader, so that what a host has of it may be incomplete")
-	}
-	return bucket, info.State.NumSubjects, nil
-}
-
-const waitForHosts = "try again in a moment; statecraft fleet hosts says which hosts are missing"
+// nodesService answers what the register has of nodes.
+const nodesService = "nodes"
 
 // nodes reads the register, by identity.
 func (m *member) nodes() ([]nodeResult, error) {
-	const doing = doingRegister
-	bucket, records, err := m.register()
-	if err != nil {
-		return nil, err
+	type question struct {
+		After    string `json:"after,omitempty"`
+		Revision uint64 `json:"revision,omitempty"` // of the first page, so that another host answers with no less
 	}
-	ctx, cancel := context.WithCancel(m.ctx)
-	defer cancel()
-	watcher, err := bucket.WatchAll(ctx)
-	if err != nil {
-		return nil, m.failed(doing, err)
-	}
-	defer func() { _ = watcher.Stop() }()
-	silence := time.NewTimer(patience)
-	defer silence.Stop()
-	nodes, read := []nodeResult{}, uint64(0)
-	for {
-		select {
-		case entry, ok := <-watcher.Updates():
-			if !ok {
-				return nil, m.failed(doing, context.DeadlineExceeded)
-			}
-			if entry == nil {
-				if read < records {
-					return nil, fail(exitUnreachable, waitForHosts, "%s: the copy that answered has %d of %d records", doing, read, records)
-				}
-				slices.SortFunc(nodes, func(a, b nodeResult) int { return cmp.Compare(a.Identity, b.Identity) })
-				return nodes, nil
-			}
-			read++
-			if entry.Operation() == jetstream.KeyValuePut {
-				nodes = append(nodes, readNode(entry).nodeResult)
-			}
-			silence.Reset(patience)
-		case <-silence.C:
-			return nil, m.failed(doing, context.DeadlineExceeded)
-		case <-m.ctx.Done():
-			return nil, m.failed(doing, m.ctx.Err())
+	nodes, revision := []nodeResult{}, uint64(0)
+	err := pages(func(after string) (string, error) {
+		var page struct {
+			Records  []registerRecord `json:"records"`
+			Revision uint64           `json:"revision"`
+			Next     string           `json:"next"`
 		}
+		if err := m.request(nodesService, question{after, revision}, &page); err != nil {
+			return "", err
+		}
+		revision = page.Revision
+		for _, r := range page.Records {
+			nodes = append(nodes, r.node().nodeResult)
+		}
+		return page.Next, nil
+	})
+	if err != nil {
+		return nil, registerError(err)
 	}
+	slices.SortFunc(nodes, func(a, b nodeResult) int { return cmp.Compare(a.Identity, b.Identity) })
+	return nodes, nil
 }
 
 // node reads the record of one node.
-func (m *member) node(bucket jetstream.KeyValue, id identity.Identity) (*nodeRecord, error) {
-	ctx, cancel := m.patience()
-	defer cancel()
-	entry, err := bucket.Get(ctx, id.Token())
+func (m *member) node(id identity.Identity) (*nodeRecord, error) {
+	var r registerRecord
+	err := m.request(nodesService, map[string]string{"key": id.Token()}, &r)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return nil, fail(exitFailed, "statecraft fleet ls lists the nodes that it knows", "the register knows no node %s", id)
+	case isDenied(err, codeAbsent):
+		return nil, unknownNode(id)
 	case err != nil:
-		return nil, m.failed("reading the record of "+string(id), err)
+		return nil, registerError(err)
 	}
-	n := readNode(entry)
+	n := r.node()
 	return &n, nil
+}
+
+// registerError tells who waited for the register in vain what it may be.
+func registerError(err error) error {
+	if isDenied(err, codeNotReady) {
+		return hinted(err, "try again in a moment; statecraft fleet hosts says which hosts are missing")
+	}
+	return err
+}
+
+func unknownNode(id identity.Identity) error {
+	return fail(exitFailed, "statecraft fleet ls lists the nodes that it knows", "the register knows no node %s", id)
 }
 
 // changedNode is what fleet approve --json and fleet retire --json print.
 type changedNode struct {
 	nodeRecord
 	Changed bool `json:"changed"` // false where it was so already
-}
-
-// changeAttempts is how often a record is read again that others write meanwhile.
-const changeAttempts = 10
-
-// change sets a field of a node's record, unless it has that value, and leaves all else of it as it is.
-func (m *member) change(id identity.Identity, field string, value any) (*changedNode, error) {
-	bucket, _, err := m.register()
-	if err != nil {
-		return nil, err
-	}
-	want, err := json.Marshal(value)
-	if err != nil {
-		return nil, err
-	}
-	for range changeAttempts {
-		n, err := m.node(bucket, id)
-		if err != nil {
-			return nil, err
-		}
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(n.Record, &fields); err != nil || fields == nil {
-			return nil, fail(exitInvalid, "statecraft fleet show prints it", "the record of %s is no JSON object", id)
-		}
-		if string(fields[field]) == string(want) {
-			return &changedNode{nodeRecord: *n}, nil
-		}
-		fields[field] = want
-		switch err := m.put(bucket, id, fields, n.Revision); {
-		case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
-			continue
-		case err != nil:
-			return nil, m.failed("writing the record of "+string(id), err)
-		}
-		n, err = m.node(bucket, id)
-		if err != nil {
-			return nil, err
-		}
-		return &changedNode{nodeRecord: *n, Changed: true}, nil
-	}
-	return nil, fail(exitFailed, "try again", "the record of %s is written by others all the time", id)
-}
-
-func (m *member) put(bucket jetstream.KeyValue, id identity.Identity, fields map[string]json.RawMessage, revision uint64) error {
-	record, err := json.Marshal(fields)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := m.patience()
-	defer cancel()
-	_, err = bucket.Update(ctx, id.Token(), record, revision)
-	return err
 }
 
 // nodeName reads the name of a node that was given.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -10,9 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
@@ -52,9 +48,6 @@ const (
 	outcomeUnasked     = "unasked"
 )
 
-// nodePatience is how long a node may take to answer.
-const nodePatience = 5 * time.Second
-
 // Run tells the nodes one by one at the rate, and fails where not all accept it.
 func (v *fleetReprovisionVerb) Run(inv *invocation) error {
 	pause, err := readRate(v.Rate)
@@ -76,11 +69,7 @@ func (v *fleetReprovisionVerb) Run(inv *invocation) error {
 	if len(nodes) > 1 && !v.Yes {
 		return usage("--yes tells them all, "+v.Rate, "%s would enroll again, %s to %s", counted(len(nodes), "node"), nodes[0], nodes[len(nodes)-1])
 	}
-	body, err := json.Marshal(map[string]string{"reason": v.Reason, "by": m.name})
-	if err != nil {
-		return err
-	}
-	r := m.tell(nodes, pause, func(id identity.Identity) reprovisioning { return m.reprovision(id, body) })
+	r := m.tell(nodes, pause, func(id identity.Identity) reprovisioning { return m.reprovision(id, v.Reason) })
 	var cut error // what happened is told all the same
 	if m.ctx.Err() != nil {
 		cut = m.failed("telling the nodes", m.ctx.Err())
@@ -169,31 +158,39 @@ func (m *member) tell(nodes []identity.Identity, pause time.Duration, do func(id
 	return r
 }
 
-// reprovision asks one node.
-func (m *member) reprovision(id identity.Identity, body []byte) reprovisioning {
+// reprovision has the cell tell one node.
+func (m *member) reprovision(id identity.Identity, reason string) reprovisioning {
 	r := reprovisioning{Identity: string(id), Outcome: outcomeAccepted}
-	ctx, cancel := context.WithTimeout(m.ctx, nodePatience)
-	defer cancel()
-	reply, err := m.RequestWithContext(ctx, "node."+id.Token()+".in.operate.reprovision", body)
+	said := struct {
+		Accepted bool   `json:"accepted"`
+		Reason   string `json:"reason"`
+	}{Accepted: true} // who answers without saying so has taken it
+	err := m.operate(id, "reprovision", map[string]string{"reason": reason}, &said)
+	var denied *deniedError
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
-		r.Outcome, r.Message = outcomeUnreachable, "it is not connected, or not active"
 	case m.ctx.Err() != nil:
 		r.Outcome, r.Message = outcomeUnreachable, "cut short before it answered"
+	case isDenied(err, codeNobody):
+		r.Outcome, r.Message = outcomeUnreachable, "it is not connected, or not active"
+	case isDenied(err, codeTooLate), isDenied(err, codeNotReady), isDenied(err, codeBusy):
+		r.Outcome, r.Message = outcomeUnreachable, err.Error()
+	case errors.As(err, &denied):
+		r.Outcome, r.Message = outcomeRefused, denied.text
 	case err != nil:
 		r.Outcome, r.Message = outcomeUnreachable, err.Error()
-	case reply.Header.Get(micro.ErrorCodeHeader) != "" || reply.Header.Get(micro.ErrorHeader) != "":
-		r.Outcome, r.Message = outcomeRefused, reply.Header.Get(micro.ErrorHeader)
-	default:
-		said := struct {
-			Accepted bool   `json:"accepted"`
-			Reason   string `json:"reason"`
-		}{Accepted: true} // who answers without saying so has taken it
-		if err := json.Unmarshal(reply.Data, &said); err == nil && !said.Accepted {
-			r.Outcome, r.Message = outcomeRefused, said.Reason
-		}
+	case !said.Accepted:
+		r.Outcome, r.Message = outcomeRefused, said.Reason
 	}
 	return r
+}
+
+// operate has the cell say a word to a node, and reads the node's answer, of which it may have none.
+func (m *member) operate(id identity.Identity, word string, body, answer any) error {
+	data, err := m.requestData("operate", map[string]any{"node": id.Token(), "word": word, "by": m.name, "body": body})
+	if err == nil {
+		_ = json.Unmarshal(data, answer) // what cannot be read says nothing
+	}
+	return err
 }
 
 // reprovisioned prints what the nodes answered: those that did not accept, and the sum.

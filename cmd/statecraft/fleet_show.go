@@ -23,11 +23,7 @@ func (v *fleetShowVerb) Run(inv *invocation) error {
 		return err
 	}
 	defer m.close()
-	bucket, _, err := m.register()
-	if err != nil {
-		return err
-	}
-	n, err := m.node(bucket, id)
+	n, err := m.node(id)
 	if err != nil {
 		return err
 	}

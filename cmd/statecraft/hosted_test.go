@@ -50,7 +50,9 @@ func newHostedCell(t *testing.T) *fleetCell {
 		}
 	})
 	c.enter()
-	until(t, func() bool { return c.state("streams") == "steady" && c.state("inventory") == "answering" })
+	until(t, func() bool {
+		return c.state("streams") == "steady" && c.state("inventory") == "answering" && c.state("register") == "answering"
+	})
 	if c.nodes, err = c.streams().KeyValue(t.Context(), "NODES"); err != nil {
 		t.Fatal(err)
 	}
@@ -65,4 +67,14 @@ func (c *fleetCell) state(machine string) string {
 		}
 	}
 	return ""
+}
+
+// without stops a machine of the cell's host, so that a test answers in its place.
+func (c *fleetCell) without(machine string) {
+	c.t.Helper()
+	fired, err := c.host.Host().Fire(c.t.Context(), machine, "stop", nil, "test")
+	if err != nil || fired.Record.To != "stopped" {
+		c.t.Fatalf("stopping %s: %+v %v", machine, fired, err)
+	}
+	until(c.t, func() bool { return c.state(machine) == "stopped" })
 }

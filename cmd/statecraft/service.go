@@ -18,9 +18,13 @@ const (
 	codeBad      = "400"
 	codeRefused  = "403"
 	codeAbsent   = "404"
+	codeExists   = "409" // somebody else is at it
 	codeTooLarge = "413"
+	codeUnfit    = "422" // what is there is not what the service can work with
 	codeBusy     = "429"
+	codeNobody   = "502" // nobody listens where it was passed on to
 	codeNotReady = "503"
+	codeTooLate  = "504" // no answer came from there
 )
 
 // busyPause is how long a service that is busy, or not ready, is left alone before it is asked again, where it does not say how long.
@@ -44,29 +48,38 @@ func (m *member) serviceSubject(service string) string { return broker.ServiceSu
 // request asks a service of the overlay and reads its answer. One that is busy, or not ready, is asked again for as long as anybody is to wait. An error
 // has its exit code and the next step; in one with which the service denies it is a deniedError. A list comes in pages: see pages.
 func (m *member) request(service string, question, answer any) error {
-	body, err := json.Marshal(question)
+	data, err := m.requestData(service, question)
 	if err != nil {
 		return err
+	}
+	if err := json.Unmarshal(data, answer); err != nil {
+		return fail(exitFailed, "do this program and the cell's hosts have the same version?", "%s: the answer cannot be read: %w", asking(service), err)
+	}
+	return nil
+}
+
+// requestData is request, and returns the answer as it is.
+func (m *member) requestData(service string, question any) ([]byte, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := m.patience()
 	defer cancel()
 	for {
 		msg, err := m.RequestWithContext(ctx, m.serviceSubject(service), body)
 		if err != nil {
-			return m.unanswered(service, err)
+			return nil, m.unanswered(service, err)
 		}
 		denied := deniedBy(service, msg)
 		switch {
 		case denied == nil:
-			if err := json.Unmarshal(msg.Data, answer); err != nil {
-				return fail(exitFailed, "do this program and the cell's hosts have the same version?", "%s: the answer cannot be read: %w", asking(service), err)
-			}
-			return nil
+			return msg.Data, nil
 		case denied.code != codeBusy && denied.code != codeNotReady:
-			return m.denied(denied)
+			return nil, m.denied(denied)
 		}
 		if rest(ctx, retryAfter(msg)) != nil {
-			return fail(exitUnreachable, "try again", "%s: %w", asking(service), denied)
+			return nil, fail(exitUnreachable, "try again", "%s: %w", asking(service), denied)
 		}
 	}
 }

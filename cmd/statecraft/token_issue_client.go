@@ -15,7 +15,7 @@ type tokenIssueClientVerb struct {
 	issuerFlags
 	holderFlags
 	Name   string   `required:"" placeholder:"NAME" help:"What the client is called, in lower case. It is how the client is revoked."`
-	Right  []string `placeholder:"RIGHT" help:"What the client may do: fleet_view (read the fleet), fleet_operate (tell nodes what to do), fleet_approve (say which key may take an identity), registry_publish, token_revoke, events_read (consume events and inventories with any NATS client) or admin (everything). Once for each."`
+	Right  []string `placeholder:"RIGHT" help:"What the client may do: fleet_view (read the fleet), fleet_operate (tell nodes what to do), fleet_approve (say which key may take an identity, and retire nodes), registry_publish, token_revoke, events_read (consume events and inventories with any NATS client) or admin (everything). Once for each."`
 	Output string   `placeholder:"FOLDER" help:"Write a folder for --as: a new key, context.json, the root key of the cell, and client.nk, ca.pem and nats.json for other NATS clients. A key that is there stays; with --public-key none is made."`
 	URL    []string `name:"url" placeholder:"URL" help:"For --output: a fleet listener, such as tls://overlay1.example.net:4222 (default: those of the hosts in --dir)."`
 	CA     string   `name:"ca" placeholder:"FILE" help:"For --output: the certificate of the brokers' authority (default: that of --dir)."`

@@ -102,11 +102,11 @@ func nodesLetIn(key identity.PublicKey) []admission {
 			e.Claims.Expires, e.TokenErr = noon.Add(-89*24*time.Hour), fmt.Errorf("verifying: %w", identity.ErrExpired)
 		}, row{
 			AccountFleet, []string{"node.n1=example.out.renew"}, []string{"_INBOX.n1=example.>"},
-			noon.Add(time.Minute), true, true, identity.PurposeNode, holder,
+			noon.Add(time.Minute), false, true, identity.PurposeNode, holder,
 		}},
 		{"a node whose token ended within the skew", func(e *Evidence) { e.Claims.Expires = noon }, row{
 			AccountFleet, []string{"node.n1=example.out.renew"}, []string{"_INBOX.n1=example.>"},
-			noon.Add(time.Minute), true, true, identity.PurposeNode, holder,
+			noon.Add(time.Minute), false, true, identity.PurposeNode, holder,
 		}},
 		{"from one of the token's networks", func(e *Evidence) {
 			e.Claims.CIDR, e.Remote = []string{"192.168.0.0/16", "10.1.0.0/16"}, netip.MustParseAddr("::ffff:10.1.2.3")
@@ -130,8 +130,10 @@ func othersLetIn(key, self identity.PublicKey) []admission {
 		}},
 		{"a client with rights", func(e *Evidence) { become(e, identity.PurposeClient, "fleet_view", "fleet_operate", "token_revoke") }, row{
 			AccountFleet,
-			slices.Concat([]string{"client." + U + ".out.hosts", "client." + U + ".out.inventory", "client." + U + ".out.registry", "client." + U + ".out.bundle"}, readBucket("NODES"),
-				[]string{"node.*.in.operate.>", ServiceSubject(U, "revoke"), ServiceSubject(U, "revoked")}),
+			[]string{
+				ServiceSubject(U, "hosts"), ServiceSubject(U, "inventory"), ServiceSubject(U, "nodes"), ServiceSubject(U, "registry"), ServiceSubject(U, "bundle"),
+				ServiceSubject(U, "operate"), ServiceSubject(U, "revoke"), ServiceSubject(U, "revoked"),
+			},
 			[]string{"_INBOX." + U + ".>", "choria.lifecycle.event.>", "choria.machine.>", "overlay.event.>"}, noon.Add(10 * time.Hour), false, false, identity.PurposeClient, caller,
 		}},
 		{"a client whose right is denied", func(e *Evidence) {

@@ -23,6 +23,11 @@ func permissions(publish, subscribe []string) *server.Permissions {
 	}
 }
 
+// withoutAnswers allows what is listed, and nothing else: who asks and is asked nothing answers nothing.
+func withoutAnswers(publish, subscribe []string) *server.Permissions {
+	return &server.Permissions{Publish: only(publish), Subscribe: only(subscribe)}
+}
+
 // nothing allows nothing.
 func nothing() *server.Permissions {
 	return &server.Permissions{Publish: only(nil), Subscribe: only(nil)}
@@ -80,7 +85,7 @@ func nodePermissions(c *identity.Claims) *server.Permissions {
 // renewPermissions is of a node whose token has ended.
 func renewPermissions(c *identity.Claims) *server.Permissions {
 	t := c.Identity.Token()
-	return permissions([]string{"node." + t + ".out.renew"}, []string{inbox(t)})
+	return withoutAnswers([]string{"node." + t + ".out.renew"}, []string{inbox(t)})
 }
 
 // clientPermissions is of a client: its inbox and what its rights open. Clients ask and do not answer: an event that they may see can have been
@@ -100,7 +105,7 @@ func clientPermissions(c *identity.Claims, key identity.PublicKey) *server.Permi
 			subscribe = append(subscribe, r.Subscribe...)
 		}
 	}
-	return &server.Permissions{Publish: only(publish), Subscribe: only(subscribe)}
+	return withoutAnswers(publish, subscribe)
 }
 
 // leafPermissions is of the enrollment listener: what those who join may say is held by that listener, and here again.

@@ -41,19 +41,18 @@ var rights = []Right{
 	{
 		Name:      "fleet_view",
 		Doc:       "read the nodes of the cell and what is published in it, ask for inventories and how the hosts are, and see the events of nodes and machines",
-		Services:  append([]string{"hosts", "inventory"}, registryServices()...),
-		Publish:   readBucket("NODES"),
+		Services:  append([]string{"hosts", "inventory", "nodes"}, registryServices()...),
 		Subscribe: []string{"choria.lifecycle.event.>", "choria.machine.>", "overlay.event.>"},
 	},
 	{
-		Name:    "fleet_operate",
-		Doc:     "tell nodes what to do, below the subjects that their machines listen on for operators",
-		Publish: []string{"node.*.in.operate.>"},
+		Name:     "fleet_operate",
+		Doc:      "tell nodes what to do, by the words that their machines listen to",
+		Services: []string{"operate"},
 	},
 	{
 		Name:     "fleet_approve",
-		Doc:      "say which key may take over the identity of a node",
-		Services: []string{"approve"},
+		Doc:      "say who belongs to the cell: which key may take over the identity of a node, and which nodes are retired",
+		Services: []string{"approve", "retire"},
 	},
 	{
 		Name:     "token_revoke",

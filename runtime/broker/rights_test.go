@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestRightsSuffice does with nats.go what each right is for, and one thing that it is not for.
+// TestRightsSuffice does with nats.go what two rights are for, and what they are not for. The others are held in TestH68EachPermissionIsNecessary.
 func TestRightsSuffice(t *testing.T) {
 	o := newOverlay(t)
 	b := o.broker(t)
@@ -34,42 +34,6 @@ func TestRightsSuffice(t *testing.T) {
 		}
 		return conn, js
 	}
-	t.Run("fleet_view", func(t *testing.T) {
-		conn, js := client("fleet_view")
-		viewed(t, js, nodes)
-		events, err := conn.SubscribeSync("choria.lifecycle.event.>")
-		if err != nil {
-			t.Fatal(err)
-		}
-		flush(t, conn)
-		say(t, s.overlay, "choria.lifecycle.event.alive.server", "")
-		if !hears(events, true) {
-			t.Error("it sees no events")
-		}
-		kv, _ := js.KeyValue(t.Context(), "NODES")
-		if _, err := kv.Put(brief(t), "n1=example", nil); err == nil {
-			t.Error("it writes")
-		}
-	})
-	t.Run("fleet_operate", func(t *testing.T) {
-		conn, js := client("fleet_operate")
-		sub, err := s.attacker.SubscribeSync("node." + s.a + ".in.>")
-		if err != nil {
-			t.Fatal(err)
-		}
-		flush(t, s.attacker)
-		say(t, conn, "node."+s.a+".in.operate.stop", "")
-		if !hears(sub, true) {
-			t.Error("it tells nodes nothing")
-		}
-		say(t, conn, "node."+s.a+".in.assignment", "")
-		if hears(sub, false) {
-			t.Error("it tells nodes everything")
-		}
-		if _, err := js.KeyValue(brief(t), "NODES"); err == nil {
-			t.Error("it reads the nodes")
-		}
-	})
 	t.Run("token_revoke", func(t *testing.T) {
 		conn, js := client("token_revoke")
 		revokes(t, s.overlay, conn, js)
@@ -150,9 +114,9 @@ func TestClientsAskBelowTheirOwnKey(t *testing.T) {
 	}
 }
 
-// TestH46AClientAcknowledgesNothing: an event that a client may see was published with a reply subject, by which the stream acknowledges that it has it. A client that
+// TestG46AClientAcknowledgesNothing: an event that a client may see was published with a reply subject, by which the stream acknowledges that it has it. A client that
 // answered there would be taken for the stream.
-func TestH46AClientAcknowledgesNothing(t *testing.T) {
+func TestG46AClientAcknowledgesNothing(t *testing.T) {
 	o := newOverlay(t)
 	answering := startBroker(t, o.config(t), func(e Evidence, k *Knowledge) Decision {
 		d := Decide(e, k)
@@ -192,44 +156,6 @@ func brief(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), quietly)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// viewed gets, lists and watches the nodes, which are changed meanwhile.
-func viewed(t *testing.T, js jetstream.JetStream, changed jetstream.KeyValue) {
-	t.Helper()
-	kv, err := js.KeyValue(t.Context(), "NODES")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := kv.Get(t.Context(), "n1=example"); err != nil {
-		t.Errorf("getting: %v", err)
-	}
-	keys, err := kv.ListKeys(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k := range keys.Keys() {
-		if k != "n1=example" {
-			t.Errorf("the key %q", k)
-		}
-	}
-	w, err := kv.WatchAll(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = w.Stop() }()
-	if e := <-w.Updates(); string(e.Value()) != "here" {
-		t.Errorf("it sees %s", e.Value())
-	}
-	if e := <-w.Updates(); e != nil {
-		t.Errorf("it sees a second key %v", e)
-	}
-	if _, err := changed.Put(t.Context(), "n1=example", []byte("moved")); err != nil {
-		t.Fatal(err)
-	}
-	if e := <-w.Updates(); string(e.Value()) != "moved" {
-		t.Errorf("it sees %s", e.Value())
-	}
 }
 
 // TestServicesInProcess connects a host's own services without a network.

@@ -36,7 +36,7 @@ func TestInventoryIsAsked(t *testing.T) {
 		t.Errorf("summed up: %+v", sum)
 	}
 	stranger, denied := c.client("fleet_operate")
-	question := service(stranger, "inventory")
+	question := serviceOf(stranger, "inventory")
 	if _, err := stranger.Request(question, nil, 200*time.Millisecond); err == nil {
 		t.Error("who may not view the fleet is answered")
 	}
@@ -49,7 +49,7 @@ func askInventory(t *testing.T, conn *nats.Conn, q inventory.Query) (a inventory
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := conn.Request(service(conn, "inventory"), body, 2*time.Minute)
+	m, err := conn.Request(serviceOf(conn, "inventory"), body, 2*time.Minute)
 	if err == nil && m.Header.Get("Nats-Service-Error") != "" {
 		err = errors.New(m.Header.Get("Nats-Service-Error"))
 	}
@@ -62,7 +62,7 @@ func askInventory(t *testing.T, conn *nats.Conn, q inventory.Query) (a inventory
 	return a
 }
 
-// service is where a client asks a service of the overlay.
-func service(conn *nats.Conn, name string) string {
+// serviceOf is where a client asks a service of the overlay.
+func serviceOf(conn *nats.Conn, name string) string {
 	return broker.ServiceSubject(strings.Split(conn.NewInbox(), ".")[1], name)
 }

@@ -165,6 +165,7 @@ type keyed struct {
 
 func (k keyed) Key() string                     { return k.key }
 func (k keyed) Value() []byte                   { return k.value }
+func (k keyed) Revision() uint64                { return 0 }
 func (k keyed) Operation() jetstream.KeyValueOp { return jetstream.KeyValuePut }
 
 // byDepot puts documents into the bucket, and gives the node what the depot answers: texts.

@@ -16,13 +16,13 @@ import (
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
-	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // What a depot serves, and what it takes.
 const (
 	servesSpecs        = "specs"
 	servesObjects      = "objects"
+	servesRecords      = "records"
 	servesRevisions    = "revisions"
 	servesPublications = "publications"
 	servesUploads      = "uploads"
@@ -47,14 +47,16 @@ type depotSpec struct {
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with. A request that wants its answer
 	// elsewhere is dropped: it would be published with the depot's rights, which the asker may not have.
 	Inbox *watchers.Formula `yaml:"inbox,required" gives:"text"`
-	// Serves is what it is asked for. Of specs with the trust roots, ranges of objects, and revisions - the keys of a
-	// bucket, and what is kept of one - it answers what is there. It takes publications: specs and trust roots, which are
+	// Serves is what it is asked for. Of specs with the trust roots, ranges of objects, records - one of them, or all in pages - and revisions - the
+	// keys of a bucket, and what is kept of one - it answers what is there. It takes publications: specs and trust roots, which are
 	// stored where the host's own trust, its serials included, vouches for them; and uploads: objects that are named by their
 	// digest in a spec that at least one of those has signed who may sign specs.
-	Serves string `yaml:"serves,required" enum:"specs|objects|revisions|publications|uploads"`
-	// Bucket is the key-value bucket of specs, publications or revisions, or the object store of objects or uploads, which a
+	Serves string `yaml:"serves,required" enum:"specs|objects|records|revisions|publications|uploads"`
+	// Bucket is the key-value bucket of specs, records, publications or revisions, or the object store of objects or uploads, which a
 	// request for an object names.
 	Bucket string `yaml:"bucket,required"`
+	// Fields are the fields of records that a list of them has, as far as they are at most 1 KiB; who asks for one record gets all of it.
+	Fields []string `yaml:"fields"`
 	// Roots is the bucket that has the trust roots by which uploads are held; for uploads only.
 	Roots string `yaml:"roots"`
 	// Parts is the subject that the parts of uploads are sent to; for uploads only. Its last word is this host's alone, as
@@ -95,6 +97,9 @@ func (s *depotSpec) Validate(w *machine.WatcherSpec) diag.List {
 		f.add("subject", CodeDepot, "a subject is words that a dot separates, such as node.*.out.bundle", "subject: %q is no subject", s.Subject)
 	}
 	s.validateUploads(&f)
+	if len(s.Fields) > 0 && s.Serves != servesRecords {
+		f.add("fields", CodeDepot, "leave it out, or serve records", "fields: %s have none", s.Serves)
+	}
 	return append(f.list, watchers.CheckQuotas(s.Quota, w.Properties.Get("quota"))...)
 }
 
@@ -132,7 +137,7 @@ func depotType(s Services) watchers.Type {
 					Payload: map[string]machine.ValueType{"key": machine.String, "reason": machine.String, "detail": machine.String, "by": machine.String}},
 			},
 		},
-		Summary: "Serves specs and bundles to those who may not read them for themselves, and takes them from those who may not write.",
+		Summary: "Serves specs, bundles and records of buckets to those who may not read them for themselves, and takes them from those who may not write.",
 	}, func(spec *depotSpec, _ *machine.WatcherSpec) *watchers.Prepared {
 		return &watchers.Prepared{New: func() watchers.Watcher { return &depot{spec: spec, services: s} }}
 	})
@@ -252,6 +257,8 @@ func (c *depotCounter) shelf() shelf {
 	switch c.spec.Serves {
 	case servesObjects:
 		return newObjectShelf(bucket, memory, c.spec.Pending, log)
+	case servesRecords:
+		return newRecordShelf(bucket, c.spec.Fields, log)
 	case servesRevisions:
 		return &revisionShelf{besides: newBesides(bucket, log)}
 	case servesPublications:
@@ -307,49 +314,45 @@ func (c *depotCounter) unlessClosed(err error) error {
 // leadTimeout is how long the broker may take to know of a service.
 const leadTimeout = 10 * time.Second
 
-// subscribe serves as a service of NATS's own kind.
+// subscribe begins to take requests.
 func (c *depotCounter) subscribe(ctx context.Context, from shelf) (stop func(), err error) {
-	served, err := micro.AddService(c.conn, micro.Config{
-		Name: c.spec.Name, Version: "0.0.0", Description: "watcher " + c.look.Watcher + " of machine " + c.look.Machine,
-		Metadata: map[string]string{"machine": c.look.Machine, "watcher": c.look.Watcher, "identity": c.look.Identity},
-	})
-	if err != nil {
-		return nil, err
-	}
 	meter := watchers.NewMeter(c.spec.Quota)
-	err = c.endpoint(ctx, served, c.spec.Name, c.subject, func(r micro.Request) {
+	served, err := c.endpoint(ctx, c.spec.Name, c.subject, func(r micro.Request) {
 		if c.admits(meter, r) {
 			from.answer(ctx, r)
 		}
 	})
-	if taker, ok := from.(*uploadShelf); ok && err == nil {
-		err = c.endpoint(ctx, served, c.spec.Name+partsSuffix, c.parts, func(r micro.Request) { taker.part(r) })
-	}
 	if err != nil {
-		return nil, errors.Join(err, served.Stop())
+		return nil, err
 	}
-	return func() { messaging.Leave(ctx, served.Stop) }, nil
+	leave := func() { messaging.Leave(ctx, served) }
+	taker, ok := from.(*uploadShelf)
+	if !ok {
+		return leave, nil
+	}
+	parts, err := c.endpoint(ctx, c.spec.Name+partsSuffix, c.parts, taker.part)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { messaging.Leave(ctx, parts); leave() }, nil
 }
 
-// partsSuffix is of the name under which a service's parts are asked for.
+// partsSuffix is of the name of the service by which a service's parts are sent.
 const partsSuffix = "-parts"
 
 // endpoint answers what comes by a subject, where the answer is the asker's own.
-func (c *depotCounter) endpoint(ctx context.Context, served micro.Service, name, subject string, answer func(r micro.Request)) error {
-	return served.AddEndpoint(name, micro.HandlerFunc(func(r micro.Request) {
-		defer supervise.Recover(ctx)
-		r = messaging.Later(r, c.conn)
+func (c *depotCounter) endpoint(ctx context.Context, name, subject string, answer func(r micro.Request)) (stop func() error, err error) {
+	offer := messaging.Offer{Name: name, Subject: subject, Queue: c.queue, Look: c.look, Pending: maxArrived}
+	return messaging.Serve(ctx, c.conn, offer, func(r micro.Request) {
 		if ctx.Err() == nil && c.answerable(r) {
 			answer(r)
 		}
-	}), micro.WithEndpointSubject(subject), micro.WithEndpointQueueGroup(c.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
+	})
 }
 
-// What may have come that nobody has looked at yet: requests, and their bytes. A look takes no time; who is dropped here hears nothing.
-const (
-	maxArrived     = 1 << 18
-	maxPendingSize = 64 << 20
-)
+// maxArrived is how many requests may have come that nobody has looked at yet. A look takes no time; who is dropped here hears nothing.
+const maxArrived = 1 << 18
 
 // admits answers what is larger than a request may be, or over a quota.
 func (c *depotCounter) admits(meter *watchers.Meter, r micro.Request) bool {

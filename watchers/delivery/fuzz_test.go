@@ -66,6 +66,44 @@ func FuzzSpecQuery(f *testing.F) {
 	})
 }
 
+// FuzzRecordPage holds that every page of a list of records, whatever these are, is JSON, fits, and goes on.
+func FuzzRecordPage(f *testing.F) {
+	for _, seed := range []string{
+		`{"after": "n1", "limit": 1}`, `{"limit": 1e400}`, `{"limit": 9223372036854775807}`, `{"after": "\ud800"}`, `{"revision": 1}`, "", "[]", "null",
+	} {
+		f.Add([]byte(seed), "n1=example", []byte(`{"state": "active", "owner": [1, {"a": "\u2028"}]}`))
+		f.Add([]byte(seed), "n/1", []byte("\xff"))
+	}
+	f.Fuzz(func(t *testing.T, question []byte, key string, value []byte) {
+		q, ok := readRecordQuery(question)
+		if !ok {
+			return
+		}
+		s := newRecordShelf("NODES", []string{"state", "owner", ""}, slog.New(slog.DiscardHandler))
+		s.payload = 16 << 10
+		table := newRecordTable(0, 0)
+		for _, k := range []string{key, "n0", "n2"} {
+			s.take(table, keyed{key: k, value: value})
+		}
+		s.take(table, nil)
+		s.take(table, keyed{key: "n3", value: value})
+		body, _ := s.page(q)
+		if body == nil {
+			if q.Revision == 0 {
+				t.Fatal("there is no page")
+			}
+			return
+		}
+		var p recordPage
+		if err := json.Unmarshal(body, &p); err != nil || len(body) > s.payload {
+			t.Errorf("%v, %d bytes: %.200s", err, len(body), body)
+		}
+		if p.Next != "" && len(p.Records) == 0 {
+			t.Errorf("a page that goes on is empty: %s", body)
+		}
+	})
+}
+
 // FuzzObjectQuery holds that every question for a range has one answer, no larger than a range, or one refusal, and that no name is looked up
 // that is not one.
 func FuzzObjectQuery(f *testing.F) {

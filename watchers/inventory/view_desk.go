@@ -40,26 +40,17 @@ func newDesk(spec *viewSpec, s *sheet, subject, queue string, look *watchers.Loo
 // maxQuery bounds a question, in bytes.
 const maxQuery = 64 << 10
 
-// open begins to answer, as a service of NATS's own kind.
+// open begins to answer.
 func (d *desk) open(ctx context.Context, look *watchers.Look, conn *nats.Conn) (stop func(), err error) {
-	served, err := micro.AddService(conn, micro.Config{
-		Name: d.spec.Name, Version: "0.0.0", Description: "watcher " + look.Watcher + " of machine " + look.Machine,
-		Metadata: map[string]string{"machine": look.Machine, "watcher": look.Watcher, "identity": look.Identity},
-	})
-	if err != nil {
-		return nil, err
-	}
 	o := &opening{payload: int(conn.MaxPayload())}
 	o.ctx, o.end = context.WithCancel(ctx)
-	err = served.AddEndpoint(d.spec.Name, micro.HandlerFunc(func(r micro.Request) {
-		defer supervise.Recover(ctx)
-		d.take(o, messaging.Later(r, conn))
-	}), micro.WithEndpointSubject(d.subject), micro.WithEndpointQueueGroup(d.queue), micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
+	served, err := messaging.Serve(ctx, conn, messaging.Offer{Name: d.spec.Name, Subject: d.subject, Queue: d.queue, Look: look, Pending: maxArrived},
+		func(r micro.Request) { d.take(o, r) })
 	if err != nil {
 		o.close()
-		return nil, errors.Join(err, served.Stop())
+		return nil, err
 	}
-	return func() { messaging.Leave(ctx, served.Stop); o.close() }, nil
+	return func() { messaging.Leave(ctx, served); o.close() }, nil
 }
 
 // opening is the time in which a desk is asked by one connection.
@@ -108,11 +99,9 @@ func (d *desk) take(o *opening, r micro.Request) {
 	o.do(func() { d.serve(o.ctx, r, o.payload) })
 }
 
-// What has come and is not looked at yet. That takes no time, so that it is more than may wait for a turn: who is dropped here hears nothing.
-const (
-	maxArrived     = 65536
-	maxPendingSize = 64 << 20 // bytes
-)
+// maxArrived is how many questions may have come that nobody has looked at yet. That takes no time, so that it is more than may wait for a turn: who
+// is dropped here hears nothing.
+const maxArrived = 65536
 
 // serve answers a question when its turn comes.
 func (d *desk) serve(ctx context.Context, r micro.Request, payload int) {

@@ -38,6 +38,7 @@ type counter struct {
 	service *service
 	inlet   *inlet
 	nursery nursery
+	relays  relays
 	waiting *waitingList
 }
 
@@ -147,6 +148,8 @@ func (c *counter) take(r request, message map[string]any) watchers.Report {
 		return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
 	case spec.Spawn != nil:
 		return c.spawn(r, message)
+	case spec.Relay != nil:
+		return c.relay(r, message)
 	case spec.Reply != nil:
 		return c.reply(r, message)
 	}
@@ -201,27 +204,4 @@ func (c *counter) deny(r request, code, text string) {
 	if r.Reply() != "" {
 		_ = r.Error(code, text, nil)
 	}
-}
-
-// plainRequest is a request without micro around it.
-type plainRequest struct{ msg *nats.Msg }
-
-func (r plainRequest) Subject() string        { return r.msg.Subject }
-func (r plainRequest) Reply() string          { return r.msg.Reply }
-func (r plainRequest) Headers() micro.Headers { return micro.Headers(r.msg.Header) }
-func (r plainRequest) Data() []byte           { return r.msg.Data }
-
-// Respond answers.
-func (r plainRequest) Respond(data []byte, _ ...micro.RespondOpt) error {
-	return r.msg.RespondMsg(&nats.Msg{Data: data})
-}
-
-// Error answers with the headers that micro's clients read.
-func (r plainRequest) Error(code, description string, data []byte, opts ...micro.RespondOpt) error {
-	m := &nats.Msg{Header: nats.Header{}, Data: data}
-	for _, opt := range opts {
-		opt(m)
-	}
-	m.Header[micro.ErrorHeader], m.Header[micro.ErrorCodeHeader] = []string{description}, []string{code}
-	return r.msg.RespondMsg(m)
 }

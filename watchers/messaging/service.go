@@ -41,11 +41,13 @@ type serviceSpec struct {
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
 	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. It, as where, sees the machine's state
-	// and data as they are at the request. Without reply and spawn the
+	// and data as they are at the request. Without reply, spawn and relay the
 	// request is the event's payload, and a publish watcher answers to its reply subject.
 	Reply *watchers.Formula `yaml:"reply"`
 	// Spawn starts an instance for each request, which is to answer it.
 	Spawn *serviceSpawn `yaml:"spawn"`
+	// Relay passes each request on to another subject, and what is answered there back to its asker.
+	Relay *serviceRelay `yaml:"relay"`
 }
 
 // serviceSpawn says which instance answers.
@@ -87,8 +89,11 @@ func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if s.Reply != nil && s.Spawn != nil {
 		f.add("spawn", CodeTogether, "leave out one of them: either the watcher answers or the instance", "reply and spawn are both given")
 	}
-	if s.Reply == nil && s.Spawn == nil && w.SuccessTransition == "" && w.On[machine.OutcomeSuccess] == "" {
-		f.add("reply", CodeTogether, "give reply or spawn, or a success_transition to a state in which a publish watcher answers", "nobody answers the requests")
+	if s.Relay != nil && (s.Reply != nil || s.Spawn != nil) {
+		f.add("relay", CodeTogether, "leave out one of them: one alone answers", "relay is given together with reply or spawn")
+	}
+	if s.Reply == nil && s.Spawn == nil && s.Relay == nil && w.SuccessTransition == "" && w.On[machine.OutcomeSuccess] == "" {
+		f.add("reply", CodeTogether, "give reply, spawn or relay, or a success_transition to a state in which a publish watcher answers", "nobody answers the requests")
 	}
 	return f.list
 }
@@ -97,17 +102,17 @@ func serviceType(pool *Pool, spawner watchers.Spawner) watchers.Type {
 	key := map[string]machine.ValueType{"key": machine.String}
 	outcomes := listenerOutcomes(
 		machine.Outcome{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(),
-			Doc: "a request was taken: it was answered by reply, an instance was started for it, or it waits for an answer"},
+			Doc: "a request was taken: it was answered by reply, an instance was started for it, it was passed on, or it waits for an answer"},
 		machine.Outcome{Name: machine.OutcomeFail, Class: machine.Failure,
 			Doc: "an instance cannot be started, or an answer not sent, and the request was answered with an error of code 500; or the broker does not permit the subscription"},
 		machine.Outcome{Name: outcomeRefused, Class: machine.Neutral, Payload: unreadablePayload(),
 			Doc: "a request for which where is false was answered with an error of code 403"},
 		machine.Outcome{Name: outcomeExists, Class: machine.Neutral, Payload: key, Doc: "a request for an instance that runs was answered with an error of code 409"},
-		machine.Outcome{Name: outcomeFull, Class: machine.Neutral, Payload: key, Doc: "as many instances run as may: the request was answered with an error of code 429"},
+		machine.Outcome{Name: outcomeFull, Class: machine.Neutral, Payload: key, Doc: "as many instances run, or requests wait for what they were passed on to, as may: the request was answered with an error of code 429"},
 	)
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{Name: "service", Outcomes: outcomes},
-		Summary:     "Answers requests: by an expression, by an instance that is started for each, or by the machine's own event.",
+		Summary:     "Answers requests: by an expression, by an instance that is started for each, by another subject, or by the machine's own event.",
 	}, func(spec *serviceSpec, w *machine.WatcherSpec) *watchers.Prepared {
 		does := mapped(w, outcomes)
 		return &watchers.Prepared{New: func() watchers.Watcher { return &service{spec: spec, pool: pool, spawner: spawner, mapped: does} }}
@@ -157,40 +162,14 @@ func (c *counter) listen(asMicro bool) watchers.Report {
 		in.micro = true
 		return in.listen(c.micro)
 	}
-	return in.listen(in.plain(func(m *nats.Msg) { c.offer(plainRequest{m}) }, (*nats.Subscription).Drain))
+	return in.listen(func(conn *nats.Conn) (func() error, error) {
+		return in.plain(func(m *nats.Msg) { c.offer(received{m, conn}) }, (*nats.Subscription).Drain)(conn)
+	})
 }
 
-// version is what NATS takes for a version, whatever Choria's manifests say.
-var version = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
-
-// micro serves as a service of NATS's own kind.
+// micro serves as a service that NATS's own tools know.
 func (c *counter) micro(conn *nats.Conn) (func() error, error) {
-	look := c.inlet.look
-	cfg := micro.Config{
-		Name: c.service.spec.Name, Version: "0.0.0", Description: "watcher " + look.Watcher + " of machine " + look.Machine,
-		Metadata: map[string]string{"machine": look.Machine, "watcher": look.Watcher, "identity": look.Identity},
-		// The library sees when a request has come only, not what becomes of it.
-		StatsHandler: func(*micro.Endpoint) any {
-			defer supervise.Recover(c.inlet.ctx)
-			return c.inlet.counted()
-		},
-	}
-	if version.MatchString(look.Version) {
-		cfg.Version = look.Version
-	}
-	served, err := micro.AddService(conn, cfg)
-	if err != nil {
-		return nil, err
-	}
-	err = served.AddEndpoint(cfg.Name, micro.HandlerFunc(func(r micro.Request) {
-		defer supervise.Recover(c.inlet.ctx)
-		c.offer(Later(r, conn))
-	}),
-		micro.WithEndpointSubject(c.inlet.from.subject), micro.WithEndpointQueueGroup(c.inlet.from.queue),
-		micro.WithEndpointPendingLimits(maxArrived, maxPendingSize))
-	if err != nil {
-		_ = served.Stop() // it has nothing to drain
-		return nil, err
-	}
-	return served.Stop, nil
+	in := c.inlet
+	o := Offer{Name: c.service.spec.Name, Subject: in.from.subject, Queue: in.from.queue, Look: in.look, Pending: maxArrived, Counted: func() any { return in.counted() }}
+	return Serve(in.ctx, conn, o, func(r micro.Request) { c.offer(r) })
 }

@@ -309,7 +309,7 @@ func purposesInUse(t *testing.T, o *overlay) map[string]struct {
 		}},
 		"a node whose token has ended": {o.node(t, "n2.example", expiring(time.Now().Add(-time.Minute))), ListenerFleet, []use{asksAt("node.n2=example.out.renew")}},
 		"a join token": {join, ListenerEnrollment, []use{
-			asksAt("enroll." + k + ".out.hello"), answersAt("enroll." + k + ".in.challenge"), hearsAt("enroll.all.in.moved"),
+			asksAt("enroll." + k + ".out.hello"), asksAt("enroll." + k + ".out.hello." + join.claims.ID), asksAt("enroll." + k + ".out.event.startup"), answersAt("enroll." + k + ".in.challenge"), hearsAt("enroll.all.in.moved"),
 		}},
 	}
 	for _, r := range heldRights() {

@@ -143,21 +143,6 @@ func (m *member) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(m.ctx, patience)
 }
 
-// bucket opens a bucket of the cell.
-func (m *member) bucket(name string) (jetstream.KeyValue, error) {
-	js, err := jetstream.New(m.Conn)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := m.patience()
-	defer cancel()
-	bucket, err := js.KeyValue(ctx, name)
-	if err != nil {
-		return nil, m.failed("opening the bucket "+name, err)
-	}
-	return bucket, nil
-}
-
 // failed gives the error of something that was done over the connection its exit code and the next step.
 func (m *member) failed(doing string, err error) error {
 	cause := context.Cause(m.ctx)

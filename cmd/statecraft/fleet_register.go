@@ -10,9 +10,6 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
-// registerBucket holds a record a node, under its identity as in subjects.
-const registerBucket = "NODES"
-
 // retired is the state of nodes that do not belong to the cell any more.
 const retired = "retired"
 

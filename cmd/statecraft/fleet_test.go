@@ -116,18 +116,6 @@ func (c *fleetCell) streams() jetstream.JetStream {
 	return js
 }
 
-// buckets makes what the streams machine of an overlay makes.
-func (c *fleetCell) buckets() {
-	c.t.Helper()
-	js := c.streams()
-	for _, name := range []string{"REVOKED", "NODES"} {
-		var err error
-		if c.nodes, err = js.CreateKeyValue(c.t.Context(), jetstream.KeyValueConfig{Bucket: name}); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-}
-
 // client makes the folder of a client with the verb that operators use.
 func (c *fleetCell) client(name string, rights ...string) string {
 	c.t.Helper()

@@ -213,7 +213,7 @@ func (g *gateway) names(who, stream string) (mine []string, all int, err error) 
 		}
 		all += len(found)
 		total, _ := d["total"].(json.Number)
-		if n, err := total.Int64(); len(found) == 0 || err != nil || int64(all) >= n {
+		if n, _ := total.Int64(); len(found) == 0 || int64(all) >= n {
 			return mine, all, nil
 		}
 	}

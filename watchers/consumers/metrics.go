@@ -19,26 +19,17 @@ const (
 // metrics are those of the consumers watchers of a program.
 type metrics struct {
 	requests *prometheus.CounterVec
-	messages *prometheus.CounterVec
-	bytes    *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
-	labels := []string{"machine", "watcher"}
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "statecraft", Name: "consumers_requests_total",
 			Help: "Requests of clients for consumers, by result: answered, refused, limited (over a quota), astray (the answer was to go elsewhere), acks, failed.",
-		}, append(labels, "result")),
-		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "statecraft", Name: "consumers_messages_total", Help: "Messages of streams that were sent to clients.",
-		}, labels),
-		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "statecraft", Name: "consumers_bytes_total", Help: "Bytes of the messages of streams that were sent to clients.",
-		}, labels),
+		}, []string{"machine", "watcher", "result"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.messages, m.bytes)
+		reg.MustRegister(m.requests)
 	}
 	return m
 }
@@ -51,9 +42,4 @@ type count struct {
 
 func (c count) request(result string) {
 	c.requests.WithLabelValues(c.look.Machine, c.look.Watcher, result).Inc()
-}
-
-func (c count) message(size int) {
-	c.messages.WithLabelValues(c.look.Machine, c.look.Watcher).Inc()
-	c.bytes.WithLabelValues(c.look.Machine, c.look.Watcher).Add(float64(size))
 }

@@ -228,7 +228,7 @@ func TestWriteModes(t *testing.T) {
 		"update nothing":              {nothing, "mode: update", outcomeMissing, true},
 		"update what is deleted":      {deleted, "mode: update", outcomeMissing, true},
 		"update a revision that went": {deleted, "mode: update\nrevision: '1'", outcomeMissing, true},
-		"update without a number":     {other, "mode: update\nrevision: '\"x\"'", machine.OutcomeFail, true},
+		"update without a number":     {other, "mode: update\nrevision: data.name", machine.OutcomeFail, true},
 		"delete":                      {other, "mode: delete\nrevision: data.revision", outcomeDeleted, false},
 		"delete an older one":         {other, "mode: delete\nrevision: data.revision - 1", outcomeConflict, true},
 		"delete any":                  {other, "mode: delete", outcomeDeleted, false},

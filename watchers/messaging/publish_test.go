@@ -210,7 +210,7 @@ func TestRequest(t *testing.T) {
 		{"subject: bad", "success", map[string]any{"ok": false}, ""},
 		{"subject: text", "success", "plain", ""},
 		{"subject: text\naccept: message.body.ok", "fail", nil, "accept"},
-		{"subject: good\naccept: '1'", "fail", nil, "not true or false"},
+		{"subject: good\naccept: message.body.n", "fail", nil, "not true or false"},
 		{"subject: good\nunchanged_when: message.body.n == 1", "unchanged", map[string]any{"ok": true, "n": 1}, ""},
 		{"subject: good\nunchanged_when: message.body.n == data.n", "success", map[string]any{"ok": true, "n": 1}, ""},
 		{"subject: bad\naccept: message.body.ok\nunchanged_when: 'true'", "rejected", map[string]any{"ok": false}, "accept"},

@@ -50,6 +50,7 @@ func TestH71AUseIsAPlace(t *testing.T) {
 			eventually(t, "the third is "+tt.third, func() bool {
 				return third.state() == tt.third && (tt.third == "active" || strings.Contains(third.reason(), "used as often as it may be"))
 			})
+			third.stop() // has the key of the first, and would take challenges from it
 			before := first.token()
 			first.reprovision()
 			eventually(t, "the first has come again", func() bool { return first.state() == "active" && first.token() != before })
@@ -62,7 +63,7 @@ func TestH71AUseIsAPlace(t *testing.T) {
 func TestH71ReservedNames(t *testing.T) {
 	permissive := override(t, t.TempDir(), "overlay/enrollee", "when: data.identity in (input.site?.reserved ?? [])", "when: 'false'",
 		"- name: reserved\n    from: [naming]\n    destination: refusing\n", "- name: reserved\n    from: [naming]\n    destination: cleared\n")
-	hurried := override(t, t.TempDir(), "overlay/names", "interval: 1m", "interval: 100ms")
+	hurried := override(t, t.TempDir(), "overlay/names", "interval: 1m", "interval: 500ms")
 	names := map[string]string{
 		"overlay1": "this name is reserved", "operator": "this name is reserved", "app.example": "this name is reserved", "viewer": "this name is that of a client",
 	}

@@ -94,6 +94,10 @@ func (s *takes) query(service string, q, a any) (code, text string) {
 		if errors.Is(err, nats.ErrTimeout) && tries < 12 { // a service that is stopping at this moment heard it
 			continue
 		}
+		if errors.Is(err, nats.ErrNoResponders) && tries < 300 { // or one that is starting has not subscribed yet
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -112,7 +112,10 @@ func parseCopy(from io.Reader) (entries []copyEntry, err error) {
 func parseCopyLine(line []byte) (e copyEntry, ok bool) {
 	sum, content, ok := bytes.Cut(line, []byte(" "))
 	var want [4]byte
-	if n, err := hex.Decode(want[:], bytes.TrimSpace(sum)); !ok || len(sum) != 8 || err != nil || n != 4 {
+	if !ok || len(sum) != hex.EncodedLen(len(want)) {
+		return e, false
+	}
+	if _, err := hex.Decode(want[:], sum); err != nil {
 		return e, false
 	}
 	have := crc32.ChecksumIEEE(content)

@@ -10,8 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // recordShelf answers questions about the records of a bucket, which it follows: all of them in pages, of which it keeps in memory what a list
@@ -58,13 +56,7 @@ func (s *recordShelf) open(ctx context.Context, conn *nats.Conn) (<-chan struct{
 	if err := f.begin(ctx); err != nil {
 		return nil, err
 	}
-	lost := make(chan struct{})
-	supervise.Go(ctx, func() {
-		defer close(lost)
-		defer f.end()
-		f.run(ctx)
-	})
-	return lost, nil
+	return f.follow(ctx, recordsChecked, f.take, f.check), nil
 }
 
 // state asks the bucket's leader what it has.
@@ -82,11 +74,11 @@ func (s *recordShelf) state(ctx context.Context) (*jetstream.StreamInfo, error) 
 
 // recordFollower keeps a shelf as its bucket is.
 type recordFollower struct {
+	bucketWatch
 	shelf   *recordShelf
-	watch   jetstream.KeyWatcher // nil while the bucket cannot be watched
-	table   *recordTable         // what the watch fills
-	created time.Time            // of the stream that it follows
-	behind  uint64               // the last sequence that the watch was behind with, at the check before; 0 where it was not
+	table   *recordTable // what the watch fills
+	created time.Time    // of the stream that it follows
+	behind  uint64       // the last sequence that the watch was behind with, at the check before; 0 where it was not
 }
 
 // begin reads the bucket from its beginning. What is answered stays until all of it has come.
@@ -103,40 +95,11 @@ func (f *recordFollower) begin(ctx context.Context) error {
 	return nil
 }
 
-// end ends the watch, if there is one. The server does that itself where the stream or the connection is gone.
-func (f *recordFollower) end() {
-	if f.watch != nil {
-		_ = f.watch.Stop()
-		f.watch = nil
-	}
-}
-
-func (f *recordFollower) updates() <-chan jetstream.KeyValueEntry {
-	if f.watch == nil {
-		return nil
-	}
-	return f.watch.Updates()
-}
-
-// run follows until ctx ends or the connection is gone.
-func (f *recordFollower) run(ctx context.Context) {
-	check := time.NewTicker(recordsChecked)
-	defer check.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e, open := <-f.updates():
-			if !open {
-				return
-			}
-			if !f.shelf.take(f.table, e) {
-				f.end() // and again with the next check
-				f.shelf.log.Warn("bucket_copy_incomplete", "bucket", f.shelf.bucket)
-			}
-		case <-check.C:
-			f.check(ctx)
-		}
+// take takes what the watch hears. Where that was less than all, the bucket is read anew at the next check.
+func (f *recordFollower) take(e jetstream.KeyValueEntry) {
+	if !f.shelf.take(f.table, e) {
+		f.end()
+		f.shelf.log.Warn("bucket_copy_incomplete", "bucket", f.shelf.bucket)
 	}
 }
 

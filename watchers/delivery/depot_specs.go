@@ -19,7 +19,6 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/watchers"
-	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
 // specShelf serves specs and trust roots from memory, which one consumer keeps fresh.
@@ -80,22 +79,16 @@ func (s *specShelf) follow(ctx context.Context, js jetstream.JetStream) (<-chan 
 	if err := f.begin(ctx); err != nil {
 		return nil, err
 	}
-	lost := make(chan struct{})
-	supervise.Go(ctx, func() {
-		defer close(lost)
-		defer f.end()
-		f.run(ctx)
-	})
-	return lost, nil
+	return f.follow(ctx, specsChecked, f.take, f.check), nil
 }
 
 // specFollower keeps a shelf as its bucket is.
 type specFollower struct {
+	bucketWatch
 	shelf *specShelf
 	js    jetstream.JetStream
-	watch jetstream.KeyWatcher // nil while the bucket cannot be watched
-	stock *specStock           // what the watch fills
-	told  string               // what was told of governors last, as JSON
+	stock *specStock // what the watch fills
+	told  string     // what was told of governors last, as JSON
 	seen  specState
 }
 
@@ -128,22 +121,6 @@ func (f *specFollower) open(ctx context.Context) (specState, jetstream.KeyWatche
 	return state, watch, err
 }
 
-// end ends the watch, if there is one. The server does that itself where the stream or the connection is gone.
-func (f *specFollower) end() {
-	if f.watch != nil {
-		_ = f.watch.Stop()
-		f.watch = nil
-	}
-}
-
-// updates is what the watch hears; nothing while there is no watch.
-func (f *specFollower) updates() <-chan jetstream.KeyValueEntry {
-	if f.watch == nil {
-		return nil
-	}
-	return f.watch.Updates()
-}
-
 func (f *specFollower) state(ctx context.Context) (specState, error) {
 	stream, err := f.js.Stream(ctx, "KV_"+f.shelf.bucket)
 	if err != nil {
@@ -153,24 +130,10 @@ func (f *specFollower) state(ctx context.Context) (specState, error) {
 	return specState{info.Created, info.State.Msgs, info.State.FirstSeq, info.State.LastSeq}, nil
 }
 
-// run follows until ctx ends or the connection is gone. While the bucket has no leader the shelf serves what it had.
-func (f *specFollower) run(ctx context.Context) {
-	check := time.NewTicker(specsChecked)
-	defer check.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e, open := <-f.updates():
-			if !open {
-				return
-			}
-			f.shelf.take(f.stock, e)
-			f.tell()
-		case <-check.C:
-			f.check(ctx)
-		}
-	}
+// take takes what the watch hears. While the bucket has no leader the shelf serves what it had.
+func (f *specFollower) take(e jetstream.KeyValueEntry) {
+	f.shelf.take(f.stock, e)
+	f.tell()
 }
 
 // check reads the bucket anew where it is not as it was, and logs the first of the tries that fail.

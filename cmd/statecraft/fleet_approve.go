@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // fleetApproveVerb lets another key take over an identity.
@@ -80,7 +81,7 @@ func (m *member) approve(id identity.Identity, key string, withdraw bool) (*chan
 	}
 	question := map[string]any{"node": id.Token(), "key": key, "withdraw": withdraw, "by": m.name}
 	if err := m.request("approve", question, &answer); err != nil {
-		if isDenied(err, codeAbsent) {
+		if isDenied(err, messaging.CodeNotFound) {
 			return nil, hinted(err, "statecraft fleet ls lists the nodes that it knows")
 		}
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/statecraft-io/statecraft/watchers/inventory"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // whereFlag chooses nodes by what they are.
@@ -32,9 +33,9 @@ func (m *member) ask(q inventory.Query) (*inventory.Answer, error) {
 		return part.Next, nil
 	})
 	switch {
-	case isDenied(err, codeBad):
+	case isDenied(err, messaging.CodeUnreadable):
 		return nil, hinted(err, "docs/inventory.md says what a condition sees")
-	case isDenied(err, codeAbsent):
+	case isDenied(err, messaging.CodeNotFound):
 		return nil, hinted(err, "a node publishes its inventory when it has joined; statecraft fleet inventory lists those that did")
 	case err != nil:
 		return nil, err

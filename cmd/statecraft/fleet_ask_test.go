@@ -14,6 +14,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers/inventory"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // scripted is what a view says to one question after the other.
@@ -88,7 +89,7 @@ func TestFleetInventoryPrintsATable(t *testing.T) {
 	as := contextFlags{As: c.client("viewer", "fleet_view")}
 	fields := map[string]string{"facts.os.name": `"debian"`, "facts.os.release.full": "12.5", "status.machines": "4"}
 	asked := c.view(
-		scripted{code: codeBusy, text: "the stream is being read"},
+		scripted{code: messaging.CodeBusy, text: "the stream is being read"},
 		scripted{answer: inventory.Answer{Known: 3, Matched: 2, Next: "n1.example", Problems: map[string]int{"it has no rack": 1}, Nodes: []inventory.Node{held("n1.example", fields)}}},
 		scripted{answer: inventory.Answer{Known: 3, Matched: 2, Nodes: []inventory.Node{held("n2.example", nil)}}},
 	)
@@ -205,8 +206,8 @@ func TestFleetQuestionsThatAreNotAnswered(t *testing.T) {
 		exit       int
 		hint       string
 	}{
-		{codeBad, "where: unexpected token", exitInvalid, "docs/inventory.md says what a condition sees"},
-		{codeAbsent, "n1.example is not known", exitFailed, "a node publishes its inventory"},
+		{messaging.CodeUnreadable, "where: unexpected token", exitInvalid, "docs/inventory.md says what a condition sees"},
+		{messaging.CodeNotFound, "n1.example is not known", exitFailed, "a node publishes its inventory"},
 		{"500", "no idea", exitFailed, "(code 500)"},
 	} {
 		asked := c.view(scripted{code: tt.code, text: tt.text})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // retired is the state of nodes that do not belong to the cell any more.
@@ -127,7 +128,7 @@ func (m *member) node(id identity.Identity) (*nodeRecord, error) {
 	var r registerRecord
 	err := m.request(nodesService, map[string]string{"key": id.Token()}, &r)
 	switch {
-	case isDenied(err, codeAbsent):
+	case isDenied(err, messaging.CodeNotFound):
 		return nil, unknownNode(id)
 	case err != nil:
 		return nil, registerError(err)
@@ -138,7 +139,7 @@ func (m *member) node(id identity.Identity) (*nodeRecord, error) {
 
 // registerError tells who waited for the register in vain what it may be.
 func registerError(err error) error {
-	if isDenied(err, codeNotReady) {
+	if isDenied(err, messaging.CodeNotReady) {
 		return hinted(err, "try again in a moment; statecraft fleet hosts says which hosts are missing")
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // fleetReprovisionVerb tells nodes to enroll again.
@@ -170,9 +171,9 @@ func (m *member) reprovision(id identity.Identity, reason string) reprovisioning
 	switch {
 	case m.ctx.Err() != nil:
 		r.Outcome, r.Message = outcomeUnreachable, "cut short before it answered"
-	case isDenied(err, codeNobody):
+	case isDenied(err, messaging.CodeNobody):
 		r.Outcome, r.Message = outcomeUnreachable, "it is not connected, or not active"
-	case isDenied(err, codeTooLate), isDenied(err, codeNotReady), isDenied(err, codeBusy):
+	case isDenied(err, messaging.CodeTooLate), isDenied(err, messaging.CodeNotReady), isDenied(err, messaging.CodeBusy):
 		r.Outcome, r.Message = outcomeUnreachable, err.Error()
 	case errors.As(err, &denied):
 		r.Outcome, r.Message = outcomeRefused, denied.text

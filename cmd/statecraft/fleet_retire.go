@@ -1,6 +1,9 @@
 package main
 
-import "github.com/statecraft-io/statecraft/runtime/identity"
+import (
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
+)
 
 // fleetRetireVerb marks a node as retired.
 type fleetRetireVerb struct {
@@ -41,11 +44,11 @@ func (m *member) retire(id identity.Identity) (*changedNode, error) {
 	}
 	err := m.request("retire", map[string]string{"node": id.Token(), "by": m.name}, &answer)
 	switch {
-	case isDenied(err, codeAbsent):
+	case isDenied(err, messaging.CodeNotFound):
 		return nil, unknownNode(id)
-	case isDenied(err, codeExists):
+	case isDenied(err, messaging.CodeConflict):
 		return nil, hinted(err, "somebody else retires the node at this moment; statecraft fleet show "+string(id)+" says what has become of it")
-	case isDenied(err, codeUnfit):
+	case isDenied(err, messaging.CodeUnfit):
 		return nil, fail(exitInvalid, "statecraft fleet show prints it", "the record of %s is no JSON object", id)
 	case err != nil:
 		return nil, registerError(err)

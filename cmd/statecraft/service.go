@@ -11,20 +11,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
-)
-
-// The codes by which a service of the overlay denies what it is asked, as those of HTTP.
-const (
-	codeBad      = "400"
-	codeRefused  = "403"
-	codeAbsent   = "404"
-	codeExists   = "409" // somebody else is at it
-	codeTooLarge = "413"
-	codeUnfit    = "422" // what is there is not what the service can work with
-	codeBusy     = "429"
-	codeNobody   = "502" // nobody listens where it was passed on to
-	codeNotReady = "503"
-	codeTooLate  = "504" // no answer came from there
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // busyPause is how long a service that is busy, or not ready, is left alone before it is asked again, where it does not say how long.
@@ -75,7 +62,7 @@ func (m *member) requestData(service string, question any) ([]byte, error) {
 		switch {
 		case denied == nil:
 			return msg.Data, nil
-		case denied.code != codeBusy && denied.code != codeNotReady:
+		case denied.code != messaging.CodeBusy && denied.code != messaging.CodeNotReady:
 			return nil, m.denied(denied)
 		}
 		if rest(ctx, retryAfter(msg)) != nil {
@@ -131,11 +118,11 @@ func (m *member) unanswered(service string, err error) error {
 // denied gives what a service says in place of an answer its exit code.
 func (m *member) denied(err *deniedError) error {
 	switch err.code {
-	case codeBad, codeTooLarge:
+	case messaging.CodeUnreadable, messaging.CodeTooLarge:
 		return fail(exitInvalid, "", "%w", err)
-	case codeRefused:
+	case messaging.CodeRefused:
 		return fail(exitRefused, "", "%w", err)
-	case codeAbsent:
+	case messaging.CodeNotFound:
 		return fail(exitFailed, "", "%w", err)
 	default:
 		return fail(exitFailed, "", "%w (code %s)", err, err.code)

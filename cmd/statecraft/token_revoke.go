@@ -11,6 +11,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // tokenRevokeVerb revokes for good.
@@ -195,9 +196,6 @@ func (m *member) revoke(q revocationQuestion) (revokedResult, error) {
 	return r, err
 }
 
-// codeHost is that of a revocation which would end a host.
-const codeHost = "409"
-
 // refused gives the next step where the cell does not revoke.
 func (v *tokenRevokeVerb) refused(err error, q revocationQuestion, m *member) error {
 	var denied *deniedError
@@ -205,15 +203,15 @@ func (v *tokenRevokeVerb) refused(err error, q revocationQuestion, m *member) er
 		return err
 	}
 	switch denied.code {
-	case codeHost:
+	case messaging.CodeConflict:
 		return fail(exitUsage, "say --host NAME, or --yes, if that is what you mean; after a theft run statecraft overlay rotate NAME first", "nothing is revoked: %w", denied)
-	case codeAbsent:
+	case messaging.CodeNotFound:
 		hint := "--force revokes it all the same"
 		if like := m.alike(q); like != "" {
 			hint = "did you mean " + like + "? " + hint
 		}
 		return fail(exitFailed, hint, "nothing is revoked: %w", denied)
-	case codeRefused:
+	case messaging.CodeRefused:
 		return fail(exitUsage, "names have up to 253 characters, and a reason 1000", "nothing is revoked: %w", denied)
 	default:
 		return err

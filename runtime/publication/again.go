@@ -16,6 +16,7 @@ import (
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/keyvalue"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // The causes of what the cell does not do at the moment.
@@ -41,17 +42,6 @@ const (
 	tryPause   = 200 * time.Millisecond // before it is asked again
 	tryPerMiB  = 2 * time.Second        // more for what a bundle is read for
 	longestTry = 5 * time.Second        // to stay away for, whatever a host that is busy says
-)
-
-// The codes of answers that say why there is none, as those of HTTP.
-const (
-	codeRefused  = "403"
-	codeAbsent   = "404"
-	codeConflict = "409"
-	codeTooLarge = "413"
-	codeBusy     = "429"
-	codeNotReady = "503"
-	codeFull     = "507"
 )
 
 // laterError is that of a service that is to be asked again.
@@ -149,21 +139,21 @@ func denied(m *nats.Msg) error {
 	switch code {
 	case "":
 		return nil
-	case codeRefused:
+	case messaging.CodeRefused:
 		var d delivery.Denial
 		if err := json.Unmarshal(m.Data, &d); err != nil {
 			return errors.New(text)
 		}
 		return fmt.Errorf("the cell's host: %w", &registry.Refusal{Reason: d.Reason, Detail: d.Detail})
-	case codeAbsent:
+	case messaging.CodeNotFound:
 		return fmt.Errorf("%w: %s", errAbsent, text)
-	case codeConflict:
+	case messaging.CodeConflict:
 		return fmt.Errorf("%s: %w", text, ErrOvertaken)
-	case codeTooLarge:
+	case messaging.CodeTooLarge:
 		return ErrTooLarge
-	case codeFull:
+	case messaging.CodeFull:
 		return fmt.Errorf("%s: %w", text, ErrFull)
-	case codeBusy, codeNotReady:
+	case messaging.CodeBusy, messaging.CodeNotReady:
 		seconds, _ := strconv.Atoi(m.Header.Get("Retry-After")) // 0 where it does not say
 		return &laterError{text, time.Duration(max(seconds, 0)) * time.Second}
 	default:

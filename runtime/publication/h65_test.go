@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/watchers/delivery"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // bucket is a host of a cell whose stream has no leader until a time: it hears nothing of what it asks the stream and says so, or says nothing itself, or
@@ -45,7 +46,7 @@ func (b *bucket) request(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		return &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {codeNotReady}, micro.ErrorHeader: {"ask again"}}}, nil
+		return &nats.Msg{Header: nats.Header{micro.ErrorCodeHeader: {messaging.CodeNotReady}, micro.ErrorHeader: {"ask again"}}}, nil
 	}
 	b.value = q.Envelope
 	return answered(delivery.PublicationAnswer{Revision: 7})

@@ -74,7 +74,7 @@ func (b *besides) answer(ctx context.Context, r micro.Request, work func(ctx con
 	})
 }
 
-// deny says why there is no answer. Who asks again after codeNotReady may have one.
+// deny says why there is no answer. Who asks again after messaging.CodeNotReady may have one.
 func (b *besides) deny(r micro.Request, err error) {
 	if own, ok := errors.AsType[denial](err); ok {
 		deny(r, own.code, own.text)
@@ -82,25 +82,25 @@ func (b *besides) deny(r micro.Request, err error) {
 	}
 	if refusal, ok := errors.AsType[*registry.Refusal](err); ok {
 		body, _ := json.Marshal(Denial{refusal.Reason, refusal.Detail}) // two texts
-		_ = r.Error(codeRefused, refusal.Error(), body)
+		_ = r.Error(messaging.CodeRefused, refusal.Error(), body)
 		return
 	}
 	switch {
 	case errors.Is(err, errManyUploads):
 		messaging.AnswerBusy(r, time.Second)
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrBucketNotFound):
-		deny(r, codeNotFound, "opening the bucket "+b.bucket+": "+jetstream.ErrBucketNotFound.Error())
+		deny(r, messaging.CodeNotFound, "opening the bucket "+b.bucket+": "+jetstream.ErrBucketNotFound.Error())
 	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
-		deny(r, codeConflict, errOvertaken.text)
+		deny(r, messaging.CodeConflict, errOvertaken.text)
 	case noLeader(err):
-		deny(r, codeNotReady, "the stream of "+b.bucket+" has no leader at the moment; ask again")
+		deny(r, messaging.CodeNotReady, "the stream of "+b.bucket+" has no leader at the moment; ask again")
 	default:
 		b.log.Warn("question_not_answered", "bucket", b.bucket, "error", diag.Brief(err.Error(), diag.MaxBrief))
-		deny(r, codeFailed, diag.Brief(err.Error(), diag.MaxBrief))
+		deny(r, messaging.CodeFailed, diag.Brief(err.Error(), diag.MaxBrief))
 	}
 }
 
-var errOvertaken = denial{codeConflict, "somebody else has written there meanwhile"}
+var errOvertaken = denial{messaging.CodeConflict, "somebody else has written there meanwhile"}
 
 // noLeader reports that nobody answered, or that who did cannot at the moment.
 func noLeader(err error) bool {
@@ -127,8 +127,8 @@ func full(ctx context.Context, js jetstream.JetStream, stream, bucket string, er
 	defer cancel()
 	s, failed := js.Stream(ctx, stream)
 	if failed != nil || s.CachedInfo().Config.MaxBytes < 1 {
-		return denial{codeFull, fmt.Sprintf("%s takes nothing more: %v", bucket, err)}
+		return denial{messaging.CodeFull, fmt.Sprintf("%s takes nothing more: %v", bucket, err)}
 	}
 	info := s.CachedInfo()
-	return denial{codeFull, fmt.Sprintf("%s is full: it holds %d of the %d bytes that it may: %v", bucket, info.State.Bytes, info.Config.MaxBytes, err)}
+	return denial{messaging.CodeFull, fmt.Sprintf("%s is full: it holds %d of the %d bytes that it may: %v", bucket, info.State.Bytes, info.Config.MaxBytes, err)}
 }

@@ -358,7 +358,7 @@ const maxArrived = 1 << 18
 func (c *depotCounter) admits(meter *watchers.Meter, r micro.Request) bool {
 	size := len(r.Subject()) + len(r.Data())
 	if most := int(c.spec.MaxSize); most > 0 && size > most {
-		deny(r, codeTooLarge, "the request is larger than it may be")
+		deny(r, messaging.CodeTooLarge, "the request is larger than it may be")
 		return false
 	}
 	if meter == nil {
@@ -376,19 +376,6 @@ func (c *depotCounter) admits(meter *watchers.Meter, r micro.Request) bool {
 func (c *depotCounter) answerable(r micro.Request) bool {
 	return messaging.AnswerableIn(c.spec.Inbox, c.look, r.Subject(), r.Reply())
 }
-
-// The codes of error replies, as those of HTTP.
-const (
-	codeUnreadable = "400"
-	codeRefused    = "403" // it is not vouched for; the body is a Denial
-	codeNotFound   = "404"
-	codeConflict   = "409" // there is something else than who asks has read
-	codeTooLarge   = "413"
-	codeTooMany    = "429"
-	codeFailed     = "500"
-	codeNotReady   = "503"
-	codeFull       = "507"
-)
 
 // deny answers with an error. A reply that cannot be sent is for a connection that is gone.
 func deny(r micro.Request, code, text string) { _ = r.Error(code, text, nil) }

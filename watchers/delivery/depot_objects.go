@@ -170,7 +170,7 @@ func beside[T any](ctx context.Context, f func() (T, error)) (T, error) {
 func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 	var q ObjectQuery
 	if err := json.Unmarshal(r.Data(), &q); err != nil || q.Offset < 0 || q.Length <= 0 || q.Bucket != s.bucket || !objectForm.MatchString(q.Bucket+"/"+q.Name) {
-		deny(r, codeUnreadable, `ask with {"name": "<sha256>", "bucket": "`+s.bucket+`", "offset": 0, "length": 262144}`)
+		deny(r, messaging.CodeUnreadable, `ask with {"name": "<sha256>", "bucket": "`+s.bucket+`", "offset": 0, "length": 262144}`)
 		return
 	}
 	if data, ok := s.kept.get(q.Name); ok {
@@ -188,15 +188,15 @@ func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 		case errors.Is(err, errCrowd):
 			messaging.AnswerBusy(r, crowdFor)
 		case errors.Is(err, jetstream.ErrObjectNotFound), errors.Is(err, jetstream.ErrNameRequired):
-			deny(r, codeNotFound, "there is no such object")
+			deny(r, messaging.CodeNotFound, "there is no such object")
 		case errors.Is(err, errObjectSize):
-			deny(r, codeTooLarge, err.Error())
+			deny(r, messaging.CodeTooLarge, err.Error())
 		case !lastingly(err):
 			s.log.Warn("object_not_read", "bucket", s.bucket, "object", q.Name, "error", diag.Brief(err.Error(), diag.MaxBrief))
-			deny(r, codeNotReady, "the object cannot be read at the moment; ask again")
+			deny(r, messaging.CodeNotReady, "the object cannot be read at the moment; ask again")
 		default:
 			s.log.Warn("object_not_read", "bucket", s.bucket, "object", q.Name, "error", diag.Brief(err.Error(), diag.MaxBrief))
-			deny(r, codeFailed, "the object cannot be read")
+			deny(r, messaging.CodeFailed, "the object cannot be read")
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // PublicationQuery is a signed list, or a trust root, that is to be published.
@@ -52,7 +53,7 @@ func (s *publicationShelf) open(_ context.Context, conn *nats.Conn) (lost <-chan
 func (s *publicationShelf) answer(ctx context.Context, r micro.Request) {
 	q, ok := readPublicationQuery(r.Data())
 	if !ok {
-		deny(r, codeUnreadable, `ask with {"key": "spec.default", "revision": 0, "envelope": "<base64>"}; key is spec.CHANNEL or root.VERSION`)
+		deny(r, messaging.CodeUnreadable, `ask with {"key": "spec.default", "revision": 0, "envelope": "<base64>"}; key is spec.CHANNEL or root.VERSION`)
 		return
 	}
 	s.besides.answer(ctx, r, func(ctx context.Context) (any, error) {
@@ -119,7 +120,7 @@ func (p *publication) look(ctx context.Context) error {
 	var err error
 	p.want.Now = time.Now() //nolint:forbidigo // as nodes do that verify: whether something counts still
 	if len(p.Envelope) > MaxPublished {
-		return denial{codeTooLarge, "the signed document is larger than " + strconv.Itoa(MaxPublished) + " bytes"}
+		return denial{messaging.CodeTooLarge, "the signed document is larger than " + strconv.Itoa(MaxPublished) + " bytes"}
 	}
 	if p.trust, p.want.Cell, err = p.trusted(); err != nil {
 		return err
@@ -162,7 +163,7 @@ func (p *publication) current() error {
 	case p.Revision == p.here.Revision, p.Revision == 0 && p.here.Deleted:
 		return nil
 	case p.Revision > p.here.Revision: // who asks has read a replica that is further
-		return denial{codeNotReady, "this host does not know of the revision " + strconv.FormatUint(p.Revision, 10) + " yet; ask again"}
+		return denial{messaging.CodeNotReady, "this host does not know of the revision " + strconv.FormatUint(p.Revision, 10) + " yet; ask again"}
 	default:
 		return errOvertaken
 	}
@@ -237,7 +238,7 @@ func vouched(e Revision, roots []*registry.Root) (*registry.Spec, uint64) {
 func (p *publication) root(ctx context.Context, text string) error {
 	version, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return denial{codeUnreadable, "a root's key is root.VERSION"}
+		return denial{messaging.CodeUnreadable, "a root's key is root.VERSION"}
 	}
 	chain := p.trust.Chain()
 	at := slices.IndexFunc(chain, func(known []byte) bool { return bytes.Equal(known, p.Envelope) })
@@ -249,10 +250,10 @@ func (p *publication) root(ctx context.Context, text string) error {
 		at = int(root.Version) - 1 //nolint:gosec // one more than there are roots
 	}
 	if uint64(at)+1 != version {
-		return denial{codeUnreadable, "the root's version is " + strconv.Itoa(at+1)}
+		return denial{messaging.CodeUnreadable, "the root's version is " + strconv.Itoa(at+1)}
 	}
 	if p.here.Revision > 0 && !p.here.Deleted && p.trust.Follows(chain[:at], p.here.Value, p.want.Now) {
-		return denial{codeConflict, "the cell has another root of this version"}
+		return denial{messaging.CodeConflict, "the cell has another root of this version"}
 	}
 	if err := p.write(ctx); err != nil {
 		return err

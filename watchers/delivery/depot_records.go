@@ -136,7 +136,7 @@ var errBehind = errors.New("not all that the bucket has has come here yet; ask a
 func (s *recordShelf) answer(ctx context.Context, r micro.Request) {
 	q, ok := readRecordQuery(r.Data())
 	if !ok {
-		deny(r, codeUnreadable, `ask with {"key": "KEY"} for a record, or with {"after": "KEY"} for those behind one`)
+		deny(r, messaging.CodeUnreadable, `ask with {"key": "KEY"} for a record, or with {"after": "KEY"} for those behind one`)
 		return
 	}
 	select {
@@ -167,10 +167,10 @@ func (s *recordShelf) answerOne(ctx context.Context, r micro.Request, key string
 	e, err := s.kv.Get(ctx, key)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
-		deny(r, codeNotFound, "there is no record "+strconv.Quote(key))
+		deny(r, messaging.CodeNotFound, "there is no record "+strconv.Quote(key))
 		return
 	case err != nil:
-		deny(r, codeNotReady, fmt.Sprintf("reading the bucket %s: %v", s.bucket, err))
+		deny(r, messaging.CodeNotReady, fmt.Sprintf("reading the bucket %s: %v", s.bucket, err))
 		return
 	}
 	a := recordAnswer{Key: e.Key(), Revision: e.Revision(), Written: e.Created(), Record: e.Value()}
@@ -180,9 +180,9 @@ func (s *recordShelf) answerOne(ctx context.Context, r micro.Request, key string
 	body, err := json.Marshal(a)
 	switch {
 	case err != nil:
-		deny(r, codeFailed, err.Error())
+		deny(r, messaging.CodeFailed, err.Error())
 	case len(body) > s.payload:
-		deny(r, codeTooLarge, "the record is larger than a message")
+		deny(r, messaging.CodeTooLarge, "the record is larger than a message")
 	default:
 		_ = r.Respond(body) // what cannot be sent is for a connection that is gone
 	}
@@ -193,7 +193,7 @@ func (s *recordShelf) answerPage(ctx context.Context, r micro.Request, q recordQ
 	if q.After == "" && q.Revision == 0 {
 		info, err := s.state(ctx)
 		if err != nil {
-			deny(r, codeNotReady, fmt.Sprintf("the bucket %s: %v", s.bucket, err))
+			deny(r, messaging.CodeNotReady, fmt.Sprintf("the bucket %s: %v", s.bucket, err))
 			return
 		}
 		q.Revision = info.State.LastSeq
@@ -207,7 +207,7 @@ func (s *recordShelf) answerPage(ctx context.Context, r micro.Request, q recordQ
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			deny(r, codeNotReady, fmt.Sprintf("the bucket %s: %v", s.bucket, errBehind))
+			deny(r, messaging.CodeNotReady, fmt.Sprintf("the bucket %s: %v", s.bucket, errBehind))
 			return
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // RevisionsQuery asks what a bucket has: its keys, by a prefix, or what is kept of one key. Exactly one of Prefix and Key is given.
@@ -68,7 +70,7 @@ func (s *revisionShelf) open(_ context.Context, conn *nats.Conn) (lost <-chan st
 func (s *revisionShelf) answer(ctx context.Context, r micro.Request) {
 	q, ok := readRevisionsQuery(r.Data())
 	if !ok {
-		deny(r, codeUnreadable, `ask with {"prefix": "spec."}, {"key": "spec.default"} or {"key": "spec.default", "history": true}`)
+		deny(r, messaging.CodeUnreadable, `ask with {"prefix": "spec."}, {"key": "spec.default"} or {"key": "spec.default", "history": true}`)
 		return
 	}
 	s.besides.answer(ctx, r, func(ctx context.Context) (any, error) {

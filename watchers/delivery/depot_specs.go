@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // specShelf serves specs and trust roots from memory, which one consumer keeps fresh.
@@ -196,17 +197,17 @@ type specAnswer struct {
 func (s *specShelf) answer(_ context.Context, r micro.Request) {
 	var q specQuery
 	if err := json.Unmarshal(r.Data(), &q); err != nil || len(q.Channels) > maxChannels {
-		deny(r, codeUnreadable, `ask with {"channels": ["default"], "root": 0}, for at most 16 channels`)
+		deny(r, messaging.CodeUnreadable, `ask with {"channels": ["default"], "root": 0}, for at most 16 channels`)
 		return
 	}
 	a, err := s.find(q)
 	if err != nil {
-		deny(r, codeNotReady, err.Error())
+		deny(r, messaging.CodeNotReady, err.Error())
 		return
 	}
 	body, err := json.Marshal(a)
 	if err != nil {
-		deny(r, codeFailed, err.Error())
+		deny(r, messaging.CodeFailed, err.Error())
 		return
 	}
 	_ = r.Respond(body) // what cannot be sent is for a connection that is gone

@@ -18,6 +18,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 const (
@@ -107,7 +108,7 @@ func (s *takes) query(service string, q, a any) (code, text string) {
 			}
 			return "", ""
 		}
-		if code != codeTooMany {
+		if code != messaging.CodeBusy {
 			return code, m.Header.Get(micro.ErrorHeader)
 		}
 	}
@@ -162,10 +163,10 @@ func (s *takes) told(outcome string) bool {
 // TestH68AHostStoresOnlyWhatItsTrustVouchesFor sends what nodes would refuse, in every way, by hand: nothing of it is stored.
 func TestH68AHostStoresOnlyWhatItsTrustVouchesFor(t *testing.T) {
 	s := newTakes(t, ofRevisions, ofPublications)
-	if code := s.put("spec.default", s.sealed(s.list(1), s.spec)); code != codeRefused {
+	if code := s.put("spec.default", s.sealed(s.list(1), s.spec)); code != messaging.CodeRefused {
 		t.Errorf("a list without a root: %q", code)
 	}
-	if code := s.put("root.1", s.sealed(s.root, s.stranger)); code != codeRefused {
+	if code := s.put("root.1", s.sealed(s.root, s.stranger)); code != messaging.CodeRefused {
 		t.Errorf("a root of a stranger: %q", code)
 	}
 	for key, envelope := range map[string][]byte{"root.1": s.sealed(s.root, s.anchor), "spec.default": nil} {
@@ -189,24 +190,24 @@ func TestH68AHostStoresOnlyWhatItsTrustVouchesFor(t *testing.T) {
 		envelope []byte
 		code     string
 	}{
-		"an unknown key":                   {"spec.default", s.sealed(s.list(4), s.stranger), codeRefused},
-		"a signature of another":           {"spec.default", forged, codeRefused},
-		"the key of roots":                 {"spec.default", s.sealed(s.list(4), s.anchor), codeRefused},
-		"an older serial":                  {"spec.default", s.sealed(s.list(2), s.spec), codeRefused},
-		"the same serial, other content":   {"spec.default", s.sealed(s.list(3, strings.Repeat("ab", 32)), s.spec), codeRefused},
-		"another cell":                     {"spec.default", s.sealed(elsewhere, s.spec), codeRefused},
-		"another channel":                  {"spec.default", s.sealed(other, s.spec), codeRefused},
-		"what has ended":                   {"spec.default", s.sealed(ended, s.spec), codeRefused},
-		"a root as a list":                 {"spec.default", s.sealed(s.root, s.anchor), codeRefused},
-		"a list as a root":                 {"root.2", s.sealed(s.list(4), s.spec), codeRefused},
-		"a root that skips one":            {"root.3", s.sealed(&next, s.anchor), codeRefused},
-		"the first root as the second":     {"root.2", s.sealed(s.root, s.anchor), codeUnreadable},
-		"garbage":                          {"spec.default", []byte(strings.Repeat("x", 50<<10)), codeRefused},
-		"no channel":                       {"spec.", third, codeUnreadable},
-		"a key of another kind":            {"scratch", third, codeUnreadable},
-		"a wildcard":                       {"spec.*", third, codeUnreadable},
-		"more words":                       {"spec.default.x", third, codeUnreadable},
-		"more than a signed list may have": {"spec.default", make([]byte, MaxPublished+1), codeTooLarge},
+		"an unknown key":                   {"spec.default", s.sealed(s.list(4), s.stranger), messaging.CodeRefused},
+		"a signature of another":           {"spec.default", forged, messaging.CodeRefused},
+		"the key of roots":                 {"spec.default", s.sealed(s.list(4), s.anchor), messaging.CodeRefused},
+		"an older serial":                  {"spec.default", s.sealed(s.list(2), s.spec), messaging.CodeRefused},
+		"the same serial, other content":   {"spec.default", s.sealed(s.list(3, strings.Repeat("ab", 32)), s.spec), messaging.CodeRefused},
+		"another cell":                     {"spec.default", s.sealed(elsewhere, s.spec), messaging.CodeRefused},
+		"another channel":                  {"spec.default", s.sealed(other, s.spec), messaging.CodeRefused},
+		"what has ended":                   {"spec.default", s.sealed(ended, s.spec), messaging.CodeRefused},
+		"a root as a list":                 {"spec.default", s.sealed(s.root, s.anchor), messaging.CodeRefused},
+		"a list as a root":                 {"root.2", s.sealed(s.list(4), s.spec), messaging.CodeRefused},
+		"a root that skips one":            {"root.3", s.sealed(&next, s.anchor), messaging.CodeRefused},
+		"the first root as the second":     {"root.2", s.sealed(s.root, s.anchor), messaging.CodeUnreadable},
+		"garbage":                          {"spec.default", []byte(strings.Repeat("x", 50<<10)), messaging.CodeRefused},
+		"no channel":                       {"spec.", third, messaging.CodeUnreadable},
+		"a key of another kind":            {"scratch", third, messaging.CodeUnreadable},
+		"a wildcard":                       {"spec.*", third, messaging.CodeUnreadable},
+		"more words":                       {"spec.default.x", third, messaging.CodeUnreadable},
+		"more than a signed list may have": {"spec.default", make([]byte, MaxPublished+1), messaging.CodeTooLarge},
 	} {
 		q := PublicationQuery{Key: tt.key, Envelope: tt.envelope}
 		if e, err := s.kv.Get(t.Context(), tt.key); err == nil {
@@ -217,7 +218,7 @@ func TestH68AHostStoresOnlyWhatItsTrustVouchesFor(t *testing.T) {
 		}
 	}
 	huge, _ := json.Marshal(PublicationQuery{Key: "spec.default", Envelope: make([]byte, 700<<10)})
-	if m, err := s.asker.Request("node.n1=example.out.publish", huge, archivePatience); err != nil || m.Header.Get(micro.ErrorCodeHeader) != codeTooLarge {
+	if m, err := s.asker.Request("node.n1=example.out.publish", huge, archivePatience); err != nil || m.Header.Get(micro.ErrorCodeHeader) != messaging.CodeTooLarge {
 		t.Errorf("1 MiB of garbage: %v %v", m, err)
 	}
 	s.until("refusals are told", func() bool { return s.told(outcomeRefused) && s.told(outcomePublished) })
@@ -259,10 +260,10 @@ func TestH68AHostThatStartsKnowsWhatItHadTaken(t *testing.T) {
 	s.restarts(dir)
 	s.serve(ofRevisions)
 	s.serve(ofPublications)
-	if code := s.put("spec.default", s.sealed(s.list(9), s.spec)); code != codeRefused {
+	if code := s.put("spec.default", s.sealed(s.list(9), s.spec)); code != messaging.CodeRefused {
 		t.Errorf("a list by a key that was rotated out: %q", code)
 	}
-	if code := s.put("spec.default", s.sealed(s.list(2, strings.Repeat("ab", 32)), s.stranger)); code != codeRefused {
+	if code := s.put("spec.default", s.sealed(s.list(2, strings.Repeat("ab", 32)), s.stranger)); code != messaging.CodeRefused {
 		t.Errorf("a serial that was there: %q", code)
 	}
 	if code := s.put("root.2", second); code != "" {
@@ -273,7 +274,7 @@ func TestH68AHostThatStartsKnowsWhatItHadTaken(t *testing.T) {
 	}
 	fork := next
 	fork.Expires = fork.Expires.Add(time.Hour)
-	if code := s.put("root.2", s.sealed(&fork, s.anchor)); code != codeRefused {
+	if code := s.put("root.2", s.sealed(&fork, s.anchor)); code != messaging.CodeRefused {
 		t.Errorf("another root of the version: %q", code)
 	}
 }
@@ -298,7 +299,7 @@ func TestH75AHostTakesAListOverWhatIsDeletedOrSpoiled(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.restarts(t.TempDir()) // a host that remembers nothing
-			if code := s.put("spec.default", s.sealed(s.list(4), s.spec)); code != codeRefused {
+			if code := s.put("spec.default", s.sealed(s.list(4), s.spec)); code != messaging.CodeRefused {
 				t.Errorf("a lower serial: %q", code)
 			}
 			if code := s.put("spec.default", s.sealed(s.list(6), s.spec)); code != "" {
@@ -324,7 +325,7 @@ func TestH68TwoWhoPublishAtOnceDoNotOverwriteEachOther(t *testing.T) {
 	}
 	both.Wait()
 	won := slices.Index(codes[:], "")
-	if won < 0 || codes[1-won] == "" || codes[1-won] != codeConflict && codes[1-won] != codeRefused {
+	if won < 0 || codes[1-won] == "" || codes[1-won] != messaging.CodeConflict && codes[1-won] != messaging.CodeRefused {
 		t.Fatalf("the codes are %q", codes)
 	}
 	if e, err := s.kv.Get(t.Context(), "spec.default"); err != nil || string(e.Value()) != string(lists[won]) {
@@ -371,14 +372,14 @@ func TestRevisionsComeInPages(t *testing.T) {
 	}
 	for _, q := range []string{"nonsense", "{}", `{"key": "*"}`, `{"key": "a", "prefix": "b."}`, `{"prefix": "spec.>"}`, `{"prefix": "spec"}`, `{"key": "` + strings.Repeat("a", 300) + `"}`} {
 		m, err := s.asker.Request("node.n1=example.out.registry", []byte(q), archivePatience)
-		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != codeUnreadable {
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != messaging.CodeUnreadable {
 			t.Errorf("%.40s: %v %v", q, m, err)
 		}
 	}
 	if err := s.js.DeleteKeyValue(context.Background(), "SPECS"); err != nil {
 		t.Fatal(err)
 	}
-	if code, text := s.query("registry", RevisionsQuery{Key: "root.1"}, &none); code != codeNotFound || !strings.Contains(text, "SPECS") {
+	if code, text := s.query("registry", RevisionsQuery{Key: "root.1"}, &none); code != messaging.CodeNotFound || !strings.Contains(text, "SPECS") {
 		t.Errorf("without the bucket: %s %s", code, text)
 	}
 }

@@ -204,7 +204,7 @@ func TestDepotServesSpecs(t *testing.T) {
 			t.Errorf("step %d (-want +got):\n%.500s", i, diff)
 		}
 	}
-	for query, want := range map[string]string{"nonsense": codeUnreadable, `{"channels": ["` + strings.Repeat(`a","`, 20) + `b"]}`: codeUnreadable} {
+	for query, want := range map[string]string{"nonsense": messaging.CodeUnreadable, `{"channels": ["` + strings.Repeat(`a","`, 20) + `b"]}`: messaging.CodeUnreadable} {
 		if _, code := d.ask(query); code != want {
 			t.Errorf("%.30s: the code is %q, want %s", query, code, want)
 		}
@@ -325,7 +325,7 @@ func TestDepotServesObjects(t *testing.T) {
 		t.Errorf("behind the end there are %d bytes (%s)", len(m.Data), code)
 	}
 	for query, want := range map[string]string{
-		strings.Repeat("0", 64): codeNotFound, digestOf([]byte("other")): codeFailed,
+		strings.Repeat("0", 64): messaging.CodeNotFound, digestOf([]byte("other")): messaging.CodeFailed,
 	} {
 		if _, code := d.piece(query, 0, 10); code != want {
 			t.Errorf("%q: the code is %q, want %s", query, code, want)
@@ -333,7 +333,7 @@ func TestDepotServesObjects(t *testing.T) {
 	}
 	for _, body := range []string{"nonsense", `{"name": "x", "bucket": "OTHER", "length": 1}`, `{"name": "x", "bucket": "BUNDLES", "offset": -1, "length": 1}`, `{"name": "x", "bucket": "BUNDLES"}`} {
 		m, err := d.asker.Request("node.n1=example.out.bundle", []byte(body), archivePatience)
-		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != codeUnreadable {
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != messaging.CodeUnreadable {
 			t.Errorf("%s: %v, %v", body, m, err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
@@ -122,7 +123,7 @@ func (s *uploadShelf) sweep(now time.Time) {
 func (s *uploadShelf) answer(ctx context.Context, r micro.Request) {
 	q, ok := readUploadQuery(r.Data())
 	if !ok {
-		deny(r, codeUnreadable, asUploadSays)
+		deny(r, messaging.CodeUnreadable, asUploadSays)
 		return
 	}
 	s.besides.answer(ctx, r, func(ctx context.Context) (any, error) { return s.begin(ctx, q, s.who(r)) })
@@ -236,7 +237,7 @@ func (s *uploadShelf) part(r micro.Request) {
 	offset, err := strconv.ParseInt(h.Get(HeaderOffset), 10, 64)
 	digest := h.Get(HeaderUpload)
 	if err != nil || offset < 0 || len(r.Data()) > uploadPart || checkDigest(digest) != nil {
-		deny(r, codeUnreadable, "a part has the headers "+HeaderUpload+" and "+HeaderOffset+", and "+strconv.Itoa(uploadPart)+" bytes at most")
+		deny(r, messaging.CodeUnreadable, "a part has the headers "+HeaderUpload+" and "+HeaderOffset+", and "+strconv.Itoa(uploadPart)+" bytes at most")
 		return
 	}
 	progress, err := s.take(uploadKey{s.who(r), digest}, offset, r.Data())
@@ -253,7 +254,7 @@ func (s *uploadShelf) take(key uploadKey, offset int64, part []byte) (UploadProg
 	defer s.mu.Unlock()
 	u := s.uploads[key]
 	if u == nil {
-		return UploadProgress{}, denial{codeNotFound, noUpload}
+		return UploadProgress{}, denial{messaging.CodeNotFound, noUpload}
 	}
 	u.touched = time.Now() //nolint:forbidigo // as above
 	if u.err != nil {
@@ -266,7 +267,7 @@ func (s *uploadShelf) take(key uploadKey, offset int64, part []byte) (UploadProg
 	if offset == int64(len(u.data)) && len(part) > 0 {
 		if offset+int64(len(part)) > u.size {
 			delete(s.uploads, key)
-			return UploadProgress{}, denial{codeUnreadable, "there is more of it than was said"}
+			return UploadProgress{}, denial{messaging.CodeUnreadable, "there is more of it than was said"}
 		}
 		u.data = append(u.data, part...)
 	}
@@ -291,7 +292,7 @@ func (s *uploadShelf) finish(key uploadKey, u *upload, store jetstream.ObjectSto
 		}
 	}()
 	if digestOf(u.data) != key.digest {
-		err = denial{codeUnreadable, "what has come is not what its digest says"}
+		err = denial{messaging.CodeUnreadable, "what has come is not what its digest says"}
 		s.emit(watchers.Report{
 			Outcome: outcomeRefused, Message: "the bundle " + key.digest + " of " + key.who + " is refused: it is not what its digest says",
 			Payload: map[string]any{"key": key.digest, "reason": string(registry.Malformed), "detail": "it is not what its digest says", "by": key.who},

@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // send sends a part and returns how far the upload is, or the code of a denial.
@@ -62,7 +64,7 @@ func TestH68BundlesAreTakenOnlyOfThoseWhoSign(t *testing.T) {
 		return a, code
 	}
 	signed := s.sealed(s.list(1, digest), s.spec)
-	if _, code := begin(signed, digest, 10); code != codeRefused {
+	if _, code := begin(signed, digest, 10); code != messaging.CodeRefused {
 		t.Errorf("without a trust root: %q", code)
 	}
 	if code := s.put("root.1", s.sealed(s.root, s.anchor)); code != "" {
@@ -75,13 +77,13 @@ func TestH68BundlesAreTakenOnlyOfThoseWhoSign(t *testing.T) {
 		size     int64
 		code     string
 	}{
-		"signed by nobody":   {s.sealed(s.list(1, digest)), digest, 10, codeRefused},
-		"a stranger":         {s.sealed(s.list(1, digest), s.stranger), digest, 10, codeRefused},
-		"another bundle":     {signed, unnamed, 10, codeRefused},
-		"no digest":          {signed, "latest", 10, codeUnreadable},
-		"too large":          {signed, digest, 1 << 40, codeUnreadable},
-		"nothing":            {signed, digest, 0, codeUnreadable},
-		"more than is taken": {signed, digest, 9 << 20, codeTooMany},
+		"signed by nobody":   {s.sealed(s.list(1, digest)), digest, 10, messaging.CodeRefused},
+		"a stranger":         {s.sealed(s.list(1, digest), s.stranger), digest, 10, messaging.CodeRefused},
+		"another bundle":     {signed, unnamed, 10, messaging.CodeRefused},
+		"no digest":          {signed, "latest", 10, messaging.CodeUnreadable},
+		"too large":          {signed, digest, 1 << 40, messaging.CodeUnreadable},
+		"nothing":            {signed, digest, 0, messaging.CodeUnreadable},
+		"more than is taken": {signed, digest, 9 << 20, messaging.CodeBusy},
 	} {
 		var a UploadAnswer
 		body, _ := json.Marshal(UploadQuery{Digest: tt.digest, Size: tt.size, Envelope: tt.envelope})
@@ -94,7 +96,7 @@ func TestH68BundlesAreTakenOnlyOfThoseWhoSign(t *testing.T) {
 	if code != "" || a.There || a.At != "overlay1" || a.Part < 1 {
 		t.Fatalf("%q %+v", code, a)
 	}
-	if _, code := s.send(s.asker, a.At, unnamed, 0, data[:10]); code != codeNotFound {
+	if _, code := s.send(s.asker, a.At, unnamed, 0, data[:10]); code != messaging.CodeNotFound {
 		t.Errorf("a part of nothing: %q", code)
 	}
 	if p, _ := s.send(s.asker, a.At, digest, 1000, data[:10]); p.Next != 0 {
@@ -146,11 +148,11 @@ func TestH68AnUploadThatIsWrongOrStopsLeavesNothing(t *testing.T) {
 	if _, code := s.send(s.asker, at, digest, 0, wrong); code != "" {
 		t.Fatal(code)
 	}
-	if code := s.ends(at, digest, len(data)); code != codeUnreadable {
+	if code := s.ends(at, digest, len(data)); code != messaging.CodeUnreadable {
 		t.Errorf("other bytes than the digest says: %q", code)
 	}
 	begin(digest, len(data))
-	if _, code := s.send(s.asker, at, digest, 0, append(slices.Clone(data), 1)); code != codeUnreadable {
+	if _, code := s.send(s.asker, at, digest, 0, append(slices.Clone(data), 1)); code != messaging.CodeUnreadable {
 		t.Errorf("more than was said: %q", code)
 	}
 	if names, err := s.bundles.List(t.Context()); !errors.Is(err, jetstream.ErrNoObjectsFound) {
@@ -160,7 +162,7 @@ func TestH68AnUploadThatIsWrongOrStopsLeavesNothing(t *testing.T) {
 	begin(third, 1<<20)
 	body, _ := json.Marshal(UploadQuery{Digest: digest, Size: 100, Envelope: signed})
 	m, err := s.asker.Request("node.n1=example.out.store", body, archivePatience)
-	if err != nil || m.Header.Get(micro.ErrorCodeHeader) != codeTooMany || m.Header.Get("Retry-After") == "" {
+	if err != nil || m.Header.Get(micro.ErrorCodeHeader) != messaging.CodeBusy || m.Header.Get("Retry-After") == "" {
 		t.Errorf("a third at once: %v %v", err, m.Header)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // TestH62ANameOf100000CharactersEndsNothing asks for objects by names that no subject can be made of. Who asks hears
@@ -37,8 +38,8 @@ func TestH62ANameOf100000CharactersEndsNothing(t *testing.T) {
 		"", strings.Repeat("a", 100_000), strings.Repeat("a", 257), strings.Repeat("0", 3_000), "a b", "a\r\nPUB x 0", "a\x00b", "*", "a.>", "ä",
 		strings.Repeat("\x01", 50_000),
 	} {
-		if m, code := d.piece(name, 0, 10); code != codeUnreadable {
-			t.Errorf("%.20q of %d bytes: the code is %q (%v), want %s", name, len(name), code, m.Header, codeUnreadable)
+		if m, code := d.piece(name, 0, 10); code != messaging.CodeUnreadable {
+			t.Errorf("%.20q of %d bytes: the code is %q (%v), want %s", name, len(name), code, m.Header, messaging.CodeUnreadable)
 		}
 	}
 	if m, code := d.piece(digestOf(data), 0, 1000); code != "" || string(m.Data) != string(data) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // silentStore is an object store that drops requests in silence, as one does that has no leader.
@@ -114,7 +115,7 @@ func TestH65AnObjectThatCannotBeReadAtTheMomentIsAskedForAgain(t *testing.T) {
 	s.read = func(context.Context, string) ([]byte, error) { return nil, errObjectSilence }
 	r := &answered{told: make(chan string, 1), data: `{"name": "latest", "bucket": "BUNDLES", "offset": 0, "length": 1}`}
 	s.answer(t.Context(), r)
-	if code := <-r.told; code != codeNotReady {
+	if code := <-r.told; code != messaging.CodeNotReady {
 		t.Errorf("the depot answers %s", code)
 	}
 
@@ -123,7 +124,7 @@ func TestH65AnObjectThatCannotBeReadAtTheMomentIsAskedForAgain(t *testing.T) {
 	turned := 0
 	a.broker(&ranges{object: b.Data, answer: func(_ ObjectQuery, m *nats.Msg) *nats.Msg {
 		if turned++; turned < 3 {
-			return refusal(codeNotReady, "the object cannot be read at the moment; ask again")
+			return refusal(messaging.CodeNotReady, "the object cannot be read at the moment; ask again")
 		}
 		return m
 	}})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // maxFields bounds the fields of a question.
@@ -40,18 +41,18 @@ func (q *Query) read(payload int) (*question, error) {
 	if q.Where != "" {
 		where, err := watchers.CompileQuestion(q.Where, seenMembers())
 		if err != nil {
-			return nil, refusal{codeUnreadable, fmt.Sprintf("where: %v; a condition sees identity, last_seen, digest, %s, get_fact(path) and now()",
+			return nil, refusal{messaging.CodeUnreadable, fmt.Sprintf("where: %v; a condition sees identity, last_seen, digest, %s, get_fact(path) and now()",
 				err, strings.Join(seenMembers(), ", "))}
 		}
 		read.where = where
 	}
 	if len(q.Fields) > maxFields {
-		return nil, refusal{codeUnreadable, fmt.Sprintf("fields: there are %d; %d is the limit, or ask for the document", len(q.Fields), maxFields)}
+		return nil, refusal{messaging.CodeUnreadable, fmt.Sprintf("fields: there are %d; %d is the limit, or ask for the document", len(q.Fields), maxFields)}
 	}
 	for _, field := range q.Fields {
 		path, err := watchers.ParsePath(field)
 		if err != nil {
-			return nil, refusal{codeUnreadable, "fields: " + err.Error()}
+			return nil, refusal{messaging.CodeUnreadable, "fields: " + err.Error()}
 		}
 		read.fields = append(read.fields, path)
 	}
@@ -69,7 +70,7 @@ func (d *desk) answer(ctx context.Context, query *Query, payload int) ([]byte, e
 	if q.Node != "" {
 		e := d.sheet.one(q.Node)
 		if e == nil {
-			return nil, refusal{codeNotFound, "there is no inventory of " + brief(q.Node) + "; the nodes that there are come without a name"}
+			return nil, refusal{messaging.CodeNotFound, "there is no inventory of " + brief(q.Node) + "; the nodes that there are come without a name"}
 		}
 		asked = []*entry{e}
 	}
@@ -118,7 +119,7 @@ func (q *question) list(ctx context.Context, hits []*entry, a *Answer) error {
 		}
 		switch q.room -= size; {
 		case q.room < 0 && len(a.Nodes) == 0:
-			return refusal{codeTooLarge, fmt.Sprintf("what is asked of %s has %d bytes, more than an answer holds; ask for fewer fields", e.identity, size)}
+			return refusal{messaging.CodeTooLarge, fmt.Sprintf("what is asked of %s has %d bytes, more than an answer holds; ask for fewer fields", e.identity, size)}
 		case q.room < 0 || len(a.Nodes) == q.limit:
 			a.Next = a.Nodes[len(a.Nodes)-1].Identity
 			return nil

@@ -143,7 +143,7 @@ func (d *desk) inTurn(ctx context.Context, data []byte, payload int) ([]byte, er
 func readQuery(data []byte) (*Query, error) {
 	q := &Query{}
 	if len(data) > maxQuery {
-		return nil, refusal{codeTooLarge, "the question is larger than 64 KiB; ask for fewer fields"}
+		return nil, refusal{messaging.CodeTooLarge, "the question is larger than 64 KiB; ask for fewer fields"}
 	}
 	if len(data) == 0 {
 		return q, nil
@@ -151,25 +151,16 @@ func readQuery(data []byte) (*Query, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(q); err != nil {
-		return nil, refusal{codeUnreadable, "the question cannot be read: " + err.Error() + `; ask such as {"where": "facts.os.name == 'debian'"}`}
+		return nil, refusal{messaging.CodeUnreadable, "the question cannot be read: " + err.Error() + `; ask such as {"where": "facts.os.name == 'debian'"}`}
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, refusal{codeUnreadable, "something follows the question; ask one at a time"}
+		return nil, refusal{messaging.CodeUnreadable, "something follows the question; ask one at a time"}
 	}
 	if q.Limit < 0 {
-		return nil, refusal{codeUnreadable, "limit is a number of nodes, or 0 for as many as fit"}
+		return nil, refusal{messaging.CodeUnreadable, "limit is a number of nodes, or 0 for as many as fit"}
 	}
 	return q, nil
 }
-
-// The codes of error replies, as those of HTTP.
-const (
-	codeUnreadable = "400"
-	codeNotFound   = "404"
-	codeTooLarge   = "413"
-	codeFailed     = "500"
-	codeNotReady   = "503"
-)
 
 // refusal is an error that is told to who asks.
 type refusal struct{ code, text string }
@@ -178,16 +169,16 @@ type refusal struct{ code, text string }
 func (r refusal) Error() string { return r.text }
 
 var (
-	errNotRead = refusal{codeNotReady, "the inventories have not been read yet; ask again"}
-	errCrowd   = refusal{codeNotReady, "too many questions are asked at once; ask again"}
-	errTooLong = refusal{codeTooLarge, "the question takes too long; ask a simpler one"}
-	errTooMuch = refusal{codeTooLarge, "the answer is larger than a message; ask for less"}
+	errNotRead = refusal{messaging.CodeNotReady, "the inventories have not been read yet; ask again"}
+	errCrowd   = refusal{messaging.CodeNotReady, "too many questions are asked at once; ask again"}
+	errTooLong = refusal{messaging.CodeTooLarge, "the question takes too long; ask a simpler one"}
+	errTooMuch = refusal{messaging.CodeTooLarge, "the answer is larger than a message; ask for less"}
 )
 
 // deny answers with an error. A reply that cannot be sent is for a connection that is gone.
 func (d *desk) deny(r micro.Request, err error) {
 	d.refused.Add(1)
-	known := refusal{codeFailed, err.Error()}
+	known := refusal{messaging.CodeFailed, err.Error()}
 	_ = errors.As(err, &known)
 	_ = r.Error(known.code, diag.Brief(known.text, diag.MaxBrief), nil)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // TestViewSurvivesHostileQuestions asks what would take for ever, of many nodes.
@@ -96,7 +97,7 @@ func TestViewRefusesACrowd(t *testing.T) {
 	waits := make(chan Answer, 1)
 	go func() { a, _, _ := v.ask(Query{}); waits <- a }()
 	waitFor(t, func() bool { return d.waiting.Load() == 1 })
-	if _, code, text := v.ask(Query{}); code != codeNotReady || text != errCrowd.text {
+	if _, code, text := v.ask(Query{}); code != messaging.CodeNotReady || text != errCrowd.text {
 		t.Errorf("the second question: %s %s", code, text)
 	}
 	<-d.turns

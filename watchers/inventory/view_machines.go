@@ -11,6 +11,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/statecraft-io/statecraft/watchers"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // everyMachine asks for all machines.
@@ -19,7 +20,7 @@ const everyMachine = "*"
 // maxGroups bounds what machines are told apart by: nodes say their versions and states themselves.
 const maxGroups = 10_000
 
-var errGroups = refusal{codeTooLarge, "there are more versions and states of machines than an answer holds; ask for one machine by its name"}
+var errGroups = refusal{messaging.CodeTooLarge, "there are more versions and states of machines than an answer holds; ask for one machine by its name"}
 
 // groups counts nodes by what they run. The texts are parts of documents.
 type groups map[MachineInUse]int

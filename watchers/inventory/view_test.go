@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 func simple(name string, state string) string {
@@ -121,7 +122,7 @@ func TestViewIsNotReady(t *testing.T) {
 	v := newViewTest(t)
 	v.look()
 	v.says(machine.OutcomeFail)
-	if _, code, _ := v.ask(Query{}); code != codeNotReady {
+	if _, code, _ := v.ask(Query{}); code != messaging.CodeNotReady {
 		t.Errorf("without a stream: %s", code)
 	}
 	v.stream(0)
@@ -190,7 +191,7 @@ func TestViewAges(t *testing.T) {
 	v.has("n1.example", simple("debian", "waiting"))
 	waitFor(t, func() bool { a, _, _ := v.ask(Query{}); return a.Known == 1 })
 	waitFor(t, func() bool { a, _, _ := v.ask(Query{}); return a.Known == 0 })
-	if _, code, _ := v.ask(Query{Node: "n1.example"}); code != codeNotFound {
+	if _, code, _ := v.ask(Query{Node: "n1.example"}); code != messaging.CodeNotFound {
 		t.Errorf("the code is %q", code)
 	}
 	v.has("n1.example", simple("debian", "waiting"))
@@ -298,7 +299,7 @@ func TestViewPages(t *testing.T) {
 	if len(all) != 20 || pages < 3 || all[0] != "n00.example" || all[19] != "n19.example" {
 		t.Errorf("%d pages give %q", pages, all)
 	}
-	if _, code, text := v.ask(Query{Document: true, Node: "n99.example"}); code != codeTooLarge || !strings.Contains(text, "n99.example") {
+	if _, code, text := v.ask(Query{Document: true, Node: "n99.example"}); code != messaging.CodeTooLarge || !strings.Contains(text, "n99.example") {
 		t.Errorf("what is larger than an answer: %s %s", code, text)
 	}
 	if a, code, _ := v.ask(Query{Fields: []string{"facts.tags"}, Limit: MaxNodes + 1}); code != "" || len(a.Nodes) != 21 {
@@ -344,7 +345,7 @@ func TestViewSumsMachinesUp(t *testing.T) {
 			t.Errorf("%+v: %s %s (-want +got):\n%s", tt.q, code, text, diff)
 		}
 	}
-	if _, code, _ := v.ask(Query{Machines: "*"}); code != codeTooLarge {
+	if _, code, _ := v.ask(Query{Machines: "*"}); code != messaging.CodeTooLarge {
 		t.Errorf("too many machines: %s", code)
 	}
 }

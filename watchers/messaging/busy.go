@@ -29,14 +29,14 @@ func busy(r request, after time.Duration) {
 	}
 	after = min(max(after, time.Second), longestBy)
 	header := micro.Headers{retryAfter: []string{strconv.Itoa(int(math.Ceil(after.Seconds())))}}
-	_ = r.Error(codeBusy, "busy", nil, micro.WithHeaders(header)) // what cannot be sent is for a connection that is gone
+	_ = r.Error(CodeBusy, "busy", nil, micro.WithHeaders(header)) // what cannot be sent is for a connection that is gone
 }
 
 // Busy reports whether an answer is an error that passes: there is no room at the moment, or who would answer is leaving
 // or not ready. It says how long to wait before asking again.
 func Busy(answer *nats.Msg) (after time.Duration, passes bool) {
 	switch answer.Header.Get(micro.ErrorCodeHeader) {
-	case codeBusy, codeLeaving:
+	case CodeBusy, CodeNotReady:
 	default:
 		return 0, false
 	}

@@ -12,17 +12,6 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// The codes of error replies, as those of HTTP. Everything that is asked gets an answer.
-const (
-	codeUnreadable = "400" // no text
-	codeRefused    = "403"
-	codeExists     = "409"
-	codeTooLarge   = "413"
-	codeBusy       = "429"
-	codeFailed     = "500"
-	codeLeaving    = "503"
-)
-
 // request is what a service needs of a request, whether it came by NATS's micro or by a plain subscription.
 type request interface {
 	Subject() string
@@ -86,9 +75,9 @@ func (c *counter) serve(r request) {
 		message, err = d.read(machine.MaxPayload)
 	}
 	if err != nil {
-		code := codeUnreadable
+		code := CodeUnreadable
 		if errors.Is(err, errTooLarge) {
-			code = codeTooLarge
+			code = CodeTooLarge
 		}
 		c.deny(r, code, err.Error())
 		c.inlet.unreadable(d.subject, err)
@@ -102,7 +91,7 @@ func (c *counter) serve(r request) {
 // leave answers a request that nobody serves any more.
 func (c *counter) leave(r request) {
 	if c.answerable(delivery{subject: r.Subject(), reply: r.Reply()}) == nil {
-		c.deny(r, codeLeaving, "the service is not offered any more")
+		c.deny(r, CodeNotReady, "the service is not offered any more")
 	}
 }
 
@@ -143,7 +132,7 @@ func (c *counter) take(r request, message map[string]any) watchers.Report {
 	case err != nil:
 		return c.unusable(r, "where: "+err.Error())
 	case !holds:
-		c.deny(r, codeRefused, "refused")
+		c.deny(r, CodeRefused, "refused")
 		reason := "the condition is false"
 		return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
 	case spec.Spawn != nil:
@@ -169,7 +158,7 @@ func (c *counter) reply(r request, message map[string]any) watchers.Report {
 		return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
 	}
 	if err := r.Respond(body); err != nil {
-		c.deny(r, codeFailed, cannotServe)
+		c.deny(r, CodeFailed, cannotServe)
 		return watchers.Failure(fmt.Sprintf("answering a request to %s: %v", r.Subject(), err))
 	}
 	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
@@ -181,11 +170,11 @@ func (c *counter) spawn(r request, message map[string]any) watchers.Report {
 	case machine.OutcomeSuccess:
 		rep.Payload = message
 	case outcomeExists:
-		c.deny(r, codeExists, rep.Message)
+		c.deny(r, CodeConflict, rep.Message)
 	case outcomeFull:
 		busy(r, busyFor)
 	default:
-		c.deny(r, codeFailed, cannotServe)
+		c.deny(r, CodeFailed, cannotServe)
 	}
 	return rep
 }
@@ -195,7 +184,7 @@ const cannotServe = "the request cannot be served"
 
 // unusable answers a request for which a formula has no answer.
 func (c *counter) unusable(r request, reason string) watchers.Report {
-	c.deny(r, codeFailed, cannotServe)
+	c.deny(r, CodeFailed, cannotServe)
 	return unusable(r.Subject(), reason)
 }
 

@@ -32,11 +32,6 @@ type serviceRelay struct {
 // relays counts the requests of an activation that were passed on and wait for their answers.
 type relays struct{ waiting atomic.Int64 }
 
-const (
-	codeNobody  = "502" // nobody listens where a request was passed on to
-	codeTooLate = "504" // no answer came from there in time
-)
-
 // relay passes a request on, and what is answered back to its asker: the answer's data and, of its headers, those of an error.
 func (c *counter) relay(r request, message map[string]any) watchers.Report {
 	spec := c.service.spec.Relay
@@ -46,7 +41,7 @@ func (c *counter) relay(r request, message map[string]any) watchers.Report {
 	}
 	conn, err := c.inlet.pool.Conn(c.inlet.look.Identity, c.inlet.from.connection)
 	if err != nil {
-		c.deny(r, codeFailed, cannotServe)
+		c.deny(r, CodeFailed, cannotServe)
 		return watchers.Failure(err.Error())
 	}
 	if c.relays.waiting.Add(1) > int64(spec.Limit) {
@@ -89,13 +84,13 @@ func (c *counter) back(r request, subject string, answer *nats.Msg, err error) {
 	switch {
 	case r.Reply() == "":
 	case errors.Is(err, nats.ErrNoResponders):
-		c.deny(r, codeNobody, "nobody listens to "+subject)
+		c.deny(r, CodeNobody, "nobody listens to "+subject)
 	case errors.Is(err, context.DeadlineExceeded):
-		c.deny(r, codeTooLate, "no answer from "+subject+" within "+time.Duration(c.service.spec.Relay.Timeout).String())
+		c.deny(r, CodeTooLate, "no answer from "+subject+" within "+time.Duration(c.service.spec.Relay.Timeout).String())
 	case c.inlet.ctx.Err() != nil:
 		c.leave(r)
 	case err != nil:
-		c.deny(r, codeFailed, cannotServe)
+		c.deny(r, CodeFailed, cannotServe)
 	case answer.Header.Get(micro.ErrorCodeHeader) != "" || answer.Header.Get(micro.ErrorHeader) != "":
 		_ = r.Error(answer.Header.Get(micro.ErrorCodeHeader), answer.Header.Get(micro.ErrorHeader), answer.Data) // as deny
 	default:

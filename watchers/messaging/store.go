@@ -203,13 +203,13 @@ func Answer(m *nats.Msg, ack *jetstream.PubAck, err error) {
 		_ = m.Respond(text)
 		return
 	}
-	code := codeLeaving
+	code := CodeNotReady
 	if errors.Is(err, ErrOverQuota) || errors.Is(err, ErrBusy) {
-		code = codeBusy
+		code = CodeBusy
 	}
 	var refused *jetstream.APIError
 	if errors.Is(err, ErrRefused) || errors.As(err, &refused) && refused.Code < 500 {
-		code = codeUnreadable
+		code = CodeUnreadable
 	}
 	header := nats.Header{micro.ErrorHeader: []string{oneLine(err.Error())}, micro.ErrorCodeHeader: []string{code}}
 	_ = m.RespondMsg(&nats.Msg{Header: header})

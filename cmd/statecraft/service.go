@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -65,7 +65,7 @@ func (m *member) requestData(service string, question any) ([]byte, error) {
 		case denied.code != messaging.CodeBusy && denied.code != messaging.CodeNotReady:
 			return nil, m.denied(denied)
 		}
-		if rest(ctx, retryAfter(msg)) != nil {
+		if watchers.Rest(ctx, retryAfter(msg)) != nil {
 			return nil, fail(exitUnreachable, "try again", "%s: %w", asking(service), denied)
 		}
 	}
@@ -136,16 +136,4 @@ func hinted(err error, hint string) error {
 		return &failure{code: f.code, hint: hint, err: f.err}
 	}
 	return err
-}
-
-// rest waits, or until ctx ends, with its error.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
@@ -77,13 +78,7 @@ func pause(ctx context.Context, after error) error {
 	if later, ok := errors.AsType[*laterError](after); ok {
 		d = min(cmp.Or(later.after, d), longestTry)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
+	return watchers.Rest(ctx, d)
 }
 
 // gaveUp says why there was no answer for as long as anybody waited.

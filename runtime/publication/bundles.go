@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 )
 
@@ -70,7 +71,7 @@ func (s *Shelf) upload(ctx context.Context, b *registry.Bundle, a *delivery.Uplo
 		if next = p.Next; next < size {
 			continue
 		}
-		if err := rest(ctx, storedPause); err != nil {
+		if err := watchers.Rest(ctx, storedPause); err != nil {
 			return err
 		}
 	}
@@ -87,18 +88,6 @@ func (s *Shelf) part(ctx context.Context, b *registry.Bundle, at string, from, t
 		return p, err
 	}
 	return p, read(m, &p)
-}
-
-// rest waits, or until ctx ends, with its error.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // within is how long one try may take for which a host reads so many bytes.

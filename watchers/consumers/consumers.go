@@ -138,20 +138,10 @@ func (c *consumers) Listen(ctx context.Context, look *watchers.Look, emit func(w
 			told = true
 			emit(watchers.Failure("serving consumers: " + err.Error()))
 		}
-		rest(ctx, pause)
+		_ = watchers.Rest(ctx, pause)
 		pause = min(2*pause, lastPause)
 	}
 	return watchers.Report{}
-}
-
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // serve serves by one connection until ctx ends or the connection is closed, which is no error: another takes its place.

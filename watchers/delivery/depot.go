@@ -190,7 +190,7 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 			told = true
 			emit(watchers.Failure("serving " + subject + ": " + err.Error()))
 		}
-		rest(ctx, pause)
+		_ = watchers.Rest(ctx, pause)
 		pause = min(2*pause, lastDepotPause)
 	}
 	return watchers.Report{}
@@ -201,16 +201,6 @@ const (
 	firstDepotPause = 50 * time.Millisecond
 	lastDepotPause  = 5 * time.Second
 )
-
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
 
 // depotCounter serves by one connection.
 type depotCounter struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
@@ -74,7 +75,7 @@ func readObject(ctx context.Context, store jetstream.ObjectStore, name string) (
 		if err == nil || lastingly(err) {
 			return data, err
 		}
-		if rest(ctx, readPause); ctx.Err() != nil {
+		if watchers.Rest(ctx, readPause) != nil {
 			return nil, err
 		}
 	}

@@ -323,7 +323,7 @@ func (s *uploadShelf) keep(digest string, data []byte, store jetstream.ObjectSto
 		if !noLeader(err) {
 			return full(s.ctx, s.js, "OBJ_"+s.bucket, s.bucket, err)
 		}
-		if rest(ctx, storePause); ctx.Err() != nil {
+		if watchers.Rest(ctx, storePause) != nil {
 			return err
 		}
 	}

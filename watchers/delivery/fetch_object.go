@@ -156,7 +156,7 @@ func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byt
 			}
 		}
 		if passes && try < objectAttempts { // silence took its time already
-			rest(ctx, min(after, f.wait))
+			_ = watchers.Rest(ctx, min(after, f.wait))
 		}
 	}
 	if err != nil {

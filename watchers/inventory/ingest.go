@@ -129,7 +129,7 @@ func (i *ingest) Listen(ctx context.Context, look *watchers.Look, emit func(watc
 			continue
 		}
 		emit(watchers.Failure(fmt.Sprintf("taking in %s: %v", subject, err)))
-		rest(ctx, pause)
+		_ = watchers.Rest(ctx, pause)
 	}
 	return watchers.Report{}
 }
@@ -213,14 +213,4 @@ func flush(ctx context.Context, conn *nats.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
 	return conn.FlushWithContext(ctx)
-}
-
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

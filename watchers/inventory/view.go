@@ -134,7 +134,7 @@ func (v *view) Listen(ctx context.Context, look *watchers.Look, emit func(watche
 			continue
 		}
 		speaker.failed("answering " + subject + ": " + err.Error())
-		rest(ctx, speaker.pause())
+		_ = watchers.Rest(ctx, speaker.pause())
 	}
 	return watchers.Report{}
 }
@@ -160,7 +160,7 @@ func (v *view) by(ctx context.Context, look *watchers.Look, conn *nats.Conn, des
 		} else if ctx.Err() == nil {
 			speaker.failed("the view of " + v.spec.Stream + ": " + err.Error())
 		}
-		rest(ctx, speaker.pause())
+		_ = watchers.Rest(ctx, speaker.pause())
 	}
 	return nil
 }

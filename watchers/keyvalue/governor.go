@@ -99,19 +99,9 @@ func (w *governor) Listen(ctx context.Context, look *watchers.Look, emit func(wa
 			return err
 		}
 		look.Log.Warn("governor_disturbed", "machine", look.Machine, "watcher", look.Watcher, "error", err)
-		pause(ctx, rand.N(w.spec.Lease.Std())) // many are disturbed by the same
+		_ = watchers.Rest(ctx, rand.N(w.spec.Lease.Std())) // many are disturbed by the same
 		return nil
 	})
-}
-
-// pause waits, or until ctx has ended.
-func pause(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // queue takes one ticket and keeps it: until it is lost, or ctx has ended.

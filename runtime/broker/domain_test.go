@@ -107,6 +107,19 @@ func (r *rolled) connect() *nats.Conn {
 	}, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 }
 
+// jetStream is JetStream by a connection, once it is answered there: what is asked while a broker goes is lost.
+func (r *rolled) jetStream(nc *nats.Conn) jetstream.JetStream {
+	r.t.Helper()
+	js := streamOf(r.t, nc)
+	await(r.t, "JetStream answers", func() bool {
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+		defer cancel()
+		_, err := js.AccountInfo(ctx)
+		return err == nil
+	})
+	return js
+}
+
 // holdings are what a cell has before it gets a domain.
 type holdings struct {
 	object  []byte
@@ -169,7 +182,7 @@ func (r *rolled) fill(nc *nats.Conn) holdings {
 // check holds what there is against what was stored.
 func (r *rolled) check(nc *nats.Conn, h holdings) {
 	r.t.Helper()
-	ctx, js := r.t.Context(), streamOf(r.t, nc)
+	ctx, js := r.t.Context(), r.jetStream(nc)
 	nodes, err := js.KeyValue(ctx, "NODES")
 	if err != nil {
 		r.t.Fatal(err)
@@ -202,7 +215,7 @@ func (r *rolled) check(nc *nats.Conn, h holdings) {
 func (r *rolled) goesOn(nc *nats.Conn, h holdings) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	reader, err := streamOf(r.t, nc).Consumer(ctx, "JOBS", "reader")
+	reader, err := r.jetStream(nc).Consumer(ctx, "JOBS", "reader")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -309,7 +322,7 @@ func TestACellGetsItsDomainHostByHost(t *testing.T) {
 func (r *rolled) stores(nc *nats.Conn, later int) {
 	r.t.Helper()
 	ctx := r.t.Context()
-	events, err := streamOf(r.t, nc).Stream(ctx, "JOBS")
+	events, err := r.jetStream(nc).Stream(ctx, "JOBS")
 	if err != nil {
 		r.t.Fatal(err)
 	}

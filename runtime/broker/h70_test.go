@@ -206,7 +206,7 @@ func (s *leafScene) passes() {
 func TestH70WhatNeverPassesIsRefusedInTheList(t *testing.T) {
 	for subject, want := range map[string][2]bool{ // out, in
 		"region.>": {true, true}, "choria.machine.>": {true, false}, "overlay.event.>": {true, false}, "jobs.>": {true, false}, "audit.x": {true, false},
-		"_INBOX.>": {}, "_R_.x": {}, "$SRV.>": {}, "$JS.API.>": {}, "$JS.FC.>": {}, "$KV.NODES.>": {}, "$O.BUNDLES.>": {}, "$SYS.>": {}, "node.*.in.x": {}, "enroll.>": {},
+		"_INBOX.>": {}, "_R_.x": {}, "$SRV.>": {}, "$JS.API.>": {}, "$JS.FC.>": {}, "$KV.NODES.>": {}, "$O.BUNDLES.>": {}, "$SYS.>": {}, "consumers.acks.>": {}, "node.*.in.x": {}, "enroll.>": {},
 		"fleet.specs.>": {}, "client.*.out.hosts": {}, "to.x": {}, ">": {}, "*": {}, "*.NODES.x": {}, "": {}, "a..b": {}, "a b": {}, "region.>.x": {},
 	} {
 		for i, l := range []Leafnode{{Out: []string{subject}}, {In: []string{subject}}} {

@@ -146,7 +146,7 @@ func (l *Leafnode) Check(cell string) error {
 }
 
 // inside are the first words of subjects by which a cell is run. They pass in no direction, as what begins with $ and _ does not.
-func inside() []string { return []string{"node", "enroll", "fleet", "client", "to"} }
+func inside() []string { return []string{"node", "enroll", "fleet", "client", "consumers", "to"} }
 
 // taken are the first words of what the cell's own streams and services take, which comes from inside only.
 func taken() []string {

@@ -15,15 +15,22 @@ const keyEnd = "-"
 
 func fullName(who, name string) string { return who + keyEnd + name }
 
-// pull passes a pull on to JetStream, which delivers straight to the client's inbox. What cannot be passed on is counted and not answered: a state can only be told by
-// JetStream itself, and clients take anything else for a message.
+// pull passes a pull on to JetStream, written anew, which delivers straight to the client's inbox. A state can only be told by JetStream itself, and clients take anything
+// else for a message: what leads to no consumer is counted and not answered, and JetStream refuses what is not to be asked for.
 func (g *gateway) pull(r *request) {
 	if len(r.api) != 5 || !g.serves(r.api[3]) || !isConsumer(r.api[4]) {
 		g.count.request(countRefused)
 		return
 	}
-	g.count.request(countAnswered)
-	g.publish(&nats.Msg{Subject: apiPrefix + "CONSUMER.MSG.NEXT." + r.api[3] + "." + fullName(r.who, r.api[4]), Reply: r.to, Data: r.body})
+	body, err := readPull(r.body)
+	if err != nil {
+		g.look.Log.Debug("a pull is refused", "client", r.who, "consumer", r.api[4], "error", err)
+		g.count.request(countRefused)
+		body = refused
+	} else {
+		g.count.request(countAnswered)
+	}
+	g.publish(&nats.Msg{Subject: apiPrefix + "CONSUMER.MSG.NEXT." + r.api[3] + "." + fullName(r.who, r.api[4]), Reply: r.to, Data: body})
 }
 
 // publish says something to JetStream that it answers elsewhere, or not at all.

@@ -10,6 +10,8 @@ import (
 // is bounded by the manifests that are deployed, however many machines run them.
 type metrics struct {
 	machines    prometheus.Gauge
+	instances   *prometheus.GaugeVec
+	limits      *prometheus.GaugeVec
 	records     *prometheus.CounterVec
 	looks       *prometheus.CounterVec
 	stale       *prometheus.CounterVec
@@ -25,7 +27,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "statecraft", Name: name, Help: help}, labels)
 	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "statecraft", Name: name, Help: help}, []string{"machine"})
+	}
 	m := &metrics{
+		instances:   gauge("instances", "Instances of a template that run."),
+		limits:      gauge("instances_limit", "Instances of a template that may run at once."),
 		machines:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "statecraft", Name: "machines", Help: "Machines deployed on this host."}),
 		records:     vector("records_total", "Records by kind: transition, stay, refused and so on.", "machine", "kind"),
 		looks:       vector("looks_total", "Looks by outcome; skipped are those that a condition left out.", "machine", "watcher", "outcome"),
@@ -35,7 +42,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unpublished: counter("unpublished_events_total", "Events that the bus did not take."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
+		reg.MustRegister(m.machines, m.instances, m.limits, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
 	}
 	return m
 }

@@ -21,6 +21,7 @@ var (
 type template struct {
 	prog    *program
 	running int            // instances in the host
+	limit   int            // how many may run, as the last order said; 0 is no limit
 	of      map[string]int // those that are for somebody, by whom
 }
 
@@ -101,9 +102,11 @@ func (h *Host) admit(name string, w who, o watchers.SpawnOrder) (*unit, *program
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.templates[w.template]
-	switch {
-	case t == nil:
+	if t == nil {
 		return nil, nil, ErrUnknownTemplate
+	}
+	t.limit = o.Limit
+	switch {
 	case h.units[name] != nil:
 		return nil, nil, nil
 	case o.LimitFor > 0 && t.of[o.For] >= o.LimitFor:
@@ -118,7 +121,18 @@ func (h *Host) admit(name string, w who, o watchers.SpawnOrder) (*unit, *program
 		t.of[w.beneficiary]++
 	}
 	h.metrics.machines.Set(float64(len(h.units)))
+	h.metrics.instances.WithLabelValues(o.Template).Set(float64(t.running))
+	h.metrics.limits.WithLabelValues(o.Template).Set(float64(t.limit))
 	return u, t.prog, nil
+}
+
+// Instances calls visit for each template with how many instances of it run, and may run at once as the last that started one said; 0 is no limit.
+func (h *Host) Instances(visit func(template string, running, limit int)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, t := range h.templates {
+		visit(name, t.running, t.limit)
+	}
 }
 
 // forget drops what is left of an instance that has left the host.
@@ -129,6 +143,7 @@ func (h *Host) forget(u *unit) {
 	h.mu.Lock()
 	if t := h.templates[u.who.template]; t != nil {
 		t.running--
+		h.metrics.instances.WithLabelValues(t.prog.def.Manifest.Name).Set(float64(t.running))
 		if n := t.of[u.who.beneficiary]; n > 1 {
 			t.of[u.who.beneficiary] = n - 1
 		} else {

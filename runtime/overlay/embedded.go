@@ -118,10 +118,23 @@ const healthMachine = "health"
 // storageMachine tells which streams are filling, as docs/overlay.md says.
 const storageMachine = "storage"
 
+// instancesMachine tells of which templates nearly as many instances run as may.
+const instancesMachine = "instances"
+
+// Instances implements cell.Templates.
+func (h *Host) Instances() (all []cell.Instances) {
+	h.host.Instances(func(template string, running, limit int) {
+		if limit > 0 {
+			all = append(all, cell.Instances{Template: template, Running: running, Max: limit})
+		}
+	})
+	return all
+}
+
 // uplinkMachine is the machine that tells which regions are lost.
 const uplinkMachine = "uplink"
 
-// degraded says what the machines health, storage, keys and uplink have found.
+// degraded says what the machines health, storage, instances, keys and uplink have found.
 func (h *Host) degraded() (reasons []string) {
 	_, data, _ := h.host.Glance(healthMachine)
 	if cause, _ := data["cause"].(string); cause != "" {
@@ -131,6 +144,10 @@ func (h *Host) degraded() (reasons []string) {
 	_, data, _ = h.host.Glance(storageMachine)
 	if reason, _ := data["reason"].(string); reason != "" {
 		reasons = append(reasons, reason+"; statecraft states storage says more")
+	}
+	_, data, _ = h.host.Glance(instancesMachine)
+	if reason, _ := data["reason"].(string); reason != "" {
+		reasons = append(reasons, reason+"; statecraft states instances says more")
 	}
 	_, data, _ = h.host.Glance(keysMachine)
 	if reason, _ := data["reason"].(string); reason != "" {

@@ -78,7 +78,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Pool:    h.pool,
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
-		Cell:    cell.Services{Broker: h, Member: h, Certificates: h},
+		Cell:    cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
 		Delivery: delivery.Services{
 			Stores: func(string) (*registry.Store, error) { return h.trust, nil },
 			Cell:   func(string) (string, error) { return cfg.Config.Cell, nil },

@@ -19,6 +19,7 @@ func cases() map[string]conformance.Case {
 		"certificates": {Properties: "warn: 30d"},
 		"connection":   {Properties: "name: fleet"},
 		"ingest":       {Properties: "subject: node.*.out.inventory\nto: '\"discovery.\" + message.tokens[1]'\nsender: message.tokens[1]"},
+		"instances":    {Properties: "above: 80"},
 		"inventory":    {Properties: "inline: true"},
 		"consumers":    {Properties: "streams: [EVENTS]"},
 		"depot":        {Properties: "name: bundles\nsubject: node.*.out.bundle\ninbox: '\"_INBOX.\"'\nserves: objects\nbucket: BUNDLES"},

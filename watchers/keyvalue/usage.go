@@ -38,10 +38,10 @@ func usageType(c Connections) watchers.Type {
 			Name: "usage",
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: read,
-					Doc: "no stream is filling, told when a state is entered and when none is any more"},
+					Doc: "no stream is filling, and each on disk has a bound; told when a state is entered and when none is any more"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "the streams cannot be read: JetStream is not ready"},
 				{Name: outcomeFilling, Class: machine.Neutral, Payload: read,
-					Doc: "streams are filling, told again when they are others; filling is how many percent each has by name, reason the same in " +
+					Doc: "streams are filling or have no bound, told again when they are others; filling is how many percent each has by name, reason the same in " +
 						"words, unbounded the streams on disk without max_bytes, which may take the room of all"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "as before"},
 			},
@@ -95,6 +95,8 @@ func (w *usage) judge(look *watchers.Look, all []*jetstream.StreamInfo) watchers
 		name := info.Config.Name
 		if info.Config.MaxBytes <= 0 && info.Config.Storage == jetstream.FileStorage {
 			unbounded = append(unbounded, name)
+			names[name] = true
+			words = append(words, name+" has no max_bytes, and may take the room of all")
 		}
 		above := w.spec.Above
 		if w.filling[name] {

@@ -37,19 +37,19 @@ type Signer interface {
 
 // Sign makes the envelope (DSSE, as JSON) of a *Root or *Spec over its canonical JSON. Errors are those of Validate.
 func Sign(document any, signers ...Signer) (envelope []byte, err error) {
-	payloadType, validate := "", (func() error)(nil)
-	switch d := document.(type) {
+	payloadType, d := "", signable(nil)
+	switch document := document.(type) {
 	case *Root:
-		payloadType, validate = rootPayload, d.Validate
+		payloadType, d = rootPayload, document
 	case *Spec:
-		payloadType, validate = specPayload, d.Validate
+		payloadType, d = specPayload, document
 	default:
 		return nil, fmt.Errorf("signing: %T is neither a root nor a spec", document)
 	}
-	if err := validate(); err != nil {
+	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	payload, err := canonical(document)
+	payload, err := payloadOf(d)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
@@ -68,7 +68,8 @@ func Cosign(envelope []byte, signers ...Signer) ([]byte, error) {
 	if e.PayloadType != rootPayload && e.PayloadType != specPayload {
 		return nil, refuse(WrongType, "it is %q, which is neither a spec nor a trust root", shorten(e.PayloadType))
 	}
-	if _, err := (&opened{payloadType: e.PayloadType, payload: payload}).read(); err != nil {
+	o := &opened{payloadType: e.PayloadType, payload: payload}
+	if _, err := o.read(); err != nil {
 		return nil, err
 	}
 	sign(e, payload, signers)
@@ -116,7 +117,8 @@ func openEnvelope(envelope []byte) (*dsse.Envelope, []byte, error) {
 		return nil, nil, refuse(TooLarge, "it has %d bytes; %d are the most", len(envelope), MaxEnvelope)
 	}
 	var e dsse.Envelope
-	if err := strictJSON(envelope, &e); err != nil {
+	// What is not known of an envelope is passed over, as DSSE has it: nobody has signed it.
+	if err := json.Unmarshal(envelope, &e); err != nil {
 		return nil, nil, refuse(Malformed, "it is no envelope: %v", err)
 	}
 	if len(e.Signatures) > maxSignatures {
@@ -137,8 +139,17 @@ type opened struct {
 	signers     []identity.PublicKey
 
 	once     sync.Once
-	document any   // *Spec or *Root
-	err      error // why the payload is neither
+	document signable // *Spec or *Root
+	err      error    // why the payload is neither
+}
+
+// signable is what is signed: *Root or *Spec.
+type signable interface {
+	Validate() error
+	read(text []byte) error
+	tree() (object, error)
+	known() []string
+	PassedOver() []string
 }
 
 func open(envelope []byte) (*opened, error) {
@@ -164,29 +175,40 @@ func (o *opened) signedBy(payloadType string, roles ...Role) error {
 		if n < role.Threshold || role.Threshold < 1 {
 			return refuse(Unsigned, "%d of the %d keys that may sign it have signed it; %d must", n, len(role.Keys), role.Threshold)
 		}
+		if len(role.Requires) > 0 {
+			return refuse(Unsupported, "the trust root requires %q of whoever signs it, which this release does not know; upgrade it", role.Requires)
+		}
 	}
 	return nil
 }
 
 // read decodes the payload, once. It is asked for after signedBy: what nobody trusted has signed is not parsed.
-func (o *opened) read() (any, error) {
+func (o *opened) read() (signable, error) {
 	o.once.Do(func() {
-		var validate func() error
+		o.document = &Spec{}
 		if o.payloadType == rootPayload {
-			root := &Root{}
-			o.document, validate = root, root.Validate
-		} else {
-			spec := &Spec{}
-			o.document, validate = spec, spec.Validate
+			o.document = &Root{}
+		}
+		h := o.head()
+		if o.err = h.unsupported(o.document.known()); o.err != nil {
+			return
 		}
 		if o.err = readPayload(o.payload, o.document); o.err != nil {
 			return
 		}
-		if err := validate(); err != nil {
+		if err := o.document.Validate(); err != nil {
 			o.err = refuse(Malformed, "what was signed is none that there can be: %v", err)
 		}
 	})
 	return o.document, o.err
+}
+
+// head is what the payload says before all else; nothing where it cannot be read.
+func (o *opened) head() (h head) {
+	if json.Unmarshal(o.payload, &h) != nil {
+		return head{}
+	}
+	return h
 }
 
 // Envelopes remembers the last envelopes that were opened, for stores of one process to share: in an emulation thousands of nodes are
@@ -228,18 +250,17 @@ func (v *Envelopes) open(envelope []byte) (*opened, error) {
 
 func shorten(text string) string { return diag.Brief(text, 60) }
 
-// canonical is JSON with sorted keys, no spaces, and integers only (RFC 8785 where numbers are integers).
-func canonical(document any) ([]byte, error) {
-	raw, err := json.Marshal(document)
+// payloadOf is a document as it is signed.
+func payloadOf(document signable) ([]byte, error) {
+	tree, err := document.tree()
 	if err != nil {
 		return nil, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var tree any
-	if err := dec.Decode(&tree); err != nil {
-		return nil, err
-	}
+	return canonical(tree)
+}
+
+// canonical is JSON with sorted keys, no spaces, and integers only (RFC 8785 where numbers are integers).
+func canonical(tree object) ([]byte, error) {
 	if err := integersOnly(tree); err != nil {
 		return nil, err
 	}
@@ -287,13 +308,13 @@ func strictJSON(text []byte, into any) error {
 	return nil
 }
 
-// readPayload reads what was signed. Only the canonical form is taken: two readers cannot disagree on it, whether over duplicate keys
-// or over the case of a name.
-func readPayload(payload []byte, into any) error {
-	if err := strictJSON(payload, into); err != nil {
+// readPayload reads what was signed. Only the canonical form is taken, with what a later release has added: two readers cannot disagree on
+// it, whether over duplicate keys or over the case of a name.
+func readPayload(payload []byte, into signable) error {
+	if err := into.read(payload); err != nil {
 		return refuse(Malformed, "what was signed cannot be read: %v", err)
 	}
-	again, err := canonical(into)
+	again, err := payloadOf(into)
 	if err != nil || !bytes.Equal(again, payload) {
 		return refuse(Malformed, "what was signed is not in its canonical form")
 	}

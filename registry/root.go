@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -35,12 +37,23 @@ type Root struct {
 	// Serials are what channels go on from where a root newer than the one that a spec was accepted under says so: the way back
 	// from a serial that a thief has driven up.
 	Serials map[string]uint64 `json:"serials,omitempty"`
+	// Extensions are of whoever signs roots, by name. Critical names what a reader must know to follow this root: extensions, keys, and keys of
+	// roles such as roles.threshold. Who does not know one of them refuses the root.
+	Extensions map[string]json.RawMessage `json:"extensions,omitempty"`
+	Critical   []string                   `json:"critical,omitempty"`
+
+	Unknown      map[string]any `json:"-"` // keys of a later release, which are kept and used for nothing
+	UnknownRoles map[string]any `json:"-"` // its roles, as well
 }
 
 // Role is who may sign something, and how many of them must.
 type Role struct {
 	Keys      []identity.PublicKey `json:"keys"`
 	Threshold int                  `json:"threshold"`
+	// Requires names what else must be so of whatever the role signs. This release knows none: it follows a root that has them, and refuses
+	// what such a role has signed.
+	Requires []string       `json:"requires,omitempty"`
+	Unknown  map[string]any `json:"-"` // keys of a later release, which are kept and used for nothing
 }
 
 // Validate says everything that is wrong with a root by itself.
@@ -64,7 +77,19 @@ func (r *Root) Validate() error {
 	for channel := range r.Serials {
 		errs = append(errs, CheckChannel(channel))
 	}
+	errs = append(errs, checkCritical(r.Critical, r.Extensions, r.known()))
 	return errors.Join(errs...)
+}
+
+// known are the names that this release knows of roots.
+func (r *Root) known() []string { return knownNames(*r, Role{}, laterRoles) }
+
+// checkCritical refuses what nobody of this release can have meant.
+func checkCritical(critical []string, extensions map[string]json.RawMessage, known []string) error {
+	if names := unknownCritical(critical, extensions, known); len(names) > 0 {
+		return fmt.Errorf("critical: this release does not know %s", strings.Join(names, ", "))
+	}
+	return nil
 }
 
 func (r Role) validate(name string) error {
@@ -110,11 +135,12 @@ type RootChange struct {
 	Expires     time.Time
 }
 
-// Next makes the root that follows r. It is to be signed by r's root role and its own.
+// Next makes the root that follows r, with all that r has of a later release. It is to be signed by r's root role and its own.
 func (r *Root) Next(c RootChange) (*Root, error) {
 	next := &Root{
 		Type: RootType, Version: r.Version + 1, Roles: maps.Clone(r.Roles), Serials: c.Serials,
 		Issued: c.Issued.UTC().Truncate(time.Second), Expires: c.Expires.UTC().Truncate(time.Second),
+		Extensions: r.Extensions, Critical: r.Critical, Unknown: r.Unknown, UnknownRoles: r.UnknownRoles,
 	}
 	role, ok := next.Roles[c.Role]
 	if !ok {

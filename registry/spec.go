@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,12 @@ type Spec struct {
 	Issued   time.Time `json:"issued"`
 	Expires  time.Time `json:"expires"`
 	Machines []Entry   `json:"machines"`
+	// Extensions are of whoever signs specs, by name. Critical names what a reader must know to follow this spec: extensions, keys, and keys of
+	// its machines such as machines.match. Who does not know one of them refuses the spec.
+	Extensions map[string]json.RawMessage `json:"extensions,omitempty"`
+	Critical   []string                   `json:"critical,omitempty"`
+
+	Unknown map[string]any `json:"-"` // keys of a later release, which are kept and used for nothing
 }
 
 // Entry is one machine of a spec: Choria's plugin entry, and what is ours.
@@ -37,6 +44,7 @@ type Entry struct {
 	// Governor limits how many nodes fetch at once: one word of letters, digits, - and _. Rollout is reserved, and passed on as it is.
 	Governor string         `json:"governor,omitempty"`
 	Rollout  map[string]any `json:"rollout,omitempty"`
+	Unknown  map[string]any `json:"-"` // keys of a later release, which are kept and used for nothing
 }
 
 // MaxMachines bounds a spec.
@@ -67,9 +75,12 @@ func (s *Spec) Validate() error {
 	if s.Machines == nil {
 		errs = append(errs, errors.New("machines: an empty list is written []"))
 	}
-	errs = append(errs, CheckChannel(s.Channel), validity(s.Issued, s.Expires), validEntries(s.Machines))
+	errs = append(errs, CheckChannel(s.Channel), validity(s.Issued, s.Expires), validEntries(s.Machines), checkCritical(s.Critical, s.Extensions, s.known()))
 	return errors.Join(errs...)
 }
+
+// known are the names that this release knows of specs.
+func (s *Spec) known() []string { return knownNames(*s, Entry{}, laterEntries) }
 
 func validEntries(all []Entry) error {
 	var errs []error

@@ -27,6 +27,9 @@ type Store struct {
 	chain [][]byte             // the envelopes of all roots, as the next version is verified by the one before
 	roots []*Root              // what they hold: version n is the nth
 	last  map[string]*accepted // by channel
+	// later is why the root that follows the present one is not read, where whoever signs roots has signed it and it asks for what only a
+	// later release knows. Who may sign is then not known any more: nothing new is taken until the program is upgraded.
+	later error
 }
 
 // accepted is the last good spec of a channel.
@@ -52,7 +55,8 @@ const (
 
 // OpenStore opens a folder (mode 0700, files 0600), or memory for "". anchors are the keys, of which one must have signed the first
 // root: the cell's roots as the node's assignment names them. What the folder holds is verified again; a file that does not hold what
-// was verified once is put aside with the suffix .damaged, and counts as not there.
+// was verified once is put aside with the suffix .damaged, and counts as not there. What a later release has left there and this one cannot
+// read stays, and nothing new is accepted.
 func OpenStore(dir string, anchors func() ([]identity.PublicKey, error)) (*Store, error) {
 	return (*Envelopes)(nil).OpenStore(dir, anchors)
 }
@@ -85,20 +89,29 @@ func (s *Store) readRoots() error {
 		return err
 	}
 	var chain [][]byte
-	err = strictJSON(text, &chain)
+	err = json.Unmarshal(text, &chain)
 	var roots []*Root
 	var root *Root
 	for _, envelope := range chain {
 		if err == nil {
 			root, err = readRoot(envelope, root, anchors)
+		}
+		if err == nil {
 			roots = append(roots, root)
 		}
 	}
-	if err != nil {
+	if IsUnsupported(err) { // a later release has kept it: it stays for the next one that can read it
+		s.later = err
+	} else if err != nil {
 		return s.putAside(rootsName)
 	}
-	s.chain, s.roots = chain, roots
+	s.chain, s.roots = chain[:len(roots)], roots
 	return nil
+}
+
+// beyond refuses what follows a root that cannot be read.
+func (s *Store) beyond() error {
+	return refuse(Unsupported, "who may sign it is said by the trust root %d, which this release cannot read: %v", len(s.roots)+1, s.later)
 }
 
 // root is the present one, nil where there is none.
@@ -151,6 +164,12 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 		return s.root(), nil
 	}
 	root, o, err := s.nextRoot(envelope, now)
+	if IsUnsupported(err) && o.head().Version == uint64(len(s.roots))+1 {
+		s.later = err
+	}
+	if err == nil && s.later != nil {
+		err = s.beyond()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +244,7 @@ func (s *Store) Follows(chain [][]byte, envelope []byte, now time.Time) bool {
 	other := &Store{anchors: s.anchors, envelopes: s.envelopes, last: map[string]*accepted{}}
 	for _, known := range append(slices.Clone(chain), envelope) {
 		if _, err := other.AcceptRoot(known, now); err != nil {
-			return false
+			return IsUnsupported(err) // it is one, of a later release
 		}
 	}
 	return true
@@ -278,6 +297,9 @@ func (s *Store) check(envelope []byte, w Want) (next, last *accepted, err error)
 	spec, err := o.verify(s.since(last.under), w, before, last.under)
 	if err != nil {
 		return nil, nil, err
+	}
+	if s.later != nil && (last.spec == nil || spec.Serial != last.serial) {
+		return nil, nil, s.beyond()
 	}
 	return &accepted{spec: spec, envelope: o.envelope, serial: spec.Serial, under: s.root().Version}, last, nil
 }
@@ -341,11 +363,14 @@ func (s *Store) readSpec(channel string, a *accepted) error {
 		return err
 	}
 	var stored storedSpec
-	if err := strictJSON(text, &stored); err != nil {
+	if err := json.Unmarshal(text, &stored); err != nil {
 		return s.putAside(name)
 	}
 	a.serial, a.under, a.envelope = stored.Serial, stored.Under, stored.Envelope
 	spec, err := ReadSpec(stored.Envelope, s.rootAt(stored.Under))
+	if IsUnsupported(err) || s.later != nil && stored.Under > uint64(len(s.roots)) { // a later release has kept it
+		return nil
+	}
 	if err != nil || spec.Serial != stored.Serial || spec.Channel != channel {
 		a.envelope = nil
 		return s.putAside(name)

@@ -30,10 +30,12 @@ type keysRotateVerb struct {
 
 // rotateResult is what keys rotate --json prints.
 type rotateResult struct {
-	Version  uint64                   `json:"version"`
-	Expires  time.Time                `json:"expires"`
-	Roles    map[string]registry.Role `json:"roles"`
-	Prepared string                   `json:"prepared,omitempty"` // the file that others are to sign
+	Version uint64                   `json:"version"`
+	Expires time.Time                `json:"expires"`
+	Roles   map[string]registry.Role `json:"roles"`
+	// PassedOver names the keys, roles and extensions that this release does not know, and keeps as they are.
+	PassedOver []string `json:"passed_over,omitempty"`
+	Prepared   string   `json:"prepared,omitempty"` // the file that others are to sign
 }
 
 // Run publishes the root, or writes it for others.
@@ -139,12 +141,19 @@ func publicKeys(flag string, given []string) ([]identity.PublicKey, error) {
 
 func (v *keysRotateVerb) tell(inv *invocation, root *registry.Root, prepared string) error {
 	if inv.json {
-		return inv.printJSON(rotateResult{Version: root.Version, Expires: root.Expires, Roles: root.Roles, Prepared: prepared})
+		return inv.printJSON(rotateResult{Version: root.Version, Expires: root.Expires, Roles: root.Roles, PassedOver: root.PassedOver(), Prepared: prepared})
 	}
 	rows := [][]string{{"version", strconv.FormatUint(root.Version, 10)}, {"expires", instant(root.Expires)}}
 	for _, name := range []string{registry.RoleRoot, registry.RoleSpec} {
 		role := root.Roles[name]
-		rows = append(rows, []string{name, fmt.Sprintf("%d of %s", role.Threshold, strings.Join(names(role.Keys), ", "))})
+		text := fmt.Sprintf("%d of %s", role.Threshold, strings.Join(names(role.Keys), ", "))
+		if len(role.Requires) > 0 {
+			text += "; requires " + strings.Join(role.Requires, ", ")
+		}
+		rows = append(rows, []string{name, text})
+	}
+	if kept := root.PassedOver(); len(kept) > 0 {
+		rows = append(rows, []string{"passed over", strings.Join(kept, ", ")})
 	}
 	inv.table(rows)
 	return nil

@@ -137,7 +137,8 @@ func (v *publishVerb) machines(p *publication.Published, list []registry.Entry, 
 		if i < 0 {
 			i, machines = len(machines), append(machines, registry.Entry{})
 		}
-		e.Match, e.Governor = cmp.Or(v.Match, machines[i].Match), machines[i].Governor
+		was := machines[i]
+		e.Match, e.Governor, e.Rollout, e.Unknown = cmp.Or(v.Match, was.Match), was.Governor, was.Rollout, was.Unknown
 		machines[i] = e
 	}
 	slices.SortFunc(machines, func(a, b registry.Entry) int { return cmp.Compare(a.Name, b.Name) })

@@ -124,6 +124,13 @@ func (p *publishing) spec() (*registry.Spec, error) {
 		Type: registry.SpecType, Channel: p.channel, Audience: p.shelf.claims.Cell, Serial: serial,
 		Issued: now, Expires: now.Add(counts), Machines: append([]registry.Entry{}, p.machines...),
 	}
+	if p.over != nil && p.over.Spec != nil {
+		before := p.over.Spec
+		spec.Extensions, spec.Critical, spec.Unknown = before.Extensions, before.Critical, before.Unknown
+	}
+	if kept := spec.PassedOver(); len(kept) > 0 {
+		p.inv.notef("%s of a later release, which this one does not know, stays as it is", strings.Join(kept, ", "))
+	}
 	if err := spec.Validate(); err != nil {
 		return nil, fail(exitInvalid, "", "nothing is published: %w", err)
 	}

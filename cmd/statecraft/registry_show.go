@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/publication"
@@ -16,7 +17,17 @@ type registryShowVerb struct {
 // specResult is what registry show --json prints.
 type specResult struct {
 	*registry.Spec
-	Signers []string `json:"signers"` // public keys in hexadecimal digits
+	Signers    []string `json:"signers"`               // public keys in hexadecimal digits
+	PassedOver []string `json:"passed_over,omitempty"` // keys and extensions that this release does not know
+}
+
+// showSpec is a spec that is about to be shown, with who signed its envelope.
+func showSpec(spec *registry.Spec, envelope []byte) (*specResult, error) {
+	signers, err := registry.Signers(envelope)
+	if err != nil {
+		return nil, err
+	}
+	return &specResult{Spec: spec, Signers: names(signers), PassedOver: spec.PassedOver()}, nil
 }
 
 // Run prints who signed what until when, and a line a machine.
@@ -35,11 +46,10 @@ func (v *registryShowVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	signers, err := registry.Signers(p.Envelope)
+	r, err := showSpec(p.Spec, p.Envelope)
 	if err != nil {
 		return s.problem("reading the signatures", err)
 	}
-	r := specResult{Spec: p.Spec, Signers: names(signers)}
 	if inv.json {
 		return inv.printJSON(r)
 	}
@@ -48,13 +58,16 @@ func (v *registryShowVerb) Run(inv *invocation) error {
 }
 
 // spec prints a spec for people.
-func (inv *invocation) spec(r specResult) {
+func (inv *invocation) spec(r *specResult) {
 	head := [][]string{
 		{"channel", r.Channel}, {"serial", strconv.FormatUint(r.Serial, 10)}, {"audience", orDash(r.Audience)},
 		{"issued", instant(r.Issued)}, {"expires", expiry(r.Expires)},
 	}
 	for _, key := range r.Signers {
 		head = append(head, []string{"signed by", key})
+	}
+	if len(r.PassedOver) > 0 {
+		head = append(head, []string{"passed over", strings.Join(r.PassedOver, ", ")})
 	}
 	inv.table(head)
 	rows := [][]string{{"MACHINE", "VERSION", "CHECKSUM", "MATCH", "SOURCE"}}

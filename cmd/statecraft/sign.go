@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"strings"
 
 	"github.com/google/renameio/v2"
 
@@ -20,6 +21,8 @@ type signVerb struct {
 type signResult struct {
 	File    string   `json:"file"`
 	Signers []string `json:"signers"` // all who have signed by now
+	// PassedOver names the keys, roles and extensions that this release does not know.
+	PassedOver []string `json:"passed_over,omitempty"`
 }
 
 // Run signs what the envelope holds, as it is.
@@ -45,7 +48,14 @@ func (v *signVerb) Run(inv *invocation) error {
 	if err := renameio.WriteFile(v.Output, append(envelope, '\n'), 0o644); err != nil {
 		return fail(exitFailed, "", "writing the signatures: %w", err)
 	}
-	r := signResult{File: v.Output, Signers: names(all)}
+	passed, err := registry.PassedOver(envelope)
+	if err != nil {
+		return err
+	}
+	if len(passed) > 0 {
+		inv.notef("what you have signed also has %s, which this release does not know and passes over", strings.Join(passed, ", "))
+	}
+	r := signResult{File: v.Output, Signers: names(all), PassedOver: passed}
 	if inv.json {
 		return inv.printJSON(r)
 	}

@@ -67,13 +67,12 @@ func (v *verifyVerb) envelope(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	signers, err := registry.Signers(data)
+	r, err := showSpec(spec, data)
 	if err != nil {
 		return err
 	}
-	r := specResult{Spec: spec, Signers: names(signers)}
 	if inv.json {
-		return inv.printJSON(verifyResult{Path: v.Path, Spec: &r})
+		return inv.printJSON(verifyResult{Path: v.Path, Spec: r})
 	}
 	inv.spec(r)
 	return nil

@@ -17,8 +17,8 @@ func (s *Shelf) Base(ctx context.Context, channel string) (*Published, error) {
 	if err == nil {
 		return p, s.behind(p, channel)
 	}
-	if _, refused := errors.AsType[*registry.Refusal](err); !refused && !errors.Is(err, ErrNoChannel) {
-		return nil, err
+	if _, refused := errors.AsType[*registry.Refusal](err); !refused && !errors.Is(err, ErrNoChannel) || registry.IsUnsupported(err) {
+		return nil, err // a list of a later release is whole: nothing else is put in its place
 	}
 	entries, failed := s.history(ctx, specKey(channel))
 	if failed != nil {
@@ -35,9 +35,13 @@ func (s *Shelf) Base(ctx context.Context, channel string) (*Published, error) {
 		if e.Deleted {
 			continue
 		}
-		if p, refusal := s.vouched(e); refusal == nil {
+		p, refusal := s.vouched(e)
+		switch {
+		case refusal == nil:
 			p.Revision, p.Broken = newest.Revision, err
 			return p, nil
+		case registry.IsUnsupported(refusal):
+			return nil, refusal
 		}
 	}
 	return &Published{Revision: newest.Revision, At: newest.At, Broken: err}, nil

@@ -189,8 +189,8 @@ func (s *Shelf) vouched(e delivery.Revision) (*Published, error) {
 	_, refusal := readSpec(e, nil)
 	for i, root := range roots {
 		p, err := readSpec(e, root)
-		if err == nil {
-			return p, nil
+		if err == nil || registry.IsUnsupported(err) {
+			return p, err
 		}
 		if i == 0 {
 			refusal = err

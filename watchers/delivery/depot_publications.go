@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -205,7 +206,11 @@ func (p *publication) last(ctx context.Context) (*registry.Spec, uint64, error) 
 	if err != nil {
 		return nil, 0, err
 	}
-	if spec, under := vouched(p.here, roots); spec != nil {
+	spec, under, err := vouched(p.here, roots)
+	if err != nil {
+		return nil, 0, err
+	}
+	if spec != nil {
 		_, _, _ = p.trust.Accept(p.here.Value, p.want) // what has expired is not remembered, and need not be
 		return spec, under, nil
 	}
@@ -214,24 +219,29 @@ func (p *publication) last(ctx context.Context) (*registry.Spec, uint64, error) 
 		return nil, 0, err
 	}
 	for _, e := range slices.Backward(all) {
-		if spec, under := vouched(e, roots); spec != nil {
-			return spec, under, nil
+		if spec, under, err := vouched(e, roots); spec != nil || err != nil {
+			return spec, under, err
 		}
 	}
 	return nil, 0, nil
 }
 
-// vouched reads a list by the newest of the roots that vouches for it; nil where none does.
-func vouched(e Revision, roots []*registry.Root) (*registry.Spec, uint64) {
+// vouched reads a list by the newest of the roots that vouches for it; nil where none does. A list of a later release is an error: it is good, and
+// nothing is written over what cannot be read.
+func vouched(e Revision, roots []*registry.Root) (*registry.Spec, uint64, error) {
 	if e.Deleted {
-		return nil, 0
+		return nil, 0, nil
 	}
 	for _, root := range roots {
-		if spec, err := registry.ReadSpec(e.Value, root); err == nil {
-			return spec, root.Version
+		spec, err := registry.ReadSpec(e.Value, root)
+		if err == nil {
+			return spec, root.Version, nil
+		}
+		if registry.IsUnsupported(err) {
+			return nil, 0, fmt.Errorf("what the channel has: %w", err)
 		}
 	}
-	return nil, 0
+	return nil, 0, nil
 }
 
 // root stores a trust root that follows those before it, or one that is known and that the bucket has lost.

@@ -408,3 +408,27 @@ func FuzzPublicationQueries(f *testing.F) {
 		}
 	})
 }
+
+// A host whose trust root asks for what only a later release knows stores no list: it cannot say whether nodes would take it.
+func TestH74AHostStoresNoListThatItCannotJudge(t *testing.T) {
+	s := newTakes(t, ofRevisions, ofPublications)
+	gated, err := s.root.Next(registry.RootChange{Role: registry.RoleSpec, Issued: time.Now(), Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := gated.Roles[registry.RoleSpec]
+	role.Requires = []string{"gate"}
+	gated.Roles[registry.RoleSpec] = role
+	fifth := s.sealed(s.list(5), s.spec)
+	for _, p := range [][2]any{{"root.1", s.sealed(s.root, s.anchor)}, {"spec.default", fifth}, {"root.2", s.sealed(gated, s.anchor)}} {
+		if code := s.put(p[0].(string), p[1].([]byte)); code != "" {
+			t.Fatal(p[0], code)
+		}
+	}
+	if code := s.put("spec.default", s.sealed(s.list(6), s.spec)); code != messaging.CodeRefused {
+		t.Errorf("a list that the gate has not signed: %q", code)
+	}
+	if e, err := s.kv.Get(t.Context(), "spec.default"); err != nil || string(e.Value()) != string(fifth) {
+		t.Errorf("it is stored all the same: %v", err)
+	}
+}

@@ -24,7 +24,7 @@ const maxTokenFile = 1 << 20
 // givenToken returns the tokens that are given as they are, as the file that holds them or as - for standard input. A file has one, and
 // the certificates of its issuers after it where it is a certificate itself.
 func (inv *invocation) givenToken(given string) (string, error) {
-	if _, err := identity.Inspect(strings.TrimSpace(given)); err == nil {
+	if _, err := identity.Inspect(strings.TrimSpace(given)); isToken(err) {
 		return strings.TrimSpace(given), nil
 	}
 	data, err := inv.tokenText(given)
@@ -61,11 +61,14 @@ func (inv *invocation) tokenText(given string) ([]byte, error) {
 	return data, nil
 }
 
+// isToken reports whether what was read is a token: this release may not know all that it asks for.
+func isToken(err error) bool { return err == nil || errors.Is(err, identity.ErrUnsupported) }
+
 // notToken is the failure of a text that is to be a token.
 func notToken(err error) error {
 	hint := "a token has three parts with dots between them; check that it was copied as a whole"
 	if !errors.Is(err, identity.ErrMalformed) {
-		hint = ""
+		hint = "" // one of a later release says what to do
 	}
 	return fail(exitInvalid, hint, "%w", err)
 }

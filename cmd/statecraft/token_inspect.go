@@ -41,9 +41,9 @@ func (v *tokenInspectVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	c, err := identity.Inspect(token)
-	if err != nil {
-		return notToken(err)
+	c, later := identity.Inspect(token)
+	if !isToken(later) {
+		return notToken(later)
 	}
 	roots, err := v.roots()
 	if err != nil {
@@ -52,6 +52,9 @@ func (v *tokenInspectVerb) Run(inv *invocation) error {
 	r, err := inspected(token, c, roots, time.Now())
 	if err != nil {
 		return err
+	}
+	if later != nil && !r.Checked { // else the check has found it
+		r.Problems = append(r.Problems, strings.TrimPrefix(later.Error(), "reading a token: "))
 	}
 	if inv.json {
 		err = inv.printJSON(r)

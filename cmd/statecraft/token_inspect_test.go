@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,27 @@ func TestInspectSaysWhatIsWrong(t *testing.T) {
 		if strings.Contains(out.String(), "\nverified: ") != tt.verified {
 			t.Errorf("%s: it says\n%s", name, out.String())
 		}
+	}
+}
+
+// A token of a later release is shown with what this one does not know of it, and can be revoked; nothing else is done with it.
+func TestH74ATokenOfALaterReleaseIsShownAndRevoked(t *testing.T) {
+	root := newTestKey(t)
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	body := part(`{"alg":"EdDSA"}`) + "." + part(`{"iss":"`+root.Public().String()+`","jti":"later","iat":1,"exp":4000000000,"purpose":"client","sub":"alice",`+
+		`"public_key":"`+newTestKey(t).Public().String()+`","cell":"main","signer":"required","crit":["signer"]}`)
+	token := body + "." + base64.RawURLEncoding.EncodeToString(root.Sign([]byte(body)))
+	a := answer(t, &tokenInspectVerb{Token: token}, false)
+	if a.wants(t, exitOK, ""); !strings.Contains(a.out, "alice") || !strings.Contains(a.out, "it asks for signer, which this release does not know") {
+		t.Errorf("it says\n%s", a.out)
+	}
+	answer(t, &tokenInspectVerb{Token: token, Root: []string{root.Public().String()}}, false).wants(t, exitRefused, "signer")
+	var q revocationQuestion
+	if err := q.of(token); err != nil || q.Kind != "id" || q.Value != "later" {
+		t.Errorf("it is revoked by %+v, %v", q, err)
+	}
+	if _, err := testInvocation(t.Context(), t.Output(), t.Output(), false).readToken(token); err == nil || !strings.Contains(err.Error(), "command line") {
+		t.Errorf("a node takes it from the command line: %v", err)
 	}
 }
 

@@ -143,7 +143,7 @@ func (v *tokenRevokeVerb) question(inv *invocation) (q revocationQuestion, err e
 // the key. Whose it is stands in it, so that nobody has to know it.
 func (q *revocationQuestion) of(token string) error {
 	c, err := identity.Inspect(token)
-	if err != nil {
+	if !isToken(err) {
 		return notToken(err)
 	}
 	q.Until, q.Force = c.Expires.UTC().Format(time.RFC3339), true

@@ -16,6 +16,7 @@ const (
 	ReasonSignature   Reason = "nonce"         // the nonce of this connection was not signed with the key
 	ReasonNoToken     Reason = "no_token"      // no token
 	ReasonMalformed   Reason = "malformed"     // not a token, or of an algorithm that is not accepted
+	ReasonUnsupported Reason = "unsupported"   // it asks for what only a later release knows
 	ReasonForged      Reason = "forged"        // the token's own signature does not verify
 	ReasonIssuer      Reason = "issuer"        // not signed by an issuer that may sign it
 	ReasonPurpose     Reason = "purpose"       // a token of another listener
@@ -41,7 +42,7 @@ func reasonOf(err error) Reason {
 		cause  error
 		reason Reason
 	}{
-		{identity.ErrSignature, ReasonForged}, {identity.ErrIssuer, ReasonIssuer}, {identity.ErrPurpose, ReasonPurpose},
+		{identity.ErrUnsupported, ReasonUnsupported}, {identity.ErrSignature, ReasonForged}, {identity.ErrIssuer, ReasonIssuer}, {identity.ErrPurpose, ReasonPurpose},
 		{identity.ErrAudience, ReasonAudience}, {identity.ErrExpired, ReasonExpired}, {identity.ErrNotYetValid, ReasonNotYetValid},
 	} {
 		if errors.Is(err, r.cause) {

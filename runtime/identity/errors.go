@@ -2,10 +2,11 @@ package identity
 
 import "errors"
 
-// Causes that callers branch on. Verify wraps one of the first seven; with ErrExpired it also returns the claims, all else
+// Causes that callers branch on. Verify wraps one of the first eight; with ErrExpired it also returns the claims, all else
 // about which is right.
 var (
 	ErrMalformed   = errors.New("not a token")
+	ErrUnsupported = errors.New("a token of a later release")
 	ErrSignature   = errors.New("the signature does not verify")
 	ErrIssuer      = errors.New("not signed by an issuer that may sign it")
 	ErrPurpose     = errors.New("for another purpose")

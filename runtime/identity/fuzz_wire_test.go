@@ -51,7 +51,7 @@ func FuzzAssignment(f *testing.F) {
 func FuzzClaims(f *testing.F) {
 	for _, seed := range []string{
 		`{"purpose":"node","sub":"n1"}`, `{"exp":1e400}`, `{"exp":-1}`, `{"iat":"x"}`, `{"aud":["a","b"]}`, `{"purpose":"join","max_uses":1e30}`, `{"doc":{"a":1,"a":2}}`, `{}`, `[]`, ``,
-		`{"identity":"\u0000"}`,
+		`{"identity":"\u0000"}`, `{"crit":["signer"]}`, `{"purpose":"issuer","limits":{"signer":1}}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -9,7 +10,8 @@ import (
 type finder func(certificate string) (*Claims, error)
 
 // walk follows the chain from who signed the claims and holds every certificate's limits against them. It returns who signed the last
-// certificate, the claims' own signer where there is none. about is who the claims' document is about. Errors wrap ErrIssuer.
+// certificate, the claims' own signer where there is none. about is who the claims' document is about. Errors wrap ErrIssuer or
+// ErrUnsupported.
 func (c *Claims) walk(about named, find finder) (last string, err error) {
 	if len(c.Chain) > maxChain {
 		return "", refused("its chain has %d certificates, more than %d", len(c.Chain), maxChain)
@@ -18,6 +20,8 @@ func (c *Claims) walk(about named, find finder) (last string, err error) {
 	for i, text := range c.Chain {
 		certificate, err := find(text)
 		switch {
+		case errors.Is(err, ErrUnsupported):
+			return "", fmt.Errorf("certificate %d of its chain: %w", i+1, err)
 		case err != nil:
 			return "", refused("certificate %d of its chain: %v", i+1, err)
 		case certificate.Purpose != PurposeIssuer:

@@ -3,7 +3,6 @@ package identity
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -11,7 +10,8 @@ import (
 // keyFor returns the key that a token's signature must verify with: an ed25519.PublicKey or an *rsa.PublicKey.
 type keyFor func(t *jwt.Token, w *wire) (any, error)
 
-// parse reads a compact JWT and checks its signature; without key it checks none. Errors wrap ErrMalformed, ErrSignature or are key's.
+// parse reads a compact JWT and checks its signature; without key it checks none. Errors wrap ErrMalformed, ErrUnsupported, ErrSignature or are
+// key's.
 // The library holds the type of the key against the algorithm, so that no key serves two.
 func parse(token string, key keyFor) (*wire, error) {
 	if len(token) > maxToken {
@@ -25,12 +25,7 @@ func parse(token string, key keyFor) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name := range t.Header {
-		if strings.EqualFold(name, "crit") || strings.EqualFold(name, "b64") {
-			return nil, malformed("its header asks for %s, which is not known here", name)
-		}
-	}
-	return w, nil
+	return w, headers(t)
 }
 
 func read(token string, w *wire, key keyFor) (t *jwt.Token, err error) {

@@ -179,18 +179,22 @@ func (c *Claims) meets(e Expect) error {
 	return nil
 }
 
-// Inspect reads the claims without verifying anything: for display, and for a node's own join token. Errors wrap ErrMalformed.
+// Inspect reads the claims without verifying anything: for display, and for a node's own join token. Errors wrap ErrMalformed, or
+// ErrUnsupported: with that there are claims, as far as this release knows them, for display and revocation.
 func Inspect(token string) (*Claims, error) {
 	w, err := parse(token, nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading a token: %w", err)
 	}
-	c, err := w.claims()
-	if err == nil {
-		err = c.wellFormed()
+	c, later := w.claims()
+	if later != nil && !errors.Is(later, ErrUnsupported) {
+		return nil, fmt.Errorf("reading a token: %w", later)
 	}
-	if err != nil {
+	if err := c.wellFormed(); err != nil {
 		return nil, fmt.Errorf("reading a token: %w", err)
+	}
+	if later != nil {
+		return c, fmt.Errorf("reading a token: %w", later)
 	}
 	return c, nil
 }

@@ -32,6 +32,8 @@ type wire struct {
 	Extensions   json.RawMessage `json:"extensions,omitempty"`
 	Limits       *wireLimits     `json:"limits,omitempty"`
 	Document     json.RawMessage `json:"document,omitempty"`
+	// Critical names claims that a reader must know: who does not know one refuses the token. This release writes none.
+	Critical []string `json:"crit,omitempty"`
 }
 
 type wireLimits struct {
@@ -39,6 +41,8 @@ type wireLimits struct {
 	Identities  string    `json:"identities,omitempty"`
 	Cells       []string  `json:"cells,omitempty"`
 	MaxLifetime int64     `json:"max_lifetime,omitempty"` // seconds
+
+	unknown []string // limits of a later release
 }
 
 const (
@@ -49,7 +53,7 @@ const (
 // MarshalJSON writes the claims as a token has them.
 func (c *Claims) MarshalJSON() ([]byte, error) { return json.Marshal(toWire(c)) }
 
-// UnmarshalJSON reads the claims as a token has them. Unknown ones are left out.
+// UnmarshalJSON reads the claims as a token has them. Unknown ones are left out, unless they are critical: that is ErrUnsupported.
 func (c *Claims) UnmarshalJSON(text []byte) error {
 	var w wire
 	if err := json.Unmarshal(text, &w); err != nil {
@@ -86,7 +90,7 @@ func toWire(c *Claims) *wire {
 	return w
 }
 
-// claims reads the claims. Errors wrap ErrMalformed.
+// claims reads the claims. Errors wrap ErrMalformed or ErrUnsupported; with the latter there are claims, as far as they are known.
 func (w *wire) claims() (*Claims, error) {
 	c := &Claims{
 		Issuer: w.Issuer, Subject: w.Subject, ID: w.ID, Purpose: w.Purpose, Chain: w.Chain,
@@ -115,7 +119,10 @@ func (w *wire) claims() (*Claims, error) {
 	} else {
 		c.Identity = Identity(w.Identity)
 	}
-	return c, c.readLimits(w.Limits)
+	if err := c.readLimits(w.Limits); err != nil {
+		return nil, err
+	}
+	return c, w.unsupported()
 }
 
 func (c *Claims) readLimits(l *wireLimits) error {

@@ -129,7 +129,7 @@ func refusal(err error) watchers.Report {
 		cause error
 		name  string
 	}{
-		{identity.ErrSignature, "signature"}, {identity.ErrIssuer, "issuer"}, {identity.ErrPurpose, "purpose"}, {identity.ErrAudience, "audience"},
+		{identity.ErrUnsupported, "unsupported"}, {identity.ErrSignature, "signature"}, {identity.ErrIssuer, "issuer"}, {identity.ErrPurpose, "purpose"}, {identity.ErrAudience, "audience"},
 		{identity.ErrExpired, "expired"}, {identity.ErrNotYetValid, "not_yet_valid"},
 	} {
 		if errors.Is(err, r.cause) {

@@ -44,10 +44,11 @@ func (v *fleetApproveVerb) Run(inv *invocation) error {
 		return inv.printJSON(n)
 	case !v.Withdraw:
 		inv.printf("%s may be taken by %s, once; --withdraw takes that back\n", n.Identity, n.Approved)
+		inv.notef("a node that was turned away comes again within two minutes; statecraft fire enrollment try_again --state DIR on it is at once")
 	case n.Changed:
-		inv.printf("nobody else may take %s\n", n.Identity)
+		inv.printf("withdrawn: no other key may take %s\n", n.Identity)
 	default:
-		inv.printf("nobody else might take %s\n", n.Identity)
+		inv.printf("there is nothing to withdraw: no key has asked for %s, and none is approved\n", n.Identity)
 	}
 	return nil
 }

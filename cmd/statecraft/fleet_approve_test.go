@@ -36,13 +36,13 @@ func TestH71FleetApproveNamesTheKey(t *testing.T) {
 
 	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Key: strings.Repeat("cd", 32), Withdraw: true}, false).
 		wants(t, exitFailed, "another key is approved for n1.example: "+asked)
-	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Withdraw: true}, false).wants(t, exitOK, "nobody else may take n1.example")
+	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Withdraw: true}, false).wants(t, exitOK, "withdrawn: no other key may take n1.example")
 	var shown nodeRecord
 	answer(t, &fleetShowVerb{contextFlags: view, Node: "n1.example"}, true).decode(t, &shown)
 	if shown.Approved != "" || shown.Asked != nil || shown.State != "active" {
 		t.Errorf("withdrawn: %+v", shown)
 	}
-	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Withdraw: true}, false).wants(t, exitOK, "nobody else might take n1.example")
+	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Withdraw: true}, false).wants(t, exitOK, "there is nothing to withdraw")
 
 	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n4", Key: asked}, false).wants(t, exitFailed, "the register knows no node n4")
 	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Key: otherKey}, false).wants(t, exitFailed, "has the identity n1.example already")

@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/runtime/publication"
@@ -35,6 +37,7 @@ const (
 // member is a client's open connection to its cell. The caller closes it.
 type member struct {
 	*nats.Conn
+	folder string // of the client
 	name   string // of the client
 	key    string // of the client, in the form of NATS
 	claims *identity.Claims
@@ -43,6 +46,8 @@ type member struct {
 	ctx    context.Context
 	refuse context.CancelCauseFunc
 	lost   chan error // why the connection was closed for good
+	// ending is set where what is asked for ends the session, which is no surprise then.
+	ending atomic.Bool
 }
 
 // folder returns the client's folder.
@@ -75,7 +80,7 @@ func (f contextFlags) connect(inv *invocation, need string) (*member, error) {
 	if err != nil {
 		return nil, contextError(err)
 	}
-	m := &member{name: claims.Subject, key: credentials.Key.Public().NKey(), claims: claims, need: need, lost: make(chan error, 1)}
+	m := &member{folder: dir, name: claims.Subject, key: credentials.Key.Public().NKey(), claims: claims, need: need, lost: make(chan error, 1)}
 	m.ctx, m.refuse = context.WithCancelCause(inv.ctx)
 	m.Conn, err = nats.Connect(strings.Join(credentials.URLs, ","), m.options(inv, credentials)...)
 	if err == nil {
@@ -85,7 +90,7 @@ func (f contextFlags) connect(inv *invocation, need string) (*member, error) {
 	if inv.ctx.Err() != nil {
 		return nil, inv.ctx.Err()
 	}
-	return nil, loginError(err, client, claims)
+	return nil, loginError(err, client, claims, dir)
 }
 
 func (m *member) options(inv *invocation, c *messaging.Credentials) []nats.Option {
@@ -98,11 +103,13 @@ func (m *member) options(inv *invocation, c *messaging.Credentials) []nats.Optio
 				m.refuse(err)
 				return
 			}
-			inv.notef("%v", err)
+			if !isRefusal(err) { // which ends the connection, and then says why
+				inv.notef("%v", err)
+			}
 		}),
 		nats.ClosedHandler(func(conn *nats.Conn) { m.lost <- conn.LastError() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil && inv.ctx.Err() == nil { // an interrupt closes it, too
+			if err != nil && inv.ctx.Err() == nil && !m.ending.Load() { // an interrupt closes it, too
 				inv.notef("the connection was lost (%v) and is tried again; what happens meanwhile is not seen", err)
 			}
 		}),
@@ -153,7 +160,7 @@ func (m *member) failed(doing string, err error) error {
 			return fail(exitRefused, "the hosts of the cell are of another release than this program: upgrade both",
 				"%s: %s has the right %s, which does not open this there: %w", doing, m.name, m.need, err)
 		}
-		return fail(exitRefused, "it takes the right "+m.need+": statecraft token issue client --dir DIR --name "+m.name+" --right "+m.need+" --output FOLDER",
+		return fail(exitRefused, "it takes the right "+m.need+"; another token has the rights that are named, and no other: "+anotherToken(m.claims, m.folder, m.need),
 			"%s: %s is not allowed to: %w", doing, m.name, err)
 	case cause != nil:
 		return cause
@@ -213,7 +220,7 @@ func contextError(err error) error {
 }
 
 // loginError says why a cell did not let a client in, or could not be asked.
-func loginError(err error, client *overlay.Client, claims *identity.Claims) error {
+func loginError(err error, client *overlay.Client, claims *identity.Claims, folder string) error {
 	var (
 		brokers   = strings.Join(client.URLs, ", ")
 		untrusted *tls.CertificateVerificationError
@@ -221,7 +228,7 @@ func loginError(err error, client *overlay.Client, claims *identity.Claims) erro
 	)
 	switch {
 	case isRefusal(err) && !time.Now().Before(claims.Expires):
-		return fail(exitRefused, "ask for another one: statecraft token issue client --dir DIR --name "+claims.Subject+" --right RIGHT --output FOLDER",
+		return fail(exitRefused, "ask for another one: "+anotherToken(claims, folder, ""),
 			"the token of %s ended at %s: %w", claims.Subject, instant(claims.Expires), err)
 	case isRefusal(err):
 		return fail(exitRefused, "is it revoked, or of another cell? The broker's log has the reason; statecraft token inspect says what the token holds",
@@ -233,6 +240,18 @@ func loginError(err error, client *overlay.Client, claims *identity.Claims) erro
 		return fail(exitUnreachable, "is a host of the cell running, and is this its address? --as names another client's folder",
 			"connecting to cell %s at %s: %w", client.Cell, brokers, err)
 	}
+}
+
+// anotherToken is the command that gives a client a token with the rights that it has and one more, which may be "". DIR is for the reader to
+// fill in.
+func anotherToken(c *identity.Claims, folder, more string) string {
+	command := "statecraft token issue client --dir DIR --name " + c.Subject
+	for _, r := range broker.Rights() {
+		if c.Permissions[r.Name] || r.Name == more {
+			command += " --right " + r.Name
+		}
+	}
+	return command + " --output " + folder
 }
 
 // isRefusal reports whether a broker does not want the credentials.

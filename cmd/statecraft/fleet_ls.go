@@ -51,7 +51,11 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 	}
 	inv.table(rows)
 	for _, n := range nodes {
-		if n.Approved == "" && len(n.Asked) > 0 {
+		switch {
+		case n.Approved != "" || len(n.Asked) == 0:
+		case n.Asked[0].Key == n.PublicKey:
+			inv.notef("%s is %s and has asked to come back, with its own key; statecraft fleet approve %s %s lets it", n.Identity, n.State, n.Identity, n.PublicKey)
+		default:
 			inv.notef("another key has asked for the identity of %s; statecraft fleet approve %s says which, and lets it take it", n.Identity, n.Identity)
 		}
 	}
@@ -80,11 +84,21 @@ func nodeState(n nodeResult) string {
 	switch {
 	case n.State == "":
 		return "(unreadable)"
+	case n.Revoked && n.Approved == "":
+		return n.State + " (revoked)"
 	case n.Approved != "":
-		return n.State + " (" + brief(n.Approved) + " may take it)"
+		return n.State + " (" + n.whose(n.Approved) + " may take it)"
 	case len(n.Asked) > 0:
-		return n.State + " (" + brief(n.Asked[0].Key) + " asks for it)"
+		return n.State + " (" + n.whose(n.Asked[0].Key) + " asks for it)"
 	default:
 		return n.State
 	}
+}
+
+// whose names a key that may be the node's own.
+func (n nodeResult) whose(key string) string {
+	if key == n.PublicKey {
+		return "its own key"
+	}
+	return brief(key)
 }

@@ -27,6 +27,8 @@ type nodeResult struct {
 	// Approved is the public key that may take the identity, and Asked are those that have asked for it, the last one first, eight at most.
 	Approved string     `json:"approved,omitempty"`
 	Asked    []askedKey `json:"asked,omitempty"`
+	// Revoked is whether the register notes that the node's name or its key is revoked.
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // askedKey is a key that has claimed the identity of another.
@@ -68,12 +70,16 @@ func (r registerRecord) node() nodeRecord {
 			At     int64  `json:"at"`
 			JoinID string `json:"join_id"`
 		} `json:"asked"`
+		Revoked *struct {
+			Key string `json:"key"` // whose record it was
+		} `json:"revoked"`
 	}
 	if json.Unmarshal(r.Record, &said) == nil {
 		n.nodeResult = nodeResult{
 			State: said.State, Cell: said.Cell, PublicKey: said.PublicKey, Owner: said.Owner,
 			Replace: said.Approved.Key != "", Approved: said.Approved.Key,
 			FirstSeen: unixTime(said.FirstSeen), LastSeen: unixTime(said.LastSeen),
+			Revoked: said.Revoked != nil && said.Revoked.Key == said.PublicKey,
 		}
 		for _, a := range said.Asked {
 			n.Asked = append(n.Asked, askedKey{Key: a.Key, At: unixTime(a.At), JoinID: a.JoinID})

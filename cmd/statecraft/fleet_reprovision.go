@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
@@ -74,6 +77,9 @@ func (v *fleetReprovisionVerb) Run(inv *invocation) error {
 	var cut error // what happened is told all the same
 	if m.ctx.Err() != nil {
 		cut = m.failed("telling the nodes", m.ctx.Err())
+	}
+	if errors.Is(context.Cause(m.ctx), nats.ErrPermissionViolation) {
+		return cut // the broker lets no word through: no node was told
 	}
 	if inv.json {
 		err = inv.printJSON(r)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -13,6 +15,12 @@ import (
 type fleetWatchVerb struct {
 	contextFlags
 }
+
+// The types of events of the overlay begin with the first; the second is told of a revocation.
+const (
+	overlayEvents = "io.statecraft.overlay."
+	revokedEvent  = overlayEvents + "revoked.v1"
+)
 
 // watchedEvents is how many events may wait for a slow reader before some are lost, which standard error then tells.
 const watchedEvents = 8192
@@ -81,21 +89,30 @@ type fleetEvent struct {
 		To         string `json:"to_state"`
 		Outcome    string `json:"previous_outcome"`
 		// Of the overlay.
-		Host     string `json:"host"`
-		State    string `json:"state"`
-		Claimant string `json:"claimant"`
-		Reason   string `json:"reason"`
-		Want     string `json:"want"`
-		Key      string `json:"key"`
-		By       string `json:"by"`
+		Host     string   `json:"host"`
+		State    string   `json:"state"`
+		Claimant string   `json:"claimant"`
+		Reason   string   `json:"reason"`
+		Cause    string   `json:"cause"`   // of a host's health
+		Differs  []string `json:"differs"` // of its settings
+		Kind     string   `json:"kind"`    // what was revoked
+		Value    string   `json:"value"`
+		Node     string   `json:"node"`
+		Want     string   `json:"want"`
+		Key      string   `json:"key"`
+		By       string   `json:"by"`
 	} `json:"data"`
 }
 
 // eventLine is an event in words: when, who, what.
 func eventLine(msg *nats.Msg) string {
 	var e fleetEvent
-	if err := json.Unmarshal(msg.Data, &e); err != nil || e.Type == "" {
+	var field *json.UnmarshalTypeError // machines of a site may give a field of theirs another type
+	if err := json.Unmarshal(msg.Data, &e); err != nil && !errors.As(err, &field) || e.Type == "" {
 		return "- - " + msg.Subject + ": not an event that is known here"
+	}
+	if e.Type == revokedEvent {
+		e.Subject = cmp.Or(e.Data.Node, e.Data.Host, "-") // whose it was
 	}
 	return strings.Join([]string{instant(e.Time), orDash(e.Subject), e.what()}, "  ")
 }
@@ -117,7 +134,13 @@ func (e *fleetEvent) what() string {
 		return words("turned away:", d.Claimant, "-", d.Reason)
 	case e.Type == "io.statecraft.overlay.approval.v1":
 		return words(d.Want, d.Key, "by", d.By)
+	case e.Type == revokedEvent:
+		return words("revoked:", d.Kind, strings.ReplaceAll(d.Value, "=", "."), "by", d.By, "-", d.Reason)
 	default:
+		if about, isOverlay := strings.CutPrefix(e.Type, overlayEvents); isOverlay { // of a host: settings, join, uplink, health, keys
+			about, _, _ = strings.Cut(about, ".")
+			return words("host", about+":", d.State, d.Cause, strings.Join(d.Differs, ", "), d.Reason)
+		}
 		return words(e.Type, d.Machine, d.Name, d.Host, d.State, d.Reason)
 	}
 }

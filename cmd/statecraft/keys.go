@@ -31,12 +31,12 @@ func (inv *invocation) key(file string, k *identity.Key) error {
 	return nil
 }
 
-// loadKey reads a key file.
-func loadKey(file string) (*identity.Key, error) {
+// loadKey reads a key file. Missing is the next step where it is not there.
+func loadKey(file, missing string) (*identity.Key, error) {
 	k, err := identity.LoadKey(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fail(exitFailed, "statecraft keys new "+file+" makes one", "%w", err)
+		return nil, fail(exitFailed, missing, "%w", err)
 	case errors.Is(err, identity.ErrDamaged):
 		return nil, fail(exitInvalid, "a key file is one line of 64 hexadecimal digits, as statecraft keys new makes it", "%w", err)
 	case err != nil:

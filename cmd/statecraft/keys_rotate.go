@@ -103,7 +103,7 @@ func (v *keysRotateVerb) given() (*rotation, error) {
 	if r.change.Remove, err = publicKeys("--remove", v.Remove); err != nil {
 		return nil, err
 	}
-	r.signers, err = (&signingFlags{Key: v.Key}).signers("")
+	r.signers, err = readSigners(v.Key, "a root is signed with the keys of the role root, such as CELL/authority/root.key")
 	return r, err
 }
 
@@ -117,7 +117,7 @@ func (r *rotation) next(s *shelf) ([]byte, *registry.Root, error) {
 		return nil, nil, err
 	}
 	if present == nil {
-		return nil, nil, refused("making a trust root", &registry.Refusal{Reason: registry.NoRoot, Detail: "the cell has none yet"})
+		return nil, nil, refused("making a trust root", &registry.Refusal{Reason: registry.NoRoot, Detail: "the cell has none yet, and the folder of --as has not the first one"})
 	}
 	root, err := present.Next(r.change)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/node"
@@ -48,39 +49,56 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	if err != nil {
 		return openError(err, dir)
 	}
-	store, err := v.store(inv, agent, id)
+	store, replaced, err := v.store(inv, agent, id)
 	if err != nil {
 		return errors.Join(err, agent.Host().Close())
 	}
-	s := &serving{stateDir: filepath.Join(dir, "state"), host: agent.Host(), registry: registry, metrics: v.ListenMetrics, run: agent.Run}
-	s.started = func(ctx context.Context) error { return agent.Add(ctx, id, store) }
+	s := &serving{stateDir: filepath.Join(dir, nodeStateDir), host: agent.Host(), registry: registry, metrics: v.ListenMetrics, run: agent.Run}
+	s.started = func(ctx context.Context) error {
+		err := agent.Add(ctx, id, store)
+		if err == nil && replaced {
+			err = tryAgain(ctx, agent)
+		}
+		return err
+	}
 	return s.serve(inv)
 }
 
-// store opens the node's store, and keeps its name and the join token that was given.
-func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent, id string) (*identity.Store, error) {
-	store, err := agent.OpenStore()
+// tryAgain lets a node that was turned away with the join token that it had use another one now. In other states the machine refuses the event, and
+// a site's own machine may not have it.
+func tryAgain(ctx context.Context, agent *node.Agent) error {
+	_, err := agent.Host().Fire(ctx, "enrollment", "try_again", nil, "node run --join")
+	if errors.Is(err, runtime.ErrUnknownMachine) {
+		return nil
+	}
+	return err
+}
+
+// store opens the node's store, and keeps its name and the join token that was given. Replaced is whether it had another join token.
+func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent, id string) (store *identity.Store, replaced bool, err error) {
+	store, err = agent.OpenStore()
 	if err != nil {
-		return nil, fail(exitFailed, "check the folder, or choose another with --state", "opening the node's identity: %w", err)
+		return nil, false, fail(exitFailed, "check the folder, or choose another with --state", "opening the node's identity: %w", err)
 	}
 	if err := store.SetName(identity.Identity(id)); err != nil {
 		if _, assigned, _ := store.Owner(); !assigned { // an assignment says it as well, also on a disk that nobody can write
-			return nil, fail(exitFailed, "check the folder, or choose another with --state", "%w", err)
+			return nil, false, fail(exitFailed, "check the folder, or choose another with --state", "%w", err)
 		}
 	}
 	if v.Join != "" {
 		token, err := inv.readToken(v.Join)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return store, store.SetJoinToken(token)
+		had, err := store.JoinToken()
+		return store, err == nil && had != token, store.SetJoinToken(token)
 	}
 	if _, err := store.JoinToken(); errors.Is(err, identity.ErrNothing) {
 		if _, err := store.Active(); err != nil {
-			return nil, usage("--join names the join token that statecraft overlay init has made", "this node belongs to no overlay and has no join token")
+			return nil, false, usage("--join names the join token that statecraft overlay init has made", "this node belongs to no overlay and has no join token")
 		}
 	}
-	return store, nil
+	return store, false, nil
 }
 
 // readToken returns the token in a file, or on standard input where - is given. The token itself is refused: every user of the system sees the

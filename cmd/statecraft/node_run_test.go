@@ -46,7 +46,7 @@ func TestANodesNameIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&nodeRunVerb{}).store(testInvocation(t.Context(), &quietBuffer{}, &quietBuffer{}, false), agent, "n1.example"); err == nil {
+	if _, _, err := (&nodeRunVerb{}).store(testInvocation(t.Context(), &quietBuffer{}, &quietBuffer{}, false), agent, "n1.example"); err == nil {
 		t.Error("a node without a join token starts")
 	}
 	if err := agent.Host().Close(); err != nil {

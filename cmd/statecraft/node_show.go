@@ -14,6 +14,7 @@ import (
 // The folders of a node's state: where its agent keeps who it is and, below that, files for other programs.
 const (
 	nodeIdentityDir = "identity"
+	nodeStateDir    = "state"
 	nodeFilesDir    = "given"
 )
 
@@ -43,6 +44,9 @@ func (v *nodeShowVerb) Run(inv *invocation) error {
 		return err
 	}
 	folder := filepath.Join(dir, nodeIdentityDir)
+	if outer := filepath.Dir(dir); !isFolder(folder) && filepath.Base(dir) == nodeStateDir && isFolder(filepath.Join(outer, nodeIdentityDir)) {
+		folder = filepath.Join(outer, nodeIdentityDir) // the folder of its machines was named, as other verbs take it
+	}
 	if _, err := os.Stat(folder); err != nil {
 		return fail(exitFailed, "statecraft node run --join FILE makes a node of this host; --state names another folder", "reading the node's identity: %w", err)
 	}

@@ -56,6 +56,10 @@ func assigned(s *identity.Store, k *identity.Key) error {
 func TestNodeShow(t *testing.T) {
 	dir, key := nodeFolder(t, assigned)
 	verb := &nodeShowVerb{stateFlags{State: dir}}
+	// Other verbs take the folder of the node's machines, too.
+	if within := answer(t, &nodeShowVerb{stateFlags{State: filepath.Join(dir, nodeStateDir)}}, true); within != answer(t, verb, true) {
+		t.Errorf("--state DIR/state: %v", within)
+	}
 	files := filepath.Join(dir, "identity", "given")
 	answer(t, verb, false).wants(t, exitOK, "public key  "+key.String(), "node        n1.example", "token       T1",
 		"token ends  2026-05-04 13:00:00Z", "upgrade     2.1.0", "message     welcome", "files       "+files, "has not confirmed this yet")

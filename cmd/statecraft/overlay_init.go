@@ -61,11 +61,35 @@ func (v *overlayInitVerb) Run(inv *invocation) error {
 	if len(made) == 0 {
 		inv.printf("everything is there already\n")
 	}
-	for _, h := range hosts {
-		inv.notef("run a host:  statecraft overlay run %s", filepath.Join(v.Dir, "hosts", h.Name))
-	}
+	v.next(inv, hosts, made)
 	inv.notef("join a node: statecraft node run --join %s", join)
 	return nil
+}
+
+// next says which hosts are to be started, those first that have been added to a cell, and what their number means.
+func (v *overlayInitVerb) next(inv *invocation, hosts []overlay.HostOptions, made []overlay.Made) {
+	var added, changed []string
+	for _, h := range hosts {
+		folder := filepath.Join(v.Dir, "hosts", h.Name)
+		updated := func(m overlay.Made) bool { return m.Updated && filepath.Dir(m.Path) == folder }
+		if slices.ContainsFunc(made, updated) {
+			changed = append(changed, folder)
+		} else {
+			added = append(added, folder)
+		}
+	}
+	for _, folder := range added {
+		inv.notef("run a host:  statecraft overlay run %s", folder)
+	}
+	for _, folder := range changed {
+		inv.notef("then:        copy %s to its host, and start that anew", filepath.Join(folder, "overlay.yaml"))
+	}
+	switch n := len(hosts); {
+	case n == 2:
+		inv.notef("a cell of two hosts stops all writes while one of them is away: have one, three or five")
+	case n%2 == 0:
+		inv.notef("a cell of %d hosts bears the loss of no more of them than one of %d: have one, three or five", n, n-1)
+	}
 }
 
 // hosts reads --host. A host that is there listens where its folder says; new ones get ports of their own on their address.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -147,19 +148,29 @@ func (v *publishVerb) machines(p *publication.Published, list []registry.Entry, 
 
 // signers reads the keys to sign with.
 func (f *signingFlags) signers(folder string) ([]registry.Signer, error) {
-	files := f.Key
-	if len(files) == 0 {
-		files = []string{folder + "/" + publisherKey}
+	if len(f.Key) == 0 {
+		file := filepath.Join(folder, publisherKey)
+		return readSigners([]string{file}, "--key names another key; statecraft keys new "+file+" makes one, which may sign after "+letSign("KEY"))
 	}
+	return readSigners(f.Key, "--key names the file of a key that may sign")
+}
+
+// readSigners reads keys to sign with. Missing is the next step where one is not there.
+func readSigners(files []string, missing string) ([]registry.Signer, error) {
 	var signers []registry.Signer
 	for _, file := range files {
-		k, err := loadKey(file)
+		k, err := loadKey(file, missing)
 		if err != nil {
 			return nil, err
 		}
 		signers = append(signers, k)
 	}
 	return signers, nil
+}
+
+// letSign is the command by which whoever has the cell's root key lets another key sign what nodes run. CELL is for the reader to fill in.
+func letSign(key string) string {
+	return "statecraft keys rotate --add " + key + " --key CELL/authority/root.key --as CELL/operator"
 }
 
 var _ registry.Signer = (*identity.Key)(nil)

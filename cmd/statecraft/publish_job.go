@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +14,10 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/publication"
 )
 
-const publisherKey = overlay.PublisherKeyFile
+const (
+	publisherKey = overlay.PublisherKeyFile
+	publishingTo = "publishing to the channel "
+)
 
 // publishing is one publication in progress.
 type publishing struct {
@@ -21,6 +25,7 @@ type publishing struct {
 	shelf    *shelf
 	channel  string
 	signing  signingFlags
+	signers  []registry.Signer      // none where others have signed
 	over     *publication.Published // what is published now, nil for nothing
 	machines []registry.Entry       // what is to be published
 	packed   []packedMachine
@@ -64,11 +69,10 @@ func (p *publishing) run() error {
 	if p.signing.DryRun {
 		return p.tell(result, "would publish")
 	}
-	signers, err := p.signing.signers(p.shelf.folder)
-	if err != nil {
+	if p.signers, err = p.signing.signers(p.shelf.folder); err != nil {
 		return err
 	}
-	envelope, err := registry.Sign(spec, signers...)
+	envelope, err := registry.Sign(spec, p.signers...)
 	if err != nil {
 		return fail(exitInvalid, "", "signing the spec: %w", err)
 	}
@@ -200,7 +204,7 @@ func (p *publishing) prepare(result publishResult, envelope []byte) error {
 // put stores the bundles and publishes the spec, in that order, so that nodes find what they are told of.
 func (p *publishing) put(result publishResult, envelope []byte) error {
 	if err := p.shelf.Check(p.channel, envelope, p.over); err != nil {
-		return p.refused(err)
+		return p.refused(publishingTo+p.channel, err)
 	}
 	if err := p.store(&result, envelope); err != nil {
 		return err
@@ -209,26 +213,39 @@ func (p *publishing) put(result publishResult, envelope []byte) error {
 	defer cancel()
 	published, err := p.shelf.Publish(ctx, p.channel, envelope, p.over)
 	if err != nil {
-		return p.refused(err)
+		return p.refused(publishingTo+p.channel, err)
 	}
 	p.remember(published)
 	result.Revision = published.Revision
 	return p.tell(result, "published")
 }
 
-// refused says why a list is not published.
-func (p *publishing) refused(err error) error {
+// refused says why a list, or a bundle that it names, is not taken.
+func (p *publishing) refused(doing string, err error) error {
 	refusal, ok := errors.AsType[*registry.Refusal](err)
 	switch {
-	case ok && refusal.Reason == registry.Unsigned:
-		return fail(exitRefused, "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE",
-			"publishing to the channel %s: %w", p.channel, err)
+	case ok && (refusal.Reason == registry.Unsigned || refusal.Reason == registry.NoRoot):
+		return fail(exitRefused, p.whoSigns(), "%s: %w", doing, err)
 	case ok && (refusal.Reason == registry.Rollback || refusal.Reason == registry.Mixed):
-		return fail(exitRefused, "the cell was restored from an older copy, or its host has heard of more: publish above it with --serial N",
-			"publishing to the channel %s: %w", p.channel, err)
+		return fail(exitRefused, "the cell was restored from an older copy, or its host has heard of more: publish above it with --serial N", "%s: %w", doing, err)
 	default:
-		return p.shelf.problem("publishing to the channel "+p.channel, err)
+		return p.shelf.problem(doing, err)
 	}
+}
+
+// whoSigns says what is missing to a list that too few have signed of those who may.
+func (p *publishing) whoSigns() string {
+	root, err := p.shelf.Root()
+	if err != nil || root == nil {
+		root = &registry.Root{}
+	}
+	may := root.Roles[registry.RoleSpec].Keys
+	for _, s := range p.signers {
+		if key := s.Public(); !slices.Contains(may, key) {
+			return "the key " + key.String() + " may not sign yet; whoever has the cell's root key lets it: " + letSign(key.String())
+		}
+	}
+	return "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE; they have the keys " + strings.Join(names(may), ", ")
 }
 
 // remember keeps the serial with the client. What is published is published, also where that does not work.
@@ -245,7 +262,7 @@ func (p *publishing) store(result *publishResult, envelope []byte) error {
 		stored, err := p.shelf.PutBundle(ctx, m.bundle, envelope)
 		cancel()
 		if err != nil {
-			return p.shelf.problem("storing the bundle of "+m.bundle.Name, err)
+			return p.refused("storing the bundle of "+m.bundle.Name, err)
 		}
 		result.Bundles[i].Stored = stored
 	}
@@ -267,7 +284,7 @@ func (p *publishing) publish(file string, envelope []byte) error {
 	defer cancel()
 	published, err := p.shelf.Publish(ctx, p.channel, envelope, p.over)
 	if err != nil {
-		return p.shelf.problem("publishing to the channel "+p.channel, err)
+		return p.refused(publishingTo+p.channel, err)
 	}
 	p.remember(published)
 	p.machines = published.Spec.Machines

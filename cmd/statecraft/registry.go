@@ -202,8 +202,8 @@ func rootsHint(err error, folder string) string {
 // refused says what to do about a refusal.
 func refused(doing string, r *registry.Refusal) error {
 	hints := map[registry.Reason]string{
-		registry.NoRoot:      "the folder of who publishes has root.json and roots, as statecraft overlay init makes them",
-		registry.Unsigned:    "statecraft sign adds the signatures of others; statecraft registry show says who may sign",
+		registry.NoRoot:      "the first trust root is root.json of CELL/operator in the folder that statecraft overlay init made: say --as CELL/operator, or copy it, and roots, to the folder of --as",
+		registry.Unsigned:    "statecraft sign adds the signatures of others",
 		registry.Unsupported: "a later release wrote it: upgrade this one, whose version statecraft version prints",
 		registry.Expired:     "publish again, or renew the trust root with statecraft keys rotate",
 	}

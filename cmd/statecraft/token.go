@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
 // tokenVerbs make, read and revoke tokens.
@@ -21,8 +23,8 @@ type tokenVerbs struct {
 // maxTokenFile bounds what is read of a file or of standard input that is to hold a token, in bytes.
 const maxTokenFile = 1 << 20
 
-// givenToken returns the tokens that are given as they are, as the file that holds them or as - for standard input. A file has one, and
-// the certificates of its issuers after it where it is a certificate itself.
+// givenToken returns the token that is given as it is, as the file that holds it, as a client's folder or as - for standard input. A file has one, and
+// the certificates of its issuers after it where it is a certificate itself; or it is a client's context, context.json or nats.json.
 func (inv *invocation) givenToken(given string) (string, error) {
 	if _, err := identity.Inspect(strings.TrimSpace(given)); isToken(err) {
 		return strings.TrimSpace(given), nil
@@ -32,11 +34,20 @@ func (inv *invocation) givenToken(given string) (string, error) {
 		return "", err
 	}
 	words := strings.Fields(string(data))
+	var context struct {
+		Token string `json:"token"`
+	}
+	if json.Unmarshal(data, &context) == nil {
+		words = strings.Fields(context.Token)
+	}
 	if len(words) == 0 {
-		return "", fail(exitInvalid, "give the token itself, a file that holds it, or - for standard input", "there is no token in %s", given)
+		return "", fail(exitInvalid, tokenHint, "there is no token in %s", given)
 	}
 	return words[0], nil
 }
+
+// tokenHint says how a token can be given.
+const tokenHint = "give the token itself, a file that holds it, a client's folder, or - for standard input"
 
 func (inv *invocation) tokenText(given string) ([]byte, error) {
 	if given == "-" {
@@ -46,17 +57,21 @@ func (inv *invocation) tokenText(given string) ([]byte, error) {
 		}
 		return data, nil
 	}
-	f, err := os.Open(given)
+	from := given
+	if isFolder(given) {
+		from, _ = overlay.ClientFiles(given)
+	}
+	f, err := os.Open(from)
 	if err != nil {
 		if strings.Count(given, ".") == 2 && !strings.ContainsAny(given, "/ ") {
 			return nil, notToken(identity.ErrMalformed)
 		}
-		return nil, usage("give the token itself, a file that holds it, or - for standard input", "reading the token %q: %w", shortened(given), reason(err))
+		return nil, usage(tokenHint, "reading the token %q: %w", shortened(from), reason(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
 	if err != nil {
-		return nil, fail(exitFailed, "", "reading the token in %s: %w", given, reason(err))
+		return nil, fail(exitFailed, "", "reading the token in %s: %w", from, reason(err))
 	}
 	return data, nil
 }

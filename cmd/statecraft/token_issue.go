@@ -20,8 +20,8 @@ type tokenIssueVerbs struct {
 
 // issuerFlags say who signs.
 type issuerFlags struct {
-	Dir         string `xor:"signer" required:"" placeholder:"DIR" help:"The folder that overlay init made. Its issuer signs, and what is not given comes from there."`
-	Issuer      string `xor:"signer" required:"" placeholder:"KEYFILE" help:"The key that signs, in place of --dir."`
+	Dir         string `xor:"signer" placeholder:"DIR" help:"The folder that overlay init made. Its issuer signs, and what is not given comes from there. This or --issuer is required."`
+	Issuer      string `xor:"signer" placeholder:"KEYFILE" help:"The key that signs, in place of --dir."`
 	Certificate string `placeholder:"FILE" help:"The certificate of --issuer, followed by those of who signed it; without one the key is a root."`
 	Cell        string `placeholder:"NAME" help:"The cell (default: that of --dir or of the certificate)."`
 	Lifetime    string `placeholder:"DURATION" help:"How long it is valid, such as 12h, 30d or 1y (default: 30 days, or as long as the issuer may sign for)."`
@@ -55,7 +55,12 @@ type issuing struct {
 func (f *issuerFlags) open(name string) (*issuing, error) {
 	i := &issuing{dir: f.Dir, cell: f.Cell, now: time.Now().UTC().Truncate(time.Second)}
 	key, certificate := f.Issuer, f.Certificate
-	if f.Dir != "" {
+	hint := "--issuer names the file of the key that signs"
+	switch {
+	case f.Dir == "" && f.Issuer == "":
+		return nil, usage("--dir DIR names the folder that statecraft overlay init made, --issuer KEYFILE a key by itself", "it is not said who signs the token")
+	case f.Dir != "":
+		hint = "--dir names the folder that statecraft overlay init made, with authority/ in it"
 		if f.Certificate != "" {
 			return nil, usage("leave it out, or name the key with --issuer in place of --dir", "--certificate goes with --issuer; --dir has certificates of its own")
 		}
@@ -64,7 +69,7 @@ func (f *issuerFlags) open(name string) (*issuing, error) {
 			certificate = filepath.Join(f.Dir, "authority", name+".jwt")
 		}
 	}
-	k, err := loadKey(key)
+	k, err := loadKey(key, hint)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ type holderFlags struct {
 func (f *holderFlags) holder() (key identity.PublicKey, given bool, err error) {
 	switch {
 	case f.Key != "":
-		k, err := loadKey(f.Key)
+		k, err := loadKey(f.Key, "statecraft keys new "+f.Key+" makes one")
 		if err != nil {
 			return key, false, err
 		}
@@ -64,12 +64,27 @@ func (v *tokenIssueClientVerb) Run(inv *invocation) error {
 		_, key := overlay.ClientFiles(v.Output)
 		inv.notef("the holder puts the key beside it, as %s", filepath.Base(key))
 	}
-	if claims.Permissions[broker.RightEventsRead] {
-		inv.notef("use it:  nats --context %s stream info EVENTS", overlay.NATSContext(v.Output))
-		return inv.issued(t)
-	}
-	inv.notef("use it:  statecraft fleet ls --as %s", v.Output)
+	inv.notef("use it:  %s", firstUse(claims.Permissions, v.Output))
 	return inv.issued(t)
+}
+
+// firstUse is a command that the rights of a client's folder permit.
+func firstUse(rights map[string]bool, folder string) string {
+	verb := "fleet ls"
+	switch {
+	case rights[broker.RightEventsRead]:
+		return "nats --context " + overlay.NATSContext(folder) + " stream info EVENTS"
+	case rights[rightAdmin], rights[rightView]:
+	case rights[rightPublish]:
+		verb = "publish --dry-run DIR"
+	case rights["fleet_operate"]:
+		verb = "fleet reprovision NODE"
+	case rights["fleet_approve"]:
+		verb = "fleet approve NODE"
+	case rights["token_revoke"]:
+		verb = "token revoked"
+	}
+	return "statecraft " + verb + " --as " + folder
 }
 
 // prepare reads the flags into the claims, all but the holder's key.

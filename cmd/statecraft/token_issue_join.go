@@ -85,7 +85,11 @@ func (v *tokenIssueJoinVerb) urls() ([]string, error) {
 			}
 		}
 	}
-	return nil, usage("name them with --url tls://overlay1.example.net:4223", "the enrollment listeners are not known")
+	hint := "name them with --url tls://overlay1.example.net:4223"
+	if v.Dir != "" {
+		hint += "; where " + filepath.Join(v.Dir, "join.jwt") + " is gone or damaged, remove it and statecraft overlay init makes it anew"
+	}
+	return nil, usage(hint, "the enrollment listeners are not known")
 }
 
 // checkURLs reports what no broker can be called by.

@@ -26,7 +26,7 @@ type tokenRevokeVerb struct {
 	Reason   string `required:"" placeholder:"TEXT" help:"Why; it is kept with the revocation."`
 	Force    bool   `help:"Revoke what nobody in the cell has, too."`
 	Yes      bool   `help:"Revoke also where that is a host of the cell."`
-	Token    string `arg:"" optional:"" help:"The token, a file that holds it, or - for standard input. Of an issuer's certificate the key is revoked."`
+	Token    string `arg:"" optional:"" help:"The token, a file that holds it, a client's folder, or - for standard input. Of an issuer's certificate the key is revoked."`
 }
 
 // revocationQuestion is what the service revoke is asked.
@@ -77,6 +77,7 @@ func (v *tokenRevokeVerb) Run(inv *invocation) error {
 	}
 	defer m.close()
 	q.Reason, q.By = v.Reason, m.name
+	m.ending.Store(m.bans(revokedResult{Kind: q.place(false), Value: q.Value}))
 	r, err := m.revoke(q)
 	if err != nil {
 		return v.refused(err, q, m)
@@ -90,7 +91,7 @@ func (v *tokenRevokeVerb) Run(inv *invocation) error {
 		inv.printf("revoked %s %s\n", r.Kind, named(r.Kind, r.Value))
 	}
 	if m.bans(r) {
-		inv.notef("this bans %s, too, who has revoked it", m.name)
+		inv.notef("this bans %s, too, who has revoked it; where an issuer was revoked make another first, then: %s", m.name, anotherToken(m.claims, m.folder, ""))
 	}
 	return nil
 }

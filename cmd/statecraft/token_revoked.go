@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
 )
@@ -66,8 +67,16 @@ func (v *tokenRevokedVerb) Run(inv *invocation) error {
 	}
 	rows := [][]string{{"KIND", "WHAT", "PURPOSE", "AT", "BY", "ENDS BY ITSELF", "REASON"}}
 	for _, r := range list.Revoked {
-		rows = append(rows, []string{string(r.Kind), named(r.Kind, r.Value), orDash(string(r.Purpose)), instant(r.At), r.By, orDash(r.Until), r.Reason})
+		rows = append(rows, []string{string(r.Kind), named(r.Kind, r.Value), orDash(string(r.Purpose)), instant(r.At), r.By, untilText(r.Until), r.Reason})
 	}
 	inv.table(rows)
 	return nil
+}
+
+// untilText is a time of a revocation as all others are printed; what is no time is shown as it is.
+func untilText(until string) string {
+	if t, err := time.Parse(time.RFC3339, until); err == nil {
+		return instant(t)
+	}
+	return orDash(until)
 }

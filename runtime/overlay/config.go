@@ -44,7 +44,7 @@ type Config struct {
 	// Peers are the cluster listeners of the other hosts, as host:port.
 	Peers []string `yaml:"peers"`
 	// Replicas is how many brokers the cell has; with 1 there is no cluster.
-	Replicas int `yaml:"hosts" default:"1" min:"1" max:"9"`
+	Replicas int `yaml:"hosts" default:"1" min:"1" max:"5"`
 	// Founders are the hosts that the cell began with; empty is all. A host that is not among them serves nobody before one that has the cell's
 	// register says that it is complete: what it finds empty may be what has not been copied yet.
 	Founders []string `yaml:"founders"`

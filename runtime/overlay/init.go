@@ -31,6 +31,9 @@ const (
 	joinLifetime     = 365 * 24 * time.Hour
 )
 
+// maxHosts is how many hosts a cell has at most, as overlay.yaml has it.
+const maxHosts = 5
+
 // InitOptions says what cell to make.
 type InitOptions struct {
 	Dir   string
@@ -96,6 +99,9 @@ func Init(o InitOptions) ([]Made, error) {
 func (o *InitOptions) validate() error {
 	if o.Cell == "" || len(o.Hosts) == 0 {
 		return errors.New("a cell needs a name and at least one host")
+	}
+	if len(o.Hosts) > maxHosts {
+		return fmt.Errorf("a cell has at most %d hosts, not %d", maxHosts, len(o.Hosts))
 	}
 	for _, h := range o.Hosts {
 		if _, err := identity.Parse(h.Name); err != nil {

@@ -150,10 +150,7 @@ func (m *maker) extendJoin(path string) error {
 		return fmt.Errorf("reading the join token: %w", err)
 	}
 	claims, err := identity.Inspect(strings.TrimSpace(string(text)))
-	if err != nil {
-		return fmt.Errorf("reading the join token: %w", err)
-	}
-	if claims.Join == nil {
+	if err != nil || claims.Join == nil {
 		return fmt.Errorf("%s is no join token: remove it, and it is made anew", path)
 	}
 	urls := with(claims.Join.URLs, m.urls(enrollmentPort))

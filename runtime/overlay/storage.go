@@ -67,8 +67,8 @@ func (h *Host) checkDisk() error {
 	case size <= 0 || allowed <= size:
 		return nil
 	case allowed > broker.DefaultLimits().JetStream.Store:
-		return fmt.Errorf("%s: %w: stream_bytes: %d bytes are more than the file system of %s has (%d); write fewer, or put the folder on a larger disk",
-			h.path(configFile), ErrSettings, allowed, dir, size)
+		return fmt.Errorf("%s: %w: stream_bytes: %d bytes are more than the file system of %s has; write at most %d, the same on every host of the cell, or put the folder "+
+			"on a larger disk; streams that are there stay", h.path(configFile), ErrSettings, allowed, dir, size)
 	}
 	h.cfg.Log.Warn("stream_bytes_above_disk", "stream_bytes", allowed, "disk", size, "folder", dir)
 	return nil

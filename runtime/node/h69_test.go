@@ -12,30 +12,36 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
+
+// question asks a service of the cell as an operator, until one answers, and returns the code of a denial, "" where there is none, and what is said.
+func (c *cell) question(service string, question any) (code, said string) {
+	c.t.Helper()
+	conn := c.operator()
+	body, err := json.Marshal(question)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	eventually(c.t, service+" answers", func() bool {
+		m, err := conn.Request(broker.ServiceSubject(conn.Opts.Nkey, service), body, 10*time.Second)
+		if err != nil {
+			return false
+		}
+		if code, said = m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"); code == "" {
+			said = string(m.Data)
+		}
+		return code != messaging.CodeNotReady
+	})
+	return code, said
+}
 
 // ask asks the cell's service revoke as an operator.
 func (c *cell) ask(kind, value string) {
 	c.t.Helper()
-	conn := c.operator()
-	body, err := json.Marshal(map[string]any{"kind": kind, "value": value, "reason": "stolen", "by": "operator", "force": true, "host": true})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	said := ""
-	for end := time.Now().Add(patience); ; {
-		m, err := conn.Request(broker.ServiceSubject(conn.Opts.Nkey, "revoke"), body, 10*time.Second)
-		switch {
-		case err != nil:
-			said = err.Error()
-		case m.Header.Get("Nats-Service-Error-Code") == "":
-			return
-		default:
-			said = m.Header.Get("Nats-Service-Error")
-		}
-		if time.Now().After(end) {
-			c.t.Fatalf("the revocation of %s %s: %s", kind, value, said)
-		}
+	question := map[string]any{"kind": kind, "value": value, "reason": "stolen", "by": "operator", "force": true, "host": true}
+	if code, said := c.question("revoke", question); code != "" {
+		c.t.Fatalf("the revocation of %s %s: %s %s", kind, value, code, said)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -132,9 +133,7 @@ func (c *counter) take(r request, message map[string]any) watchers.Report {
 	case err != nil:
 		return c.unusable(r, "where: "+err.Error())
 	case !holds:
-		c.deny(r, CodeRefused, "refused")
-		reason := "the condition is false"
-		return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
+		return c.refuse(r, message)
 	case spec.Spawn != nil:
 		return c.spawn(r, message)
 	case spec.Relay != nil:
@@ -143,6 +142,23 @@ func (c *counter) take(r request, message map[string]any) watchers.Report {
 		return c.reply(r, message)
 	}
 	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
+}
+
+// refuse answers a request for which where is false. A refusal that gives no text, for this request, says no more than that.
+func (c *counter) refuse(r request, message map[string]any) watchers.Report {
+	told, reason := "refused", "the condition is false"
+	if refusal := c.service.spec.Refusal; refusal != nil {
+		text, err := refusal.Text(c.inlet.look.Now(), message)
+		switch {
+		case err != nil:
+			reason += ", and refusal: " + err.Error()
+		case text != "":
+			told = diag.Brief(text, diag.MaxBrief)
+			reason = told
+		}
+	}
+	c.deny(r, CodeRefused, told)
+	return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
 }
 
 func (c *counter) reply(r request, message map[string]any) watchers.Report {

@@ -40,6 +40,8 @@ type serviceSpec struct {
 	Inbox *watchers.Formula `yaml:"inbox" gives:"text" empty:"refused"`
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
 	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	// Refusal is an expression for what such a request is told, a text; by default "refused". It is read only where where is false.
+	Refusal *watchers.Formula `yaml:"refusal" gives:"text" empty:"refused"`
 	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. It, as where, sees the machine's state
 	// and data as they are at the request. Without reply, spawn and relay the
 	// request is the event's payload, and a publish watcher answers to its reply subject.
@@ -85,6 +87,9 @@ func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	}
 	if s.Spawn != nil {
 		f.spawn(w.Properties.Get("spawn"), s.Spawn.For, s.Spawn.LimitFor)
+	}
+	if s.Refusal != nil && s.Where == nil {
+		f.add("refusal", CodeTogether, "give where, or leave out refusal", "refusal is what a request is told for which where is false, and there is no where")
 	}
 	if s.Reply != nil && s.Spawn != nil {
 		f.add("spawn", CodeTogether, "leave out one of them: either the watcher answers or the instance", "reply and spawn are both given")

@@ -41,11 +41,13 @@ func TestServiceAnswers(t *testing.T) {
 name: adder
 subject: 'add.{{ lookup "token" }}.*'
 where: message.tokens[2] != 'secret'
+refusal: "'no secrets: ' + message.body.a"
 reply: "{sum: message.body.a + message.body.b, who: identity}"
 `)
 		for _, tt := range []struct{ subject, body, want, outcome string }{
 			{"add.n1=example.x", `{"a": 1, "b": 2}`, `{"sum":3,"who":"n1.example"}`, "success"},
-			{"add.n1=example.secret", `{"a": 1, "b": 2}`, "403 refused", outcomeRefused},
+			{"add.n1=example.secret", `{"a": "x"}`, "403 no secrets: x", outcomeRefused},
+			{"add.n1=example.secret", `{"a": 1}`, "403 refused", outcomeRefused}, // a refusal that fails
 			{"add.n1=example.x", `{"a": 1}`, "500 the request cannot be served", outcomeUnreadable},
 			{"add.n1=example.x", "\xff", "400 " + errBinary.Error(), outcomeUnreadable},
 			{"add.n1=example.x", strings.Repeat("x", 70_000), "413 ", ""},

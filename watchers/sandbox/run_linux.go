@@ -54,6 +54,10 @@ func (c *Command) start(ctx context.Context) (*running, error) {
 		files = append(files, request)
 		path, args, env = shimPath, []string{shimName}, shimEnvironment(p.mark)
 	}
+	if err := closeOnExec(); err != nil {
+		closeAll([]*os.File{p.stdout.pipe, p.stderr.pipe})
+		return nil, fmt.Errorf("keeping the host's descriptors from %s: %w", c.Path, err)
+	}
 	p.process, err = os.StartProcess(path, args, &os.ProcAttr{Dir: c.Dir, Env: env, Files: files, Sys: attributes(c.Outlive)})
 	if err != nil {
 		closeAll([]*os.File{p.stdout.pipe, p.stderr.pipe})

@@ -78,8 +78,8 @@ func shim() error {
 		return fmt.Errorf("reading the request: %w", err)
 	}
 	file.Close()
-	if err := unix.CloseRange(requestFD, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return fmt.Errorf("closing the host's descriptors (needs Linux 5.11): %w", err)
+	if err := closeOnExec(); err != nil {
+		return fmt.Errorf("closing the host's descriptors: %w", err)
 	}
 	syscall.Umask(confinedMask)
 	if r.Confine.As != nil {
@@ -176,7 +176,20 @@ func (r *request) become() error {
 		_, _, failed = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)),
 			uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&env[0])))
 	}
+	if folder := closedFolder(r.Path); failed == syscall.EACCES && folder != "" {
+		return fmt.Errorf("running %s as %s: that user may not pass through the folder %s", r.Path, r.name(), folder)
+	}
 	return fmt.Errorf("running %s as %s: %w", r.Path, r.name(), failed)
+}
+
+// closedFolder is the first folder above a file that this process may not pass through, "" where there is none.
+func closedFolder(file string) string {
+	for end := 1; end < len(file); end++ {
+		if file[end] == '/' && unix.Access(file[:end], unix.X_OK) != nil {
+			return file[:end]
+		}
+	}
+	return ""
 }
 
 func (r *request) name() string {

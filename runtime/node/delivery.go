@@ -132,6 +132,9 @@ func (s *shipment) slotsOf(id string) (*registry.Slots, error) {
 	}
 	if s.temp == "" {
 		dir, err := os.MkdirTemp(inMemory(), "statecraft-machines-")
+		if err == nil {
+			err = os.Chmod(dir, 0o700|passable)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("making a folder for the machines of emulated nodes: %w", err)
 		}

@@ -11,12 +11,14 @@ import (
 
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
+	"github.com/statecraft-io/statecraft/watchers/sandbox"
 )
 
 // hostFolder is the variable that makes a process of the tests run the host of a cell's folder, so that it can be killed.
 const hostFolder = "NODE_TEST_HOST"
 
 func TestMain(m *testing.M) {
+	sandbox.Main()
 	if dir := os.Getenv(hostFolder); dir != "" {
 		if err := runHost(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,12 +80,41 @@ func New(cfg Config) (*Agent, error) {
 		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool},
 	}
 	if cfg.Dir != "" {
+		if err := openFolder(cfg.Dir, cfg.Log); err != nil {
+			return nil, fmt.Errorf("the node's folder: %w", err)
+		}
 		host.StateDir = filepath.Join(cfg.Dir, "state")
 	}
 	if a.host, err = runtime.New(host); err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+// passable is what every user may do with a node's folder: pass through it, and not see what it has. The published machines are below, which may
+// run as another user; the folders beside them, which have secrets, are of mode 0700.
+const passable = 0o011
+
+// openFolder makes a node's folder, or makes one that belongs to this user passable.
+func openFolder(dir string, log *slog.Logger) error {
+	if err := os.MkdirAll(dir, 0o700|passable); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	mode := info.Mode().Perm()
+	owner, known := info.Sys().(*syscall.Stat_t)
+	if mode&passable == passable || !known || int(owner.Uid) != os.Geteuid() {
+		return nil
+	}
+	if err := os.Chmod(dir, mode|passable); err != nil {
+		log.Warn("state_folder_not_passable", "folder", dir, "error", err, "consequence", "published machines cannot run as another user")
+		return nil
+	}
+	log.Info("state_folder_passable", "folder", dir, "mode", fmt.Sprintf("%04o", mode|passable))
+	return nil
 }
 
 // ErrOtherNode is the cause where what is kept in a folder was assigned to another node.

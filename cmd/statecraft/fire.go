@@ -15,7 +15,7 @@ import (
 // fireVerb fires an event at a machine of a running host.
 type fireVerb struct {
 	stateFlags
-	Payload string   `placeholder:"JSON" help:"What the event carries, a JSON object."`
+	Payload string   `placeholder:"JSON" help:"What the event carries, a JSON object, or - for one on standard input: every user of this system can read a command line."`
 	Machine string   `arg:"" help:"The machine."`
 	Event   string   `arg:"" help:"The event, the name of one of its transitions."`
 	Fields  []string `arg:"" optional:"" name:"key=value" help:"Fields of the payload. Values that are JSON are taken as such, others are text."`
@@ -23,7 +23,7 @@ type fireVerb struct {
 
 // Run prints the record of the event, and fails where the machine could not take it.
 func (v *fireVerb) Run(inv *invocation) error {
-	payload, err := v.payload()
+	payload, err := v.payload(inv)
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,27 @@ func (v *fireVerb) outcome(inv *invocation, a control.FireAnswer, r *machine.Rec
 	return nil
 }
 
+// maxPayloadInput bounds what is read of standard input, in bytes: more than an event carries.
+const maxPayloadInput = 1 << 20
+
 // payload reads what the event carries, nil for nothing.
-func (v *fireVerb) payload() (map[string]any, error) {
+func (v *fireVerb) payload(inv *invocation) (map[string]any, error) {
 	if v.Payload != "" && len(v.Fields) > 0 {
 		return nil, usage("put the fields into the JSON object", "the payload is given twice, by --payload and by key=value")
 	}
 	if v.Payload != "" {
-		value, err := jsonValue(v.Payload)
+		text := v.Payload
+		if text == "-" {
+			data, err := io.ReadAll(io.LimitReader(inv.stdin, maxPayloadInput+1))
+			switch {
+			case err != nil:
+				return nil, fail(exitFailed, "", "reading the payload from standard input: %w", err)
+			case len(data) > maxPayloadInput:
+				return nil, usage("an event carries at most 64 KiB", "the payload on standard input has more than %d bytes", maxPayloadInput)
+			}
+			text = string(data)
+		}
+		value, err := jsonValue(text)
 		object, ok := value.(map[string]any)
 		if err != nil || !ok {
 			return nil, usage(`write an object, such as --payload '{"count": 3}'`, "the payload is not a JSON object")

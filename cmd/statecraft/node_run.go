@@ -101,12 +101,10 @@ func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent, id string) (stor
 	return store, false, nil
 }
 
-// readToken returns the token in a file, or on standard input where - is given. The token itself is refused: every user of the system sees the
-// arguments of a process.
+// readToken returns the join token in a file, or on standard input where - is given.
 func (inv *invocation) readToken(given string) (string, error) {
-	if _, err := identity.Inspect(strings.TrimSpace(given)); isToken(err) {
-		return "", usage("write it to a file that others cannot read and name that, or give - and the token on standard input",
-			"a join token is not taken from the command line, where every user of this system can read it")
+	if err := refuseTokenItself(given); err != nil {
+		return "", err
 	}
 	from, data, err := given, []byte(nil), error(nil)
 	if given == "-" {

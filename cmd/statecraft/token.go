@@ -23,11 +23,20 @@ type tokenVerbs struct {
 // maxTokenFile bounds what is read of a file or of standard input that is to hold a token, in bytes.
 const maxTokenFile = 1 << 20
 
-// givenToken returns the token that is given as it is, as the file that holds it, as a client's folder or as - for standard input. A file has one, and
+// refuseTokenItself is the failure of an argument that is a token.
+func refuseTokenItself(given string) error {
+	if _, err := identity.Inspect(strings.TrimSpace(given)); !isToken(err) {
+		return nil
+	}
+	return usage("write it to a file that others cannot read and name that, or give - and the token on standard input",
+		"a token is not taken from the command line, where every user of this system can read it")
+}
+
+// givenToken returns the token in a file or a client's folder, or on standard input where - is given. A file has one, and
 // the certificates of its issuers after it where it is a certificate itself; or it is a client's context, context.json or nats.json.
 func (inv *invocation) givenToken(given string) (string, error) {
-	if _, err := identity.Inspect(strings.TrimSpace(given)); isToken(err) {
-		return strings.TrimSpace(given), nil
+	if err := refuseTokenItself(given); err != nil {
+		return "", err
 	}
 	data, err := inv.tokenText(given)
 	if err != nil {
@@ -47,7 +56,7 @@ func (inv *invocation) givenToken(given string) (string, error) {
 }
 
 // tokenHint says how a token can be given.
-const tokenHint = "give the token itself, a file that holds it, a client's folder, or - for standard input"
+const tokenHint = "name a file that holds the token or a client's folder, or give - for standard input"
 
 func (inv *invocation) tokenText(given string) ([]byte, error) {
 	if given == "-" {

@@ -18,7 +18,7 @@ import (
 type tokenInspectVerb struct {
 	Root  []string `placeholder:"KEY" help:"A public key that is trusted: also check who signed the token."`
 	Dir   string   `placeholder:"DIR" help:"Trust the roots of a cell: the folder that overlay init made, or that of a host."`
-	Token string   `arg:"" help:"The token, a file that holds it, a client's folder, or - for standard input."`
+	Token string   `arg:"" help:"The file that holds the token, a client's folder, or - for standard input."`
 }
 
 // tokenInspected is what token inspect --json prints.

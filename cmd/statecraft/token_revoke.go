@@ -26,7 +26,7 @@ type tokenRevokeVerb struct {
 	Reason   string `required:"" placeholder:"TEXT" help:"Why; it is kept with the revocation."`
 	Force    bool   `help:"Revoke what nobody in the cell has, too."`
 	Yes      bool   `help:"Revoke also where that is a host of the cell."`
-	Token    string `arg:"" optional:"" help:"The token, a file that holds it, a client's folder, or - for standard input. Of an issuer's certificate the key is revoked."`
+	Token    string `arg:"" optional:"" help:"The file that holds the token, a client's folder, or - for standard input. Of an issuer's certificate the key is revoked."`
 }
 
 // revocationQuestion is what the service revoke is asked.

@@ -44,14 +44,15 @@ func (v *variables) value(name string) string {
 	return v.list[at][len(name)+1:]
 }
 
-// environment is what the command gets: the host's variables, or the allowed ones of them, then ours, then those
-// of the properties.
+// environment is what the command gets: the host's variables in a manifest of ours without a sandbox, the allowed ones of them in a sandbox, and
+// none without a format, as with Choria; then ours, then those of the properties.
 func (e *execWatcher) environment(look *Look, confine *sandbox.Confinement, paths execPaths) (*variables, error) {
 	env := &variables{index: map[string]int{}}
-	if confine == nil {
-		env.inherit()
-	} else {
+	switch {
+	case confine != nil:
 		env.allow(e.spec.Sandbox.EnvAllow, confine.As)
+	case look.Strict:
+		env.inherit()
 	}
 	path := cmp.Or(os.Getenv("PATH"), fallbackPath)
 	if look.Directory != "" {

@@ -224,9 +224,30 @@ sandbox: {env_allow: [WANTED, STATECRAFT_TOKEN, NOT_SET]}`)
 	}
 }
 
+// TestB16EnvironmentWithoutFormat holds that a manifest of Choria's gets what Choria gives, and nothing that the host was started with.
+func TestB16EnvironmentWithoutFormat(t *testing.T) {
+	t.Setenv("OTHER_SECRET", "secret")
+	b := newExecBench(t, `{command: env, environment: [MINE=1]}`)
+	if output, _ := b.run().Payload["output"].(string); !strings.Contains(output, "OTHER_SECRET") {
+		t.Error("the test cannot fail: with a format the host's variables are not there")
+	}
+	b.look.Strict, b.look.Deadline = false, time.Unix(1_000_000_000, 0)
+	output, _ := b.run().Payload["output"].(string)
+	got := map[string]bool{}
+	for entry := range strings.Lines(output) {
+		name, _, _ := strings.Cut(entry, "=")
+		got[name] = true
+	}
+	want := map[string]bool{"PATH": true, "MACHINE_NAME": true, "MACHINE_WATCHER_NAME": true, "WATCHER_DATA": true,
+		"WATCHER_FACTS": true, "MACHINE_DEADLINE": true, "MINE": true, "STATECRAFT_RUN": true}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestB17ValuesAreOneArgument(t *testing.T) {
 	b := newExecBench(t, `
-command: 'printf "%s|" "{{ lookup "data.value" "" }}" {{ lookup "data.value" "" }} "$(touch pwned)"'
+command: 'printf "%s|" "{{ lookup "data.value" "" }}" {{ lookup "data.value" "" }} \$(touch\ pwned)'
 environment: ['VALUE={{ lookup "data.value" "" }}']`)
 	viaShell := newExecBench(t, `{command: 'printf "%s|" "$VALUE"', shell: true, environment: ['VALUE={{ lookup "data.value" "" }}']}`)
 	check := func(t interface {

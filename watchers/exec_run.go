@@ -80,7 +80,7 @@ func (e *execWatcher) words(look *Look) ([]string, error) {
 	if e.spec.Shell {
 		return []string{shell, "-c", e.spec.Command}, nil
 	}
-	words, err := look.ExpandWords(e.spec.Command)
+	words, err := look.ExpandWords(e.spec.Command, e.spec.Input != nil)
 	if err != nil {
 		return nil, err
 	}

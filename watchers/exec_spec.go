@@ -12,12 +12,13 @@ import (
 
 // The codes of what the exec watcher's properties can have wrong.
 const (
-	CodeExecShell       diag.Code = "SC350" // a template in a command that a shell interprets
+	CodeExecShell       diag.Code = "SC350" // a template in what a shell or another interpreter runs
 	CodeExecEnvironment diag.Code = "SC351" // an environment entry that is not NAME=value
 	CodeExecSize        diag.Code = "SC352" // a size that is none, or out of range
 	CodeExecPath        diag.Code = "SC353" // a command outside of the machine's directory
 	CodeExecWords       diag.Code = "SC355" // a command that cannot be split into words
 	CodeExecAllow       diag.Code = "SC354" // an entry of env_allow that is not a variable's name
+	CodeExecVariable    diag.Code = "SC357" // a variable in an environment entry, which nothing expands
 )
 
 const (
@@ -29,10 +30,12 @@ const (
 // execSpec is the properties of an exec watcher.
 type execSpec struct {
 	// Command is the program and its arguments, split into words as a shell would; each word is expanded after the
-	// split, so that a value is always one argument. A program with a slash in it is looked for in the machine's
+	// split, so that a value is always one argument. A template in an argument that a shell or another interpreter would run, as behind
+	// sh -c, is refused: give values in environment. A program with a slash in it is looked for in the machine's
 	// directory, one without in PATH and then in the machine's directory.
 	Command string `yaml:"command,required" template:"true"`
-	// Environment is a list of NAME=value that the command gets beside the host's own variables.
+	// Environment is a list of NAME=value that the command gets beside the host's own variables or, in a manifest without format, beside
+	// PATH, MACHINE_NAME, MACHINE_WATCHER_NAME, MACHINE_DEADLINE, WATCHER_DATA and WATCHER_FACTS alone, as with Choria.
 	Environment []string `yaml:"environment" template:"true"`
 	// Timeout ends the command and all it started.
 	Timeout strict.Duration `yaml:"timeout" default:"10s"`
@@ -132,13 +135,32 @@ func (s *execSpec) checkCommand(n *strict.Node, opts strict.Options, list *diag.
 		list.Add(opts.Unknown, CodeExecPath, n.Pos, "write a path below the machine's directory, or an absolute one",
 			"command %q leaves the machine's directory", words[0])
 	}
+	if err != nil {
+		return
+	}
+	if err := interpreted(words, words, s.Input != nil); err != nil {
+		list.Add(diag.Error, CodeExecShell, n.Pos, interpretedHint, "command: %v", err)
+	}
+	if syntax := ShellSyntax(s.Command); syntax != "" {
+		list.Add(diag.Warning, CodeShellSyntax, n.Pos, "set shell: true, or put it between single quotes where it is meant as it stands",
+			"command: no shell reads it, and %s means nothing without one", syntax)
+	}
 }
 
 func (s *execSpec) checkEnvironment(n *strict.Node, list *diag.List) {
 	for i, entry := range s.Environment {
-		name, _, found := strings.Cut(entry, "=")
+		name, value, found := strings.Cut(entry, "=")
 		if !found || name == "" || strings.ContainsRune(entry, 0) {
 			list.Add(diag.Error, CodeExecEnvironment, n.Items[i].Pos, "write NAME=value", "environment: %q sets no variable", entry)
+			continue
+		}
+		if strings.Contains(name, "{{") {
+			list.Add(diag.Error, CodeExecEnvironment, n.Items[i].Pos, "write the name itself; some variables make programs run what they hold",
+				"environment: the name %q is a template", name)
+		}
+		if variable := shellVariable(value); variable != "" {
+			list.Add(diag.Warning, CodeExecVariable, n.Items[i].Pos, "write the value itself, or let a shell set it: shell: true, and "+name+"=... in front of the command",
+				"environment: nothing replaces %s in the value of %s", variable, name)
 		}
 	}
 }

@@ -23,6 +23,7 @@ const (
 	CodeFilePath  diag.Code = "SC340" // a path that leaves the machine's directory
 	CodeFileMode  diag.Code = "SC341" // a mode that is not octal
 	CodeFileOwner diag.Code = "SC342" // contents without owner, group and mode
+	CodeFileRuns  diag.Code = "SC358" // a template in contents that are run
 )
 
 const fileInterval = 5 * time.Second
@@ -33,7 +34,8 @@ type fileSpec struct {
 	Path string `yaml:"path,required" template:"true"`
 	// GatherInitialState records the file as it is found at start, instead of reporting it as changed.
 	GatherInitialState bool `yaml:"gather_initial_state"`
-	// Contents is what the file must hold; with owner, group and mode. Without it the file is only watched.
+	// Contents is what the file must hold; with owner, group and mode. Without it the file is only watched. A program, which begins with #!
+	// or may be executed, holds no templates: whoever says a value could say what is run.
 	Contents string `yaml:"contents" alias:"content" template:"true"`
 	// Owner is the name or number of the user that must own the file.
 	Owner string `yaml:"owner"`
@@ -59,6 +61,18 @@ func (s *fileSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	s.mode = mode
 	if s.manages() {
 		s.checkManaged(w, &list)
+	}
+	if strings.Contains(s.Contents, "{{") && (strings.HasPrefix(s.Contents, "#!") || mode&0o111 != 0) {
+		// Choria writes such files, so that only our own format refuses them.
+		severity, key := diag.Warning, "contents"
+		if w.Strict {
+			severity = diag.Error
+		}
+		if w.Properties.Get(key) == nil {
+			key = "content"
+		}
+		list.Add(severity, CodeFileRuns, propertyPlace(w, key), "write the value into a file of its own that the program reads, or give it in the environment of an exec watcher",
+			"contents: the file is a program, which would run what the template gives")
 	}
 	return list
 }

@@ -45,19 +45,24 @@ func (c *Templates) parse(text string) (*machine.Template, error) {
 }
 
 // ExpandWords splits a command into words as a shell would (quotes and backslashes, nothing else), and
-// expands each word after the split, so that a value is always one argument. A command without a word is an error.
-func (l *Look) ExpandWords(command string) ([]string, error) {
-	words, err := splitWords(command)
+// expands each word after the split, so that a value is always one argument. A command without a word is an error, and so is one of which a
+// program would run what a template gives; input says that its standard input has a value, too.
+func (l *Look) ExpandWords(command string, input bool) ([]string, error) {
+	templates, err := splitWords(command)
 	if err != nil {
 		return nil, err
 	}
-	if len(words) == 0 {
+	if len(templates) == 0 {
 		return nil, errNoWords
 	}
-	for i, word := range words {
+	words := make([]string, len(templates))
+	for i, word := range templates {
 		if words[i], err = l.Expand(word); err != nil {
 			return nil, err
 		}
+	}
+	if err := interpreted(templates, words, input); err != nil {
+		return nil, fmt.Errorf("%w; %s", err, interpretedHint)
 	}
 	return words, nil
 }

@@ -97,7 +97,7 @@ func TestSplitWordsRefuses(t *testing.T) {
 }
 
 func TestExpandWordsOfNothing(t *testing.T) {
-	if words, err := (&Look{}).ExpandWords(" "); err == nil {
+	if words, err := (&Look{}).ExpandWords(" ", false); err == nil {
 		t.Errorf("an empty command gives %q", words)
 	}
 }
@@ -114,7 +114,7 @@ func TestB17TemplatesAreOneArgument(t *testing.T) {
 			r.Fatal(err)
 		}
 		look := &Look{Facts: mustFacts(t, string(raw)), Data: map[string]any{"v": value}}
-		words, err := look.ExpandWords(`run {{ lookup "facts.v" "x y" }} --d={{ lookup "data.v" "" }} "in {{ lookup "facts.v" "" }}" end`)
+		words, err := look.ExpandWords(`run {{ lookup "facts.v" "x y" }} --d={{ lookup "data.v" "" }} "in {{ lookup "facts.v" "" }}" end`, false)
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -30,17 +30,25 @@ func SplitWords(command string) ([]string, error) {
 // everything but a backslash before " or \, and a backslash elsewhere keeps the character after it. What
 // stands between {{ and }} is kept as it is wherever it stands: its spaces and quotes are the template's.
 func splitWords(command string) ([]string, error) {
-	s := splitter{rest: command}
+	s, err := split(command)
+	if err != nil {
+		return nil, fmt.Errorf("splitting %q into words: %w", brief(command), err)
+	}
+	return s.words, nil
+}
+
+func split(command string) (*splitter, error) {
+	s := &splitter{rest: command}
 	for s.rest != "" {
 		if err := s.next(); err != nil {
-			return nil, fmt.Errorf("splitting %q into words: %w", brief(command), err)
+			return nil, err
 		}
 	}
 	if s.quote != 0 {
-		return nil, fmt.Errorf("splitting %q into words: %w", brief(command), errQuote)
+		return nil, errQuote
 	}
 	s.finish()
-	return s.words, nil
+	return s, nil
 }
 
 type splitter struct {
@@ -49,11 +57,13 @@ type splitter struct {
 	word   strings.Builder
 	inWord bool // also for a word that is empty so far, as '' is
 	quote  byte // that is open, 0 for none
+	syntax []shellSyntax
 }
 
 // next takes an action, an escape or a single byte.
 func (s *splitter) next() error {
 	c := s.rest[0]
+	s.noteSyntax()
 	switch {
 	case strings.HasPrefix(s.rest, "{{"):
 		return s.action()

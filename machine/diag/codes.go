@@ -22,7 +22,7 @@ type Entry struct {
 // graph of states, 5 machines that run together, 6 scenario files, 7 traces.
 func Entries() []Entry {
 	all := slices.Concat(
-		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, scheduleEntries,
+		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, execEntries, scheduleEntries,
 		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
 		credentialsEntries, secretsEntries,
 		archiveEntries, deliveryEntries, inventoryEntries, ingestEntries,

@@ -1,0 +1,75 @@
+package watchers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestB17ProgramTexts holds which words of a command are run as a program: X is to be found, and x is not.
+func TestB17ProgramTexts(t *testing.T) {
+	for _, command := range []string{
+		`sh -c X`, `/bin/sh -c X x x`, `bash -lc X`, `bash -euo pipefail -c X x`, `bash -c -o pipefail X x`, `bash --norc -c X`, `bash -c -- X x`,
+		`bash --rcfile x -c X`, `dash -ec X`, `zsh -fc X`, `ksh93 -c X`, `bash script -c x`, `bash script x`, `sh -e script x`, `sh +e -c X`,
+		`su -c X`, `su - nobody -c X`, `su nobody -c X`, `su -s /bin/sh nobody -c X`, `su --command=X nobody`, `su --command X nobody`, `su -cX`,
+		`runuser -u nobody -- sh -c X`, `su nobody -- script x`,
+		`ssh host X X`, `ssh x`, `ssh -p x -i x x`, `ssh -l x host X`, `ssh -t host -p 22 X X`, `ssh -o X host`, `ssh -oX host`, `ssh -- x X`,
+		`env A=x sh -c X`, `env -i A=x bash -c X`, `env -S X`, `env A=x printenv A`, `sudo -u x sh -c X`, `sudo -n -- bash -c X`,
+		`xargs sh -c X`, `xargs -r -n1 sh -c X x`, `nice -n 5 sh -c X`, `timeout x sh -c X`, `nsenter -t x sh -c X`, `setsid -w sh -c X`,
+		`docker exec x sh -c X`, `kubectl exec x -- sh -c X`, `find x -exec sh -c X x ;`, `flock -w 5 /lock -c X`, `flock /lock sh -c X`,
+		`flock /lock grep -c x`, `script -qc X /dev/null`, `/opt/own/tool --run sh -c X`,
+		`python -c X x`, `python3.11 -Ic X`, `python3 -W x -c X`, `python -m x -c x`, `python tool.py -c x`, `/usr/bin/env python3 -c X`,
+		`perl -e X x`, `perl -lane X`, `perl -i.bak -pe X x`, `perl -pi -e X x`, `perl -Mx -E X`, `perl script.pl -e x`, `ruby -rjson -e X`,
+		`node -e X`, `node --eval=X`, `nodejs -r x -p X`, `php -r X`, `lua5.4 -e X`, `Rscript -e X`, `pwsh -NoProfile -Command X X`, `pwsh -ep x -c X`, `pwsh -File x -c x`, `fish -ic X`, `fish --command=X`,
+		`awk X x`, `awk -F : -v a=x X x`, `awk -f prog.awk x`, `gawk --source X x`, `sudo awk X x`, `sed X x`, `sed -n -e X x`, `sed -i.bak -e X x`,
+		`sed -f x x`, `sed x -e X`, `sed --expression=X x`, `busybox sed X x`,
+		`grep -c sh x`, `useradd -s /bin/bash -c x x`, `apt-get install -y gawk x`, `systemctl restart ssh x x`, `kill -s x`, `echo x`, `cat x`,
+		`./check -c x`, `test -e x`, `curl -e x x`, ``, `sh`, `sh -c`, `su -c`, `python -c`, `-c x`, `sh - -c x`, `bash - x`,
+	} {
+		words := strings.Fields(command)
+		var want, got []int
+		for i, word := range words {
+			if strings.Contains(word, "X") {
+				want = append(want, i)
+			}
+		}
+		for _, text := range programTexts(words) {
+			if text.at >= 0 {
+				got = append(got, text.at)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(slices.Compact(got), want) {
+			t.Errorf("%s: the words %v are run, not %v", command, got, want)
+		}
+	}
+}
+
+// TestB17ProgramsFromInput holds which commands run what stands on their standard input.
+func TestB17ProgramsFromInput(t *testing.T) {
+	for command, want := range map[string]bool{
+		"sh": true, "bash -s x": true, "bash -e": true, "sudo bash": true, "python3": true, "python3 -": true, "python3 - x": true, "perl": true, "node": true,
+		"sh script": false, "sh -c cat": false, "python3 -c x": false, "python3 -m json.tool": false, "perl -ne print": false, "cat": false, "awk {print}": false,
+		"which bash": false, "pwsh -Command x": false, "xargs -n1 echo": false,
+	} {
+		got := slices.ContainsFunc(programTexts(strings.Fields(command)), func(p programText) bool { return p.at < 0 })
+		if got != want {
+			t.Errorf("%s: %t", command, got)
+		}
+	}
+}
+
+func FuzzProgramTexts(f *testing.F) {
+	for _, command := range []string{"bash -euo pipefail -c X x", "ssh -o X host x", "env -S X", "perl -i.bak -pe X", "sed --expression=X x", "sh -\xff"} {
+		f.Add(command)
+	}
+	f.Fuzz(func(t *testing.T, command string) {
+		words := strings.Fields(command)
+		for _, text := range programTexts(words) {
+			if text.at >= len(words) || text.at < -1 {
+				t.Error(fmt.Sprint(text))
+			}
+		}
+	})
+}

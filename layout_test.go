@@ -66,7 +66,7 @@ func within(path, root string) bool { return path == root || strings.HasPrefix(p
 var layers = []string{"machine", "registry", "watchers", "runtime", "cmd"}
 
 // leaves may be imported from the layer of watchers on, although they lie in the runtime's folder.
-var leaves = []string{module + "/runtime/identity", module + "/runtime/rpc"}
+var leaves = []string{module + "/runtime/identity", module + "/runtime/rpc", module + "/runtime/statefile"}
 
 // layerOf returns the layer of a package of ours, -1 for the module's root and for packages of others.
 func layerOf(path string) int {

@@ -35,7 +35,8 @@ type Broker struct {
 	collectors []prometheus.Collector
 	log        *quiet
 	self       *identity.Key
-	files      uint64 // that the system allows to be open
+	files      uint64        // that the system allows to be open
+	unkept     chan struct{} // has one where something was revoked that is to be kept on disk
 
 	fleet      *half
 	enrollment *half // nil where it does not listen
@@ -63,7 +64,7 @@ func start(ctx context.Context, cfg Config, decide decider) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the broker: %w", err)
 	}
-	b := &Broker{cfg: cfg, metrics: newMetrics(), log: newQuiet(cfg.Log, cfg.Now), self: self}
+	b := &Broker{cfg: cfg, metrics: newMetrics(), log: newQuiet(cfg.Log, cfg.Now), self: self, unkept: make(chan struct{}, 1)}
 	if cfg.Revoked == nil {
 		cfg.Revoked = NewRevocations()
 	}

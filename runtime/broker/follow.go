@@ -29,13 +29,32 @@ func (b *Broker) Revoke(of ...Revocation) {
 			h.gate.sessions.forget(id)
 		}
 	}
-	b.keep(fresh...)
+	b.knowledge.Revoked.note(fresh...)
+	b.toKeep()
 }
 
-// keep writes what is revoked to the host's own disk.
-func (b *Broker) keep(of ...Revocation) {
-	if err := b.knowledge.Revoked.Keep(of...); err != nil {
-		b.log.warn("revocations_not_kept", slog.Any("error", err))
+// toKeep has what is revoked be written to the host's own disk, and does not wait for it.
+func (b *Broker) toKeep() {
+	select {
+	case b.unkept <- struct{}{}:
+	default:
+	}
+}
+
+// keepRevocations writes what is revoked to the host's own disk, until ctx ends: nothing else that follows revocations waits for the disk.
+func (b *Broker) keepRevocations(ctx context.Context) {
+	again := time.NewTicker(checkEvery) // for what could not be written
+	defer again.Stop()
+	for ended := false; !ended; {
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-b.unkept:
+		case <-again.C:
+		}
+		if err := b.knowledge.Revoked.Keep(); err != nil {
+			b.log.warn("revocations_not_kept", slog.Any("error", err))
+		}
 	}
 }
 
@@ -53,6 +72,16 @@ func (b *Broker) FollowRevocations(ctx context.Context) error {
 }
 
 func (b *Broker) followFrom(ctx context.Context, server nats.InProcessConnProvider) error {
+	keeping, stop := context.WithCancel(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		b.keepRevocations(keeping)
+	}()
+	defer func() {
+		stop()
+		<-kept
+	}()
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		switch err := b.followBy(ctx, server); {
 		case ctx.Err() != nil:
@@ -179,7 +208,6 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 				b.learnt(ctx, js, v)
 			}
 		case <-check.C:
-			b.keep() // what could not be written before
 			now, err := state(ctx, js)
 			if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && v.dead(now) {
 				return fmt.Errorf("%w: it missed changes of the bucket", errWatched)
@@ -221,9 +249,8 @@ const mostRefilled = 1000
 // not have: it was made anew, or restored from an older copy.
 func (b *Broker) learnt(ctx context.Context, js jetstream.JetStream, v *vigil) {
 	known := b.knowledge.Revoked.Known()
-	if err := b.knowledge.Revoked.Learnt(); err != nil {
-		b.log.warn("revocations_not_kept", slog.Any("error", err))
-	}
+	b.knowledge.Revoked.learn()
+	b.toKeep()
 	if !known {
 		b.log.log.Info("revocations_read", slog.Int("revocations", b.knowledge.Revoked.Len()))
 		for _, h := range b.halves() {

@@ -3,17 +3,21 @@ package broker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // copied has a broker keep what is revoked in a file.
@@ -193,6 +197,9 @@ func TestH69ACopyThatIsDamaged(t *testing.T) {
 		"zeros":                {func(b []byte) []byte { return append(b, make([]byte, 100)...) }, 2},
 		"a line without end":   {func(b []byte) []byte { return append(b, strings.Repeat("x", 2*copyLine)...) }, 2},
 		"rubbish in the midst": {func(b []byte) []byte { return append([]byte("rubbish\n"), b...) }, 2},
+		"a block of rubbish before good lines": {func(b []byte) []byte {
+			return append(append(bytes.Repeat([]byte{0xa5}, copyLine+1), '\n'), b...)
+		}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path, content := whole(t)
@@ -214,11 +221,106 @@ func TestH69ACopyThatIsDamaged(t *testing.T) {
 			}
 		})
 	}
+	t.Run("says how much could not be read", func(t *testing.T) {
+		path, content := whole(t)
+		content = append(append(bytes.Repeat([]byte("x"), 3*copyLine), "\nrubbish\n"...), content...)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if fault := OpenRevocations(path, time.Now).Fault(); !strings.Contains(fault, "2 lines of it could not be read") {
+			t.Error(fault)
+		}
+	})
 	t.Run("a disk that does not work", func(t *testing.T) {
 		r := OpenRevocations(filepath.Join(t.TempDir(), "no", "folder", "revoked"), time.Now)
 		err := r.Keep(r.Add(testRevocation(RevokedToken, "t1"))...)
 		if err == nil || r.Fault() == "" || !r.Ban(Bearer{TokenID: "t1"}) {
 			t.Errorf("%v, %q", err, r.Fault())
+		}
+	})
+}
+
+// TestH69APipeInPlaceOfTheCopyHoldsNobodyUp puts a pipe where the file is: before the start, when it counts as damaged, and while the
+// broker works, when what is revoked counts and the copy says that it cannot be written.
+func TestH69APipeInPlaceOfTheCopyHoldsNobodyUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revoked")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan *Revocations, 1)
+	go func() { opened <- OpenRevocations(path, time.Now) }()
+	var r *Revocations
+	await(t, "the copy is opened", func() bool {
+		select {
+		case r = <-opened:
+		default:
+		}
+		return r != nil
+	})
+	if r.Known() || !strings.Contains(r.Fault(), "no regular file") {
+		t.Errorf("before the start: known %t, %q", r.Known(), r.Fault())
+	}
+	if err := r.Learnt(); err != nil || !r.Known() {
+		t.Errorf("after the bucket was read: %v, known %t", err, r.Known())
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kept := make(chan error, 1)
+	go func() { kept <- r.Keep(r.Add(testRevocation(RevokedToken, "t1"))...) }()
+	done := false
+	await(t, "the pipe is found", func() bool {
+		select {
+		case err := <-kept:
+			done = true
+			if err == nil {
+				t.Error("a revocation is kept in a pipe")
+			}
+		default:
+		}
+		return done
+	})
+	if !r.Known() || !r.Ban(Bearer{TokenID: "t1"}) || !strings.Contains(r.Fault(), "no regular file") {
+		t.Errorf("while it works: known %t, %q", r.Known(), r.Fault())
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Keep(); err != nil || OpenRevocations(path, time.Now).Len() != 1 {
+		t.Errorf("what could not be kept is not kept later: %v", err)
+	}
+}
+
+// TestH69ADiskThatHangsHoldsUpNoLogin lets the disk never answer while a revocation is written: logins ask who is revoked meanwhile.
+func TestH69ADiskThatHangsHoldsUpNoLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := OpenRevocations(filepath.Join(t.TempDir(), "revoked"), time.Now)
+		if err := r.Learnt(); err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		add := r.copied.add
+		r.copied.add = func([]byte) error { <-release; return nil }
+		began, kept := time.Now(), make(chan error, 1)
+		go func() { kept <- r.Keep(r.Add(testRevocation(RevokedToken, "t1"))...) }()
+		synctest.Wait()
+		if !r.Known() || !r.Ban(Bearer{TokenID: "t1"}) || r.Fault() != "" || time.Since(began) != 0 {
+			t.Errorf("while the disk is written to: known %t, %q", r.Known(), r.Fault())
+		}
+		if err := <-kept; !errors.Is(err, statefile.ErrHangs) || !strings.Contains(r.Fault(), "does not answer") {
+			t.Errorf("after %s: %v, %q", time.Since(began), err, r.Fault())
+		}
+		if err := r.Keep(r.Add(testRevocation(RevokedToken, "t2"))...); !errors.Is(err, statefile.ErrHangs) || time.Since(began) != statefile.Patience {
+			t.Errorf("the next one, after %s: %v", time.Since(began), err)
+		}
+		close(release)
+		synctest.Wait()
+		r.copied.add = add
+		if err := r.Keep(); err != nil || r.Fault() != "" {
+			t.Errorf("after the disk has answered: %v, %q", err, r.Fault())
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // Store keeps what one identity has verified: its trust root and the last good spec of each channel. Safe for concurrent use.
@@ -22,6 +23,7 @@ type Store struct {
 	dir       string // "" is in memory
 	anchors   func() ([]identity.PublicKey, error)
 	envelopes *Envelopes
+	disk      statefile.Disk
 
 	mu    sync.Mutex
 	chain [][]byte             // the envelopes of all roots, as the next version is verified by the one before
@@ -30,6 +32,11 @@ type Store struct {
 	// later is why the root that follows the present one is not read, where whoever signs roots has signed it and it asks for what only a
 	// later release knows. Who may sign is then not known any more: nothing new is taken until the program is upgraded.
 	later error
+	seen  remembered // what is kept apart of what was accepted
+
+	faults         faults
+	forgotten      []string // channels that had a list of which not even the serial is known
+	rootsForgotten bool     // there was a chain of roots of which not even the length is known
 }
 
 // accepted is the last good spec of a channel.
@@ -55,8 +62,8 @@ const (
 
 // OpenStore opens a folder (mode 0700, files 0600), or memory for "". anchors are the keys, of which one must have signed the first
 // root: the cell's roots as the node's assignment names them. What the folder holds is verified again; a file that does not hold what
-// was verified once is put aside with the suffix .damaged, and counts as not there. What a later release has left there and this one cannot
-// read stays, and nothing new is accepted.
+// was verified once is put aside with the suffix .damaged, and counts as not there. What is older than what it held is refused nevertheless;
+// Faults says so. What a later release has left there and this one cannot read stays, and nothing new is accepted.
 func OpenStore(dir string, anchors func() ([]identity.PublicKey, error)) (*Store, error) {
 	return (*Envelopes)(nil).OpenStore(dir, anchors)
 }
@@ -67,21 +74,26 @@ func (v *Envelopes) OpenStore(dir string, anchors func() ([]identity.PublicKey, 
 	if dir == "" {
 		return s, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("opening what is trusted: %w", err)
+	err := s.disk.Do("make "+dir, func() error { return os.MkdirAll(dir, 0o700) })
+	for _, read := range []func() error{s.readSeen, s.readRoots, s.survey} {
+		if err == nil {
+			err = read()
+		}
 	}
-	if err := s.readRoots(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("opening what is trusted: %w", err)
 	}
 	return s, nil
 }
 
 func (s *Store) readRoots() error {
-	text, err := os.ReadFile(filepath.Join(s.dir, rootsName))
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := s.disk.Read(filepath.Join(s.dir, rootsName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, statefile.ErrNotRegular):
+		return s.putAside(rootsName, err)
+	case err != nil:
 		return err
 	}
 	anchors, err := s.anchors()
@@ -103,7 +115,7 @@ func (s *Store) readRoots() error {
 	if IsUnsupported(err) { // a later release has kept it: it stays for the next one that can read it
 		s.later = err
 	} else if err != nil {
-		return s.putAside(rootsName)
+		return s.putAside(rootsName, err)
 	}
 	s.chain, s.roots = chain[:len(roots)], roots
 	return nil
@@ -136,11 +148,6 @@ func (s *Store) since(version uint64) *Root {
 	return &all
 }
 
-// putAside keeps a damaged file for who wants to know what happened.
-func (s *Store) putAside(name string) error {
-	return os.Rename(filepath.Join(s.dir, name), filepath.Join(s.dir, name+damagedName))
-}
-
 // write replaces a file as a whole, for good.
 func (s *Store) write(name string, v any) error {
 	if s.dir == "" {
@@ -150,10 +157,17 @@ func (s *Store) write(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(s.dir, name), text, 0o600, renameio.WithTempDir(s.dir)); err != nil {
-		return err
-	}
-	return syncDir(s.dir)
+	return s.replace(name, text)
+}
+
+func (s *Store) replace(name string, text []byte) error {
+	path := filepath.Join(s.dir, name)
+	return s.disk.Do("write "+path, func() error {
+		if err := renameio.WriteFile(path, text, 0o600, renameio.WithTempDir(s.dir)); err != nil {
+			return err
+		}
+		return statefile.SyncDir(s.dir)
+	})
 }
 
 // AcceptRoot takes the next root, or the first. A root that is known already changes nothing. Errors are *Refusal and those of storage.
@@ -174,10 +188,15 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 		return nil, err
 	}
 	chain := append(slices.Clip(s.chain), o.envelope)
-	if err := s.write(rootsName, chain); err != nil {
+	err = s.see(root.Version, "", seenSerial{})
+	if err == nil {
+		err = s.write(rootsName, chain)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("keeping a root: %w", err)
 	}
 	s.chain, s.roots = chain, append(slices.Clip(s.roots), root)
+	s.judgeRoots()
 	return root, nil
 }
 
@@ -195,6 +214,9 @@ func (s *Store) knows(envelope []byte) bool {
 }
 
 func (s *Store) nextRoot(envelope []byte, now time.Time) (*Root, *opened, error) {
+	if s.rootsForgotten {
+		return nil, nil, s.checkRoots()
+	}
 	anchors, err := s.anchors()
 	if err != nil {
 		return nil, nil, fmt.Errorf("accepting a root: %w", err)
@@ -262,11 +284,16 @@ func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err err
 	if last.spec != nil && last.spec.Serial == next.serial && slices.Equal(last.envelope, envelope) {
 		return last.spec, false, nil
 	}
-	err = s.write(fmt.Sprintf(specName, w.Channel), storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
+	name := fmt.Sprintf(specName, w.Channel)
+	err = s.see(next.under, w.Channel, seenSerial{Serial: next.serial, Under: next.under})
+	if err == nil {
+		err = s.write(name, storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("keeping a spec: %w", err)
 	}
 	s.last[w.Channel] = next
+	s.faults.clear(name)
 	return next.spec, last.spec == nil || last.spec.Serial != next.serial, nil
 }
 
@@ -286,15 +313,18 @@ func (s *Store) check(envelope []byte, w Want) (next, last *accepted, err error)
 	if last, err = s.lastOf(w.Channel); err != nil {
 		return nil, nil, err
 	}
-	before := last.spec
-	if before == nil && last.serial > 0 {
-		before = &Spec{Serial: last.serial} // what it held was damaged
+	before, under, err := s.known(w.Channel, last)
+	if err == nil {
+		err = s.checkRoots()
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	o, err := s.envelopes.open(envelope)
 	if err != nil {
 		return nil, nil, err
 	}
-	spec, err := o.verify(s.since(last.under), w, before, last.under)
+	spec, err := o.verify(s.since(under), w, before, under)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -313,13 +343,17 @@ func (s *Store) Floor(channel string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	root := s.since(last.under)
+	serial, under := last.serial, last.under
+	if noted := s.seen.Channels[channel]; noted.Serial > serial {
+		serial, under = noted.Serial, noted.Under
+	}
+	root := s.since(under)
 	if root == nil {
-		return last.serial, nil
+		return serial, nil
 	}
 	floor, reset := root.Serials[channel]
-	if last.serial > 0 && (!reset || last.under >= root.Version) {
-		floor = last.serial
+	if serial > 0 && (!reset || under >= root.Version) {
+		floor = serial
 	}
 	return floor, nil
 }
@@ -349,31 +383,42 @@ func (s *Store) lastOf(channel string) (*accepted, error) {
 			return nil, fmt.Errorf("reading the last spec of the channel %s: %w", channel, err)
 		}
 	}
-	s.last[channel] = a
+	if a.spec != nil || a.envelope == nil { // else its root is not there, and may come
+		s.last[channel] = a
+	}
 	return a, nil
 }
 
 func (s *Store) readSpec(channel string, a *accepted) error {
 	name := fmt.Sprintf(specName, channel)
-	text, err := os.ReadFile(filepath.Join(s.dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := s.disk.Read(filepath.Join(s.dir, name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
+	case errors.Is(err, statefile.ErrNotRegular):
+		return s.putAside(name, err)
+	case err != nil:
 		return err
 	}
 	var stored storedSpec
 	if err := json.Unmarshal(text, &stored); err != nil {
-		return s.putAside(name)
+		return s.putAside(name, err)
 	}
 	a.serial, a.under, a.envelope = stored.Serial, stored.Under, stored.Envelope
-	spec, err := ReadSpec(stored.Envelope, s.rootAt(stored.Under))
-	if IsUnsupported(err) || s.later != nil && stored.Under > uint64(len(s.roots)) { // a later release has kept it
+	root := s.rootAt(stored.Under)
+	if root == nil && uint64(len(s.roots)) < max(s.seen.Root, stored.Under) { // roots were damaged: what they vouched for is not; or a later release has kept it
 		return nil
 	}
-	if err != nil || spec.Serial != stored.Serial || spec.Channel != channel {
+	spec, err := ReadSpec(stored.Envelope, root)
+	if IsUnsupported(err) { // the same
+		return nil
+	}
+	if err == nil && (spec.Serial != stored.Serial || spec.Channel != channel) {
+		err = errors.New("it is another list than it says")
+	}
+	if err != nil {
 		a.envelope = nil
-		return s.putAside(name)
+		return s.putAside(name, err)
 	}
 	a.spec = spec
 	return nil
@@ -385,14 +430,4 @@ func (s *Store) rootAt(version uint64) *Root {
 		return nil
 	}
 	return s.roots[version-1]
-}
-
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	return f.Sync()
 }

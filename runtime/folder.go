@@ -16,6 +16,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime/journal"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // ManifestName is the manifest's file name in a machine's folder, as Choria has it.
@@ -110,7 +111,7 @@ func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag
 
 // readText reads a manifest to just beyond the length that it may have, which machine.Load then refuses.
 func readText(manifest string) ([]byte, error) {
-	f, err := os.Open(manifest)
+	f, err := statefile.Open(manifest, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +163,7 @@ func eachPart(root string, f func(path string, info fs.FileInfo) error) error {
 }
 
 func hashFile(sum io.Writer, path string) error {
-	f, err := os.Open(path)
+	f, err := statefile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

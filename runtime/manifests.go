@@ -21,6 +21,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/strict"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // keepManifests is how many texts a state folder keeps of versions that no machine runs any more. Those that were deployed longest ago
@@ -65,7 +66,7 @@ func readManifest(dir, digest string) ([]byte, error) {
 	if raw, err := hex.DecodeString(digest); err != nil || len(raw) != sha256.Size {
 		return nil, fmt.Errorf("reading a kept manifest: %q is no digest: %w", digest, fs.ErrNotExist)
 	}
-	f, err := os.Open(manifestFile(dir, digest))
+	f, err := statefile.Open(manifestFile(dir, digest), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("reading a kept manifest: %w", err)
 	}
@@ -172,7 +173,7 @@ func (m *manifests) writeAll(texts map[string][]byte) error {
 		failed = cmp.Or(failed, <-errs) // the others have failed in the same way
 	}
 	if failed == nil {
-		failed = syncFolder(m.dir)
+		failed = statefile.SyncDir(m.dir)
 	}
 	if failed != nil {
 		return failed
@@ -197,15 +198,6 @@ func (m *manifests) write(digest string, text []byte) error {
 		return err
 	}
 	return f.CloseAtomicallyReplace()
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	return f.Sync()
 }
 
 // list reads the folder, once, and removes what a process that was killed left half written.

@@ -195,15 +195,7 @@ func (c *revokedCopy) appendLines(lines []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil || !made {
 		return err
 	}
-	return syncFolder(filepath.Dir(c.path))
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return statefile.SyncDir(filepath.Dir(c.path))
 }
 
 // cut bounds a text of a revocation in the file.

@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 const (
@@ -56,7 +58,7 @@ func NewCA(name string, now time.Time, lifetime time.Duration) (*CA, error) {
 
 // LoadCA reads ca.pem and ca.key, which only its owner may read. Errors are fs.ErrNotExist, ErrDamaged and those of reading.
 func LoadCA(dir string) (*CA, error) {
-	certText, err := os.ReadFile(filepath.Join(dir, caFile))
+	certText, err := statefile.Read(filepath.Join(dir, caFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA: %w", err)
 	}
@@ -95,7 +97,7 @@ func parseCA(certText, keyText []byte) (*CA, error) {
 // Save writes ca.key and then ca.pem, both of mode 0600, in a folder that is made where there is none. It never replaces another CA
 // (fs.ErrExist); what an interrupted Save left is completed or replaced.
 func (c *CA) Save(dir string) error {
-	there, err := os.ReadFile(filepath.Join(dir, caFile))
+	there, err := statefile.Read(filepath.Join(dir, caFile))
 	switch {
 	case err == nil && !bytes.Equal(there, []byte(c.PEM())):
 		return fmt.Errorf("saving the CA: %s holds another one, which is not replaced; move it away first: %w", dir, fs.ErrExist)

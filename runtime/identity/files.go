@@ -92,7 +92,7 @@ func (d disk) provide(files map[string]string) error {
 				want[path.Base(at)] = text
 			}
 		}
-		inner := disk{dir: filepath.Join(d.dir, filepath.FromSlash(dir)), step: d.step}
+		inner := disk{dir: filepath.Join(d.dir, filepath.FromSlash(dir)), step: d.step, io: d.io}
 		if err := inner.become(want); err != nil {
 			return err
 		}

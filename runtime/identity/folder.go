@@ -1,12 +1,15 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // folder holds small files by name. What is written is there whole, for good, or not at all.
@@ -25,6 +28,7 @@ const beside = ".new-"
 type disk struct {
 	dir  string
 	step func(done string) // told after every operation; nil but in tests of crashes
+	io   *statefile.Disk   // remembers what hangs; nil remembers nothing
 }
 
 func (d disk) done(operation string) {
@@ -33,10 +37,20 @@ func (d disk) done(operation string) {
 	}
 }
 
-func (d disk) read(name string) ([]byte, error) { return os.ReadFile(filepath.Join(d.dir, name)) }
+func (d disk) read(name string) ([]byte, error) {
+	content, err := d.io.Read(filepath.Join(d.dir, name))
+	if errors.Is(err, statefile.ErrNotRegular) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return content, err
+}
 
 // write writes beside, syncs, renames, and syncs the folder. The file's mode is 0600.
 func (d disk) write(name string, content []byte) error {
+	return d.io.Do("write "+filepath.Join(d.dir, name), func() error { return d.replace(name, content) })
+}
+
+func (d disk) replace(name string, content []byte) error {
 	f, err := os.CreateTemp(d.dir, beside)
 	if err != nil {
 		return err
@@ -69,13 +83,8 @@ func (d disk) fill(f *os.File, content []byte) error {
 }
 
 func (d disk) sync() error {
-	f, err := os.Open(d.dir)
-	if err != nil {
+	if err := statefile.SyncDir(d.dir); err != nil {
 		return err
-	}
-	defer func() { _ = f.Close() }()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", d.dir, err)
 	}
 	d.done("syncdir")
 	return nil

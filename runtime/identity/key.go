@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nkeys"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // Key is an ed25519 key pair. It never prints its seed: every form of it in a text is the public key. Immutable and safe for concurrent use.
@@ -126,15 +128,17 @@ func parseSeed(content []byte) (*Key, error) {
 
 // readPrivate reads a small file that only its owner may read.
 func readPrivate(path string) ([]byte, error) {
+	content, err := statefile.Read(path)
+	if err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no file", path)
 	case info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %s, and replace the key if somebody may have read it",
 			path, info.Mode().Perm(), path)
 	}
-	return os.ReadFile(path)
+	return content, nil
 }

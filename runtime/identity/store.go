@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // The files of a store. Each begins with the digest of the rest.
@@ -40,8 +42,8 @@ func OpenStore(dir string) (*Store, error) {
 	if dir == "" {
 		return &Store{files: &memory{}}, nil
 	}
-	d := disk{dir: dir}
-	if err := d.prepare(); err != nil {
+	d := disk{dir: dir, io: &statefile.Disk{}}
+	if err := d.io.Do("open "+dir, d.prepare); err != nil {
 		return nil, fmt.Errorf("opening the identity in %s: %w", dir, err)
 	}
 	return &Store{files: d}, nil
@@ -49,7 +51,7 @@ func OpenStore(dir string) (*Store, error) {
 
 // ViewStore is the store of a folder in which another process may be at work, for reading only: nothing is made, mended or removed. What
 // is replaced while it is read may look damaged.
-func ViewStore(dir string) *Store { return &Store{files: disk{dir: dir}} }
+func ViewStore(dir string) *Store { return &Store{files: disk{dir: dir, io: &statefile.Disk{}}} }
 
 // EnsureKey returns the node's key, made where there is none. A damaged key file is ErrDamaged: it is never replaced in silence.
 func (s *Store) EnsureKey() (k *Key, made bool, err error) {

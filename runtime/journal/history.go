@@ -48,7 +48,7 @@ func readFolder(ctx context.Context, dir, key string, f func(Entry) error) error
 			return err
 		}
 	}
-	m, marked := readMark(dir)
+	m, marked, _ := readMark(dir) // what cannot be read is said by who opens the log
 	lost := marked && m.missing(found, unusable, got) != nil
 	if len(unusable) == 0 && (got.damage == nil || inUse(dir)) && !lost {
 		return nil

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // A segment that is closed has an index beside it, by which the frames of one key are found without reading the others. It is a view:
@@ -163,7 +165,7 @@ func cutPlaces(b []byte, n int) (places []place, rest []byte, err error) {
 
 // openIndex opens the index of a segment and reads its front: where the buckets are, and the gaps.
 func openIndex(seg segment) (file *os.File, front []byte, buckets int, err error) {
-	if file, err = os.Open(seg.indexPath()); err != nil {
+	if file, err = statefile.Open(seg.indexPath(), os.O_RDONLY, 0); err != nil {
 		return nil, nil, 0, err
 	}
 	defer func() {

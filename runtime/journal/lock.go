@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // LockName is the file by which a log's directory can be told.
@@ -18,9 +20,9 @@ const LockName = "LOCK"
 // process id, for messages only.
 func acquire(dir string) (*os.File, error) {
 	path := filepath.Join(dir, LockName)
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := statefile.Open(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, unix.EROFS) {
-		file, err = os.Open(path)
+		file, err = statefile.Open(path, os.O_RDONLY, 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the log: %w", err)
@@ -47,7 +49,7 @@ func release(lock *os.File) error {
 
 // holder is the process that has or last had the lock, 0 where that is not known.
 func holder(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, LockName))
+	text, err := statefile.Read(filepath.Join(dir, LockName))
 	if err != nil {
 		return 0
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // mark is what is remembered of a log outside of its folder, so that a log that is gone, or a part of it, is not taken for one to which
@@ -31,13 +33,22 @@ const (
 // MarkFile is where the mark of a log lies: beside its folder.
 func MarkFile(dir string) string { return filepath.Clean(dir) + markSuffix }
 
-// readMark reads the mark of a log. One that is not there, cannot be read or is of a newer format says nothing.
-func readMark(dir string) (m mark, ok bool) {
-	text, err := os.ReadFile(MarkFile(dir))
-	if err != nil || len(text) > markLimit || json.Unmarshal(text, &m) != nil {
-		return mark{}, false
+// readMark reads the mark of a log. One that is not there, cannot be read (the error says why) or is of a newer format says nothing.
+func readMark(dir string) (m mark, ok bool, err error) {
+	text, err := statefile.Read(MarkFile(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return mark{}, false, nil
 	}
-	return m, m.Format == markFormat && m.Segment > 0
+	if err == nil && len(text) > markLimit {
+		err = fmt.Errorf("it has more than %d bytes", markLimit)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		return mark{}, false, err
+	}
+	return m, m.Format == markFormat && m.Segment > 0, nil
 }
 
 // write replaces the mark, synced for good where it is to be.
@@ -47,7 +58,7 @@ func (m mark) write(dir string, synced bool) error {
 		return err
 	}
 	name := MarkFile(dir)
-	file, err := os.OpenFile(name+tmpSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := statefile.Open(name+tmpSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -61,7 +72,7 @@ func (m mark) write(dir string, synced bool) error {
 	if err := os.Rename(name+tmpSuffix, name); err != nil || !synced {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return statefile.SyncDir(filepath.Dir(name))
 }
 
 // missing says what of a log is not there any more, nil for nothing. found are the segments that can be read up to the newest, of which
@@ -94,7 +105,10 @@ func (m mark) missing(found, unusable []segment, got findings) *Damage {
 
 // lost notes what the mark, or what lies beside the log, says is missing, and returns the gap that it leaves.
 func (j *Journal) lost(found, unusable []segment, got findings) []Gap {
-	m, ok := readMark(j.opts.Dir)
+	m, ok, err := readMark(j.opts.Dir)
+	if err != nil {
+		j.opts.Log.Warn("the log's mark is not read: that the newest part of the log was removed would not be noticed", "file", MarkFile(j.opts.Dir), "error", err)
+	}
 	j.next = max(j.next, m.Segment+1)
 	var d *Damage
 	switch {

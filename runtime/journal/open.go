@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // Journal is an open log. From Open to Close it has two goroutines, the committer and the indexer.
@@ -132,7 +134,7 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the log's folder: %w", err)
 	}
-	return syncDir(filepath.Dir(filepath.Clean(dir)))
+	return statefile.SyncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
 // load finds the newest usable segment, replays it and prepares it for appending.

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // hangAfter is how long an operation on the disk may take: one that has not returned by then counts as failed, as a disk that does not
@@ -143,5 +145,5 @@ func (p *patience) remove(name string) error {
 }
 
 func (p *patience) syncDir(dir string) error {
-	return p.do("sync folder", func() error { return syncDir(dir) })
+	return p.do("sync folder", func() error { return statefile.SyncDir(dir) })
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 const (
@@ -130,7 +132,7 @@ func (j *Journal) setAside(unusable []segment) {
 			j.opts.Log.Warn("damaged segment is still there", "segment", seg.path, "error", err)
 		}
 	}
-	_ = syncDir(j.opts.Dir)
+	_ = statefile.SyncDir(j.opts.Dir)
 }
 
 // asidePath is a free name for what was damaged in a segment.
@@ -147,7 +149,7 @@ func asidePath(path string) string {
 
 // copyRest copies what is behind the good prefix of a segment, without the zeros at its end, and returns its size.
 func copyRest(path string, from, size int64) (int64, error) {
-	in, err := os.Open(path)
+	in, err := statefile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return 0, fmt.Errorf("set damage aside: %w", err)
 	}
@@ -157,7 +159,7 @@ func copyRest(path string, from, size int64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("set damage aside: %w", err)
 	}
-	out, err := os.OpenFile(asidePath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	out, err := statefile.Open(asidePath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return 0, fmt.Errorf("set damage aside: %w", err)
 	}

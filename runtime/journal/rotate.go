@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // limit is the size above which the present segment is full. It leaves at least as much room for records as the
@@ -212,18 +214,6 @@ func (o Options) removeThrough(through uint64) error {
 		}
 	}
 	// If the removal is not on the disk at a crash, the next Open sweeps again.
-	_ = syncDir(o.Dir)
-	return nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
+	_ = statefile.SyncDir(o.Dir)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -32,7 +33,8 @@ type trustPlace struct {
 // shipment is what the agent's nodes have of bundles: whom they trust, and where their machines are.
 type shipment struct {
 	agent     *Agent
-	envelopes registry.Envelopes // which all nodes of a cell are given alike
+	envelopes registry.Envelopes             // which all nodes of a cell are given alike
+	kept      atomic.Pointer[registry.Store] // what the agent's own node trusts; nil until it is opened
 
 	mu     sync.Mutex
 	trusts map[string]*trustPlace // by identity
@@ -79,8 +81,22 @@ func (s *shipment) store(id string) (*registry.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, fault := range store.Faults() {
+		s.agent.cfg.Log.Warn("trust_damaged", "node", id, "fault", fault)
+	}
+	if s.agent.own(id) {
+		s.kept.Store(store)
+	}
 	s.trusts[id] = &trustPlace{cell: given.Cell, store: store}
 	return store, nil
+}
+
+// degraded says what is wrong with what the agent's own node keeps of what it trusts.
+func (s *shipment) degraded() []string {
+	if store := s.kept.Load(); store != nil {
+		return store.Faults()
+	}
+	return nil
 }
 
 // assignment is what a node was assigned, which may be on trial.

@@ -77,7 +77,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	host := runtime.Config{
 		Identity: cfg.Identity, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics,
-		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool},
+		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool}, Degraded: func() []string { return a.shipment.degraded() },
 	}
 	if cfg.Dir != "" {
 		if err := openFolder(cfg.Dir, cfg.Log); err != nil {

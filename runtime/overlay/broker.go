@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,11 +25,11 @@ func (h *Host) startBroker(ctx context.Context) (*broker.Broker, error) {
 
 func (h *Host) brokerConfig() (broker.Config, error) {
 	c := h.cfg.Config
-	cert, err := tls.LoadX509KeyPair(h.path(certFile), h.path(certKeyFile))
+	cert, err := h.certificate()
 	if err != nil {
 		return broker.Config{}, fmt.Errorf("reading the TLS certificate: %w", err)
 	}
-	ca, err := os.ReadFile(h.path(caFile))
+	ca, err := h.disk.Read(h.path(caFile))
 	if err != nil {
 		return broker.Config{}, fmt.Errorf("reading the certificate authority: %w", err)
 	}
@@ -57,7 +56,7 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 		cfg.Limits.LameDuck = 0 // there is no other broker to go to
 	}
 	if c.Replicas > 1 {
-		secret, err := os.ReadFile(h.path(secretFile))
+		secret, err := h.disk.Read(h.path(secretFile))
 		if err != nil {
 			return cfg, fmt.Errorf("reading the cluster's secret: %w", err)
 		}
@@ -96,12 +95,25 @@ func (h *Host) leafnode(l *Leafnode) (broker.Leafnode, error) {
 	if !filepath.IsAbs(file) {
 		file = h.path(file)
 	}
-	ca, err := os.ReadFile(file)
+	ca, err := h.disk.Read(file)
 	if err != nil {
 		return r, fmt.Errorf("reading the certificate authority of a leafnode: %w", err)
 	}
 	r.CA = string(ca)
 	return r, nil
+}
+
+// certificate is that of the host's listeners.
+func (h *Host) certificate() (tls.Certificate, error) {
+	cert, err := h.disk.Read(h.path(certFile))
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := h.disk.Read(h.path(certKeyFile))
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 func (h *Host) path(name string) string { return filepath.Join(h.cfg.Folder, name) }

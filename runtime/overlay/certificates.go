@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -33,7 +32,7 @@ func (h *Host) Certificates() ([]cell.Certificate, error) {
 		all = append(all, one)
 	}
 	for name, file := range map[string]string{"tls": certFile, "ca": caFile} {
-		ends, err := certificateEnd(h.path(file))
+		ends, err := h.certificateEnd(h.path(file))
 		if err != nil {
 			return nil, err
 		}
@@ -43,8 +42,8 @@ func (h *Host) Certificates() ([]cell.Certificate, error) {
 }
 
 // certificateEnd is when the first certificate of a PEM file ends.
-func certificateEnd(path string) (time.Time, error) {
-	text, err := os.ReadFile(path)
+func (h *Host) certificateEnd(path string) (time.Time, error) {
+	text, err := h.disk.Read(path)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("reading a certificate: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -36,7 +36,7 @@ func (c *Client) encode() ([]byte, error) { return json.MarshalIndent(c, "", "  
 
 // OpenClient reads a client's folder.
 func OpenClient(dir string) (*Client, error) {
-	data, err := os.ReadFile(filepath.Join(dir, clientFile))
+	data, err := statefile.Read(filepath.Join(dir, clientFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the client's context: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // The files of a host's folder.
@@ -141,7 +141,7 @@ func Open(dir string) (folder string, cfg Config, err error) {
 
 // ReadConfig reads an overlay.yaml. Findings come as a diag.List.
 func ReadConfig(file string) (Config, error) {
-	src, err := os.ReadFile(file)
+	src, err := statefile.Read(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("reading the configuration: %w", err)
 	}

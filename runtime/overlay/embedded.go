@@ -96,7 +96,9 @@ func (e *embedded) close() error {
 // Health implements cell.Broker.
 func (h *Host) Health() cell.Health {
 	if b := h.broker.current.Load(); b != nil {
-		return b.Health()
+		health := b.Health()
+		health.TrustFault = strings.Join(h.trust.Faults(), "; ")
+		return health
 	}
 	return cell.Health{}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/builtin"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/all"
 	"github.com/statecraft-io/statecraft/watchers/cell"
@@ -41,6 +41,7 @@ type HostConfig struct {
 // Host is a running host of a cell: its broker, and its machines.
 type Host struct {
 	cfg    HostConfig
+	disk   statefile.Disk // of the folder
 	broker embedded
 	host   *runtime.Host
 	pool   *messaging.Pool
@@ -223,7 +224,7 @@ func (h *Host) openIdentity() error {
 			return err
 		}
 	}
-	text, err := os.ReadFile(filepath.Join(h.cfg.Folder, rootsFile))
+	text, err := h.disk.Read(filepath.Join(h.cfg.Folder, rootsFile))
 	if err != nil {
 		return fmt.Errorf("reading the roots: %w", err)
 	}
@@ -236,7 +237,13 @@ func (h *Host) openIdentity() error {
 	}
 	// What was published is learnt from the cell, and kept, so that a cell that is restored from an older copy does not go back.
 	h.trust, err = registry.OpenStore(h.path(TrustDir), func() ([]identity.PublicKey, error) { return h.wallet.Roots, nil })
-	return err
+	if err != nil {
+		return err
+	}
+	for _, fault := range h.trust.Faults() {
+		h.cfg.Log.Warn("trust_damaged", "fault", fault)
+	}
+	return nil
 }
 
 // credentials make a token for each connection of the host itself, which its service issuer signs.
@@ -274,7 +281,7 @@ func (h *Host) credentialsAt(b *broker.Broker, name string) (*messaging.Credenti
 
 // site is what the machines read as input.
 func (h *Host) site() (map[string]any, error) {
-	ca, err := os.ReadFile(filepath.Join(h.cfg.Folder, caFile))
+	ca, err := h.disk.Read(filepath.Join(h.cfg.Folder, caFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate authority: %w", err)
 	}

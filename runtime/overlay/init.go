@@ -19,6 +19,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // The lifetimes of what Init makes.
@@ -188,7 +189,7 @@ func (m *maker) authority() (err error) {
 	if err != nil {
 		return err
 	}
-	secret, err := os.ReadFile(m.path("authority", secretFile))
+	secret, err := statefile.Read(m.path("authority", secretFile))
 	m.secret = string(secret)
 	return err
 }
@@ -218,7 +219,7 @@ func loadIssuer(dir, name string) (*identity.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
 	}
-	cert, err := os.ReadFile(filepath.Join(dir, name+".jwt"))
+	cert, err := statefile.Read(filepath.Join(dir, name+".jwt"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
 	}

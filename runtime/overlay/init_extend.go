@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // A cell grows by hosts that are named beside those that it has. What the folder already says of where the hosts are is completed then;
@@ -90,7 +91,7 @@ func with(list, others []string) []string {
 
 // extendConfig completes an overlay.yaml. Its text is changed in three places only, so that comments and order stay.
 func (m *maker) extendConfig(path string, h HostOptions) error {
-	text, err := os.ReadFile(path)
+	text, err := statefile.Read(path)
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -145,7 +146,7 @@ func (m *maker) extendClient(path string) error {
 // extendJoin signs the join token once more, under its own id and for as long as before: its uses go on being counted, and what is
 // revoked stays revoked.
 func (m *maker) extendJoin(path string) error {
-	text, err := os.ReadFile(path)
+	text, err := statefile.Read(path)
 	if err != nil {
 		return fmt.Errorf("reading the join token: %w", err)
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // The files of an operator's folder by which signed machines are published, beside context.json.
@@ -48,7 +48,7 @@ func (m *maker) trust() error {
 
 // ReadAnchors reads a file of public keys in hex, one a line.
 func ReadAnchors(path string) ([]identity.PublicKey, error) {
-	text, err := os.ReadFile(path)
+	text, err := statefile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the roots: %w", err)
 	}
@@ -74,7 +74,7 @@ func OpenTrust(folder string, now time.Time) (*registry.Store, error) {
 	if root, err := trust.Root(); err != nil || root != nil {
 		return trust, err
 	}
-	envelope, err := os.ReadFile(filepath.Join(folder, FirstRootFile))
+	envelope, err := statefile.Read(filepath.Join(folder, FirstRootFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return trust, nil
 	}

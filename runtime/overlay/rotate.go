@@ -15,6 +15,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // RotateOptions says whose keys are to be replaced.
@@ -96,7 +97,7 @@ func (m *maker) setAside(folder string, r *Rotated) error {
 	}
 	aside := m.path("authority", rotatedDir, r.Host+"-"+m.o.Now.UTC().Format("20060102T150405Z"))
 	for _, name := range issuerNames() {
-		text, err := os.ReadFile(filepath.Join(folder, issuersDir, name+".jwt"))
+		text, err := statefile.Read(filepath.Join(folder, issuersDir, name+".jwt"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // an earlier run was interrupted, and has kept it
 		}
@@ -118,7 +119,7 @@ func (m *maker) setAside(folder string, r *Rotated) error {
 // serverNames are the names and addresses that a host's certificate is for; without one those that everybody's has.
 func serverNames(path, host string) ([]string, error) {
 	names := []string{host, "localhost", "127.0.0.1", "::1"}
-	text, err := os.ReadFile(path)
+	text, err := statefile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is gone, so that it is not known at which names the host is reached: run statecraft overlay init with all hosts, which makes it", path)
 	}

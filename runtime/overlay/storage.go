@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 )
 
@@ -34,7 +35,7 @@ func streamTakes(dir string) (int64, error) {
 	var meta struct {
 		MaxBytes int64 `json:"max_bytes"`
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "meta.inf"))
+	text, err := statefile.Read(filepath.Join(dir, "meta.inf"))
 	if err == nil && json.Unmarshal(text, &meta) == nil && meta.MaxBytes > 0 {
 		return meta.MaxBytes, nil
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
-// TestOnlyRegularFilesAreOpened tries what may be in the place of a file, for reading and for writing. Nothing waits.
-func TestOnlyRegularFilesAreOpened(t *testing.T) {
+// TestA03OnlyRegularFilesAreOpened tries what may be in the place of a file, for reading and for writing. Nothing waits.
+func TestA03OnlyRegularFilesAreOpened(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for _, err := range []error{
@@ -63,8 +63,8 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 	}
 }
 
-// TestADiskThatHangsIsGivenUp waits for the first operation only, and asks the disk again when that has returned.
-func TestADiskThatHangsIsGivenUp(t *testing.T) {
+// TestA03ADiskThatHangsIsGivenUp waits for the first operation only, and asks the disk again when that has returned.
+func TestA03ADiskThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var disk statefile.Disk
 		release := make(chan struct{})

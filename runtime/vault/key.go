@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // A sealed value is "1.<id>.<base64url of salt, nonce, ciphertext and tag>": AES-256-GCM, the field as associated data. Every value has a key of
@@ -124,7 +125,7 @@ func (k *key) encode() []byte {
 
 // readKey reads a key's file. The errors are ErrDamaged and those of the file system.
 func readKey(path string) (*key, error) {
-	file, err := os.Open(path)
+	file, err := statefile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +173,5 @@ func writeKey(path string, k *key) error {
 	if err := os.Link(file.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return statefile.SyncDir(dir)
 }

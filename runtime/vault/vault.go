@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // KeyName is the name of the key's file in a state folder.
@@ -144,7 +145,7 @@ func (v *Vault) tighten() error {
 
 // setAside makes room for a new key beside the damaged one, which is kept.
 func (v *Vault) setAside(damage error) error {
-	content, err := os.ReadFile(v.path)
+	content, err := statefile.Read(v.path)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ const (
 	causeBehind     = "behind"
 	causeFull       = "full"
 	causeUnread     = "unread"
+	causeTrust      = "trust"
 )
 
 // unreadFor is for how long a broker may not know what is revoked before that is told: it reads it when the bucket is there.
@@ -76,8 +77,8 @@ func brokerType(b Broker) watchers.Type {
 				{Name: outcomeDegraded, Class: machine.Neutral, Payload: read, Doc: "the broker is not well; told again when the cause is another one, or " +
 					"whether there is room. cause is stopped (it does not listen), disabled (nats-server has switched JetStream off, as it does when the disk is full), " +
 					"broken (something cannot be written or read any more), disk (less is free than room), leaderless (too few hosts are there to decide " +
-					"anything, or for a minute a stream has had no leader), behind (what it misses has a leader elsewhere), full (a listener has 80 % of the connections that it may have) or " +
-					"unread (it does not know what is revoked, or cannot keep it on its disk); reason says it in words"},
+					"anything, or for a minute a stream has had no leader), behind (what it misses has a leader elsewhere), full (a listener has 80 % of the connections that it may have), " +
+					"unread (it does not know what is revoked, or cannot keep it on its disk) or trust (what it kept of trust roots and lists was damaged); reason says it in words"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "look: as before"},
 			},
 		},
@@ -171,6 +172,12 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 	}
 	if crowd := w.crowd(h); crowd != "" && v.cause == "" {
 		v.cause, reason = causeFull, crowd
+	}
+	if h.TrustFault != "" {
+		if v.cause == "" {
+			v.cause = causeTrust
+		}
+		reason = strings.TrimPrefix(reason+"; "+h.TrustFault, "; ")
 	}
 	if !v.room {
 		reason = strings.TrimPrefix(fmt.Sprintf("%s; %d MiB of the disk are free, of %d MiB", reason, h.Free/mebibyte, h.Size/mebibyte), "; ")

@@ -57,6 +57,10 @@ func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 			{0, full, "degraded", "disk", false}, {0, func(h *Health) { full(h); off(h) }, "degraded", "disabled", false},
 			{0, func(h *Health) { full(h); off(h) }, "unchanged", "disabled", false}, {0, off, "degraded", "disabled", true}, {0, nil, "success", "", true},
 		},
+		"trust that was damaged, and a listener that is full": {
+			{0, func(h *Health) { h.TrustFault = "seen was damaged" }, "degraded", "trust", true},
+			{0, func(h *Health) { h.TrustFault = "seen was damaged"; taken(90)(h) }, "degraded", "full", true},
+		},
 		"a disk at the edge": {
 			{0, func(h *Health) { h.Free = 63 << 20 }, "degraded", "disk", false}, {0, func(h *Health) { h.Free = 65 << 20 }, "unchanged", "disk", false},
 			{0, func(h *Health) { h.Free = 97 << 20 }, "success", "", true},

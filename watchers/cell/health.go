@@ -43,6 +43,8 @@ type Health struct {
 	// copy of that, "" where nothing is.
 	Unread       bool
 	RevokedFault string
+	// TrustFault says what is wrong with what the host keeps of trust roots and lists, "" where nothing is.
+	TrustFault string
 	// Free and Size are of the file system that streams are on, in bytes; 0 where it cannot be read.
 	Free, Size int64
 	// Nodes and Clients are connected to this broker.

@@ -10,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
@@ -142,7 +142,7 @@ func rootsWith(ca string) (*x509.CertPool, error) {
 	text := []byte(ca)
 	if filepath.IsAbs(ca) {
 		var err error
-		if text, err = os.ReadFile(ca); err != nil {
+		if text, err = statefile.Read(ca); err != nil {
 			return nil, fmt.Errorf("reading ca: %w", err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -31,7 +32,7 @@ const maxSums = 4 << 20
 
 // manifestSum finds the sha256 of machine.yaml in a checksum file of which the own sha256 is known.
 func manifestSum(file, sum string) (string, error) {
-	f, err := os.Open(file)
+	f, err := statefile.Open(file, os.O_RDONLY, 0)
 	if err != nil {
 		return "", err
 	}

@@ -168,8 +168,8 @@ n1.example  1.0.0    running  cd      2026-01-05 11:00:00Z
 	}
 
 	for text, s := range map[string]scripted{
-		"no node has published its inventory yet":                                 {},
-		"none of 3 nodes runs web; statecraft fleet machines lists what they run": {answer: inventory.Answer{Known: 5, Matched: 3}},
+		"no node has published its inventory yet": {},
+		"none of 3 nodes ran web when it told its inventory last, which takes up to 15 s; statecraft fleet machines lists what they run": {answer: inventory.Answer{Known: 5, Matched: 3}},
 	} {
 		asked = c.view(s)
 		answer(t, &fleetMachinesVerb{contextFlags: as, Machine: "web"}, false).wants(t, exitOK, text)

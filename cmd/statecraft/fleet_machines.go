@@ -108,7 +108,7 @@ func (inv *invocation) machines(r machinesResult, v *fleetMachinesVerb) {
 		inv.notef("no node has published its inventory yet; a node does when it has joined")
 		return
 	case len(r.Machines) == 0 && v.Machine != "":
-		inv.notef("none of %s runs %s; statecraft fleet machines lists what they run", nodesText(r.Matched), v.Machine)
+		inv.notef("none of %s ran %s when it told its inventory last, which takes up to 15 s; statecraft fleet machines lists what they run", nodesText(r.Matched), v.Machine)
 		return
 	case len(r.Machines) == 0:
 		inv.notef("none of %s runs a machine", nodesText(r.Matched))

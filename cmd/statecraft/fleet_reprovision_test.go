@@ -150,6 +150,8 @@ var fleetEvents = []struct{ subject, body string }{
 		`"data":{"kind":"node","value":"n1=example","node":"n1.example","host":"","by":"alice","reason":"it was stolen"}}`},
 	{"overlay.event.revoked", `{"type":"io.statecraft.overlay.revoked.v1","subject":"T1","time":"2026-05-04T12:00:04Z",` +
 		`"data":{"kind":"join","value":"T1","node":"","host":"","by":"alice","reason":"lost"}}`},
+	{"choria.machine.watcher.connection.state", `{"type":"io.choria.machine.watcher.connection.v1.state","subject":"n1.example",` +
+		`"time":"2026-05-04T12:00:04Z","data":{"machine":"enrollment","name":"fleet","connected":false}}`},
 	{"overlay.event.health", `{"type":"io.statecraft.overlay.health.v1","subject":"overlay1","time":"2026-05-04T12:00:05Z",` +
 		`"data":{"host":"overlay1","state":"degraded","cause":"disk","reason":"little is free","key":{"of":"another type"}}}`},
 	{"overlay.event.settings", `{"type":"io.statecraft.overlay.settings.v1","subject":"overlay1","time":"2026-05-04T12:00:06Z",` +
@@ -162,6 +164,7 @@ const fleetEventLines = `2026-05-04 12:00:00Z  n1.example  startup server 0.3.0
 2026-05-04 12:00:02Z  n1.example  web watcher check fail
 2026-05-04 12:00:03Z  n1.example  revoked: node n1.example by alice - it was stolen
 2026-05-04 12:00:04Z  -  revoked: join T1 by alice - lost
+2026-05-04 12:00:04Z  n1.example  enrollment watcher fleet not connected
 2026-05-04 12:00:05Z  overlay1  host health: degraded disk little is free
 2026-05-04 12:00:06Z  overlay1  host settings: differs helper, stream_bytes
 - - choria.machine.other: not an event that is known here
@@ -172,6 +175,7 @@ const fleetEventDocuments = `{"type":"io.choria.lifecycle.v1.startup","subject":
 {"type":"io.choria.machine.watcher.exec.v1.state","subject":"n1.example","time":"2026-05-04T12:00:02Z","data":{"machine":"web","name":"check","previous_outcome":"fail"}}
 {"type":"io.statecraft.overlay.revoked.v1","subject":"n1=example","time":"2026-05-04T12:00:03Z","data":{"kind":"node","value":"n1=example","node":"n1.example","host":"","by":"alice","reason":"it was stolen"}}
 {"type":"io.statecraft.overlay.revoked.v1","subject":"T1","time":"2026-05-04T12:00:04Z","data":{"kind":"join","value":"T1","node":"","host":"","by":"alice","reason":"lost"}}
+{"type":"io.choria.machine.watcher.connection.v1.state","subject":"n1.example","time":"2026-05-04T12:00:04Z","data":{"machine":"enrollment","name":"fleet","connected":false}}
 {"type":"io.statecraft.overlay.health.v1","subject":"overlay1","time":"2026-05-04T12:00:05Z","data":{"host":"overlay1","state":"degraded","cause":"disk","reason":"little is free","key":{"of":"another type"}}}
 {"type":"io.statecraft.overlay.settings.v1","subject":"overlay1","time":"2026-05-04T12:00:06Z","data":{"host":"overlay1","state":"differs","differs":["helper","stream_bytes"]}}
 `

@@ -30,7 +30,7 @@ func (v *fleetRetireVerb) Run(inv *invocation) error {
 		return inv.printJSON(n)
 	}
 	inv.printf("%s is retired: its token is not renewed\n", n.Identity)
-	if n.PublicKey != "" {
+	if n.PublicKey != "" && !n.Revoked {
 		inv.notef("its session lasts until its token ends, and it may ask to join again; to end both: statecraft token revoke --key %s --reason retired", n.PublicKey)
 	}
 	return nil

@@ -88,6 +88,7 @@ type fleetEvent struct {
 		From       string `json:"from_state"`
 		To         string `json:"to_state"`
 		Outcome    string `json:"previous_outcome"`
+		Connected  *bool  `json:"connected"` // of a watcher of a connection, in place of an outcome
 		// Of the overlay.
 		Host     string   `json:"host"`
 		State    string   `json:"state"`
@@ -127,7 +128,11 @@ func (e *fleetEvent) what() string {
 	case e.Type == "io.choria.machine.v1.transition":
 		return words(d.Machine, d.From, "--"+d.Transition+"-->", d.To)
 	case strings.HasPrefix(e.Type, "io.choria.machine.watcher."):
-		return words(d.Machine, "watcher", d.Name, d.Outcome)
+		outcome := d.Outcome
+		if d.Connected != nil {
+			outcome = map[bool]string{true: "connected", false: "not connected"}[*d.Connected]
+		}
+		return words(d.Machine, "watcher", d.Name, outcome)
 	case e.Type == "io.statecraft.overlay.conflict.v1":
 		return words("claimed by another:", d.Claimant, "-", d.Reason)
 	case e.Type == "io.statecraft.overlay.refused.v1":

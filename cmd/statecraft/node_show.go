@@ -102,7 +102,7 @@ func (inv *invocation) ownNode(n nodeShown) {
 	rows := [][]string{{"public key", n.PublicKey}}
 	if n.Identity == "" {
 		inv.table(rows)
-		inv.notef("the node belongs to no overlay yet")
+		inv.notef("the node belongs to no overlay yet; statecraft states enrollment --state DIR says what it waits for")
 		return
 	}
 	ends := time.Time{}

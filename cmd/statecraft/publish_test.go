@@ -365,6 +365,9 @@ func TestC22RotateKeys(t *testing.T) {
 	again.Key, again.Prepare = files[:1], prepared
 	answer(t, again, false).wants(t, exitOK, "statecraft sign")
 	answer(t, &publishVerb{shelfFlags: r.flags(), Envelope: prepared}, false).wants(t, exitRefused, "statecraft sign")
+	// Whoever is to sign sees what, and that it does not count yet.
+	answer(t, &verifyVerb{shelfFlags: r.flags(), Path: prepared}, false).wants(t, exitRefused, "web", "1.1.0", "1 of the 2 keys")
+	answer(t, &verifyVerb{shelfFlags: r.flags(), Path: prepared}, true).wants(t, exitRefused, `"version": "1.1.0"`, `"refused": "refused (unsigned)`)
 	answer(t, &signVerb{Key: files[1:], File: prepared}, false).wants(t, exitOK, "")
 	answer(t, &verifyVerb{shelfFlags: r.flags(), Path: prepared}, false).wants(t, exitOK, "")
 	answer(t, &publishVerb{shelfFlags: r.flags(), Envelope: prepared}, false).wants(t, exitOK, "")

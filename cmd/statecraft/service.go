@@ -109,7 +109,7 @@ func retryAfter(msg *nats.Msg) time.Duration {
 // unanswered says what it means that nobody answers.
 func (m *member) unanswered(service string, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) && m.ctx.Err() == nil {
-		return fail(exitUnreachable, "statecraft states --state DIR/state on a host shows its machines; hosts of an earlier release than this program have no such service",
+		return fail(exitUnreachable, "statecraft fleet hosts says how the hosts are, statecraft states --state DIR/state on one shows its machines; hosts of an earlier release than this program have no such service",
 			"%s: no host of the cell answers", asking(service))
 	}
 	return m.failed(asking(service), err)

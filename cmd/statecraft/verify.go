@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ type verifyVerb struct {
 type verifyResult struct {
 	Path    string      `json:"path"`
 	Spec    *specResult `json:"spec,omitempty"`    // of a signed spec
+	Refused string      `json:"refused,omitempty"` // why the spec does not count: others are still to sign it
 	Machine string      `json:"machine,omitempty"` // of a folder
 	Version string      `json:"version,omitempty"`
 }
@@ -58,24 +60,35 @@ func (v *verifyVerb) envelope(inv *invocation) error {
 	if err != nil {
 		return fail(exitFailed, "", "reading the trust root: %w", err)
 	}
-	data = bytes.TrimSpace(data)
+	return v.show(inv, bytes.TrimSpace(data), root)
+}
+
+// show prints a spec that is signed, and one that is proposed, which others are still to sign and want to see before: that ends with the refusal.
+func (v *verifyVerb) show(inv *invocation, data []byte, root *registry.Root) error {
 	spec, err := registry.ReadSpec(data, root)
-	var refusal *registry.Refusal
-	if errors.As(err, &refusal) {
-		return refused(v.Path, refusal)
+	refusal, ok := errors.AsType[*registry.Refusal](err)
+	result := verifyResult{Path: v.Path}
+	if ok {
+		err = refused(v.Path, refusal)
 	}
-	if err != nil {
+	if ok && refusal.Reason == registry.Unsigned {
+		if proposed, unread := registry.ReadProposed(data, root); unread == nil {
+			spec, result.Refused = proposed, refusal.Error()
+		}
+	}
+	if spec == nil {
 		return err
 	}
-	r, err := showSpec(spec, data)
-	if err != nil {
-		return err
+	shown, unread := showSpec(spec, data)
+	if unread != nil {
+		return unread
 	}
+	result.Spec = shown
 	if inv.json {
-		return inv.printJSON(verifyResult{Path: v.Path, Spec: r})
+		return cmp.Or(inv.printJSON(result), err)
 	}
-	inv.spec(r)
-	return nil
+	inv.spec(shown)
+	return err
 }
 
 // directory holds every file of a folder against the channel's entry of its machine.

@@ -60,6 +60,25 @@ func (b *bucket) read(ctx context.Context, key string) (entry, error) {
 	return entry{key: key, value: m.Data, revision: m.Sequence, gone: marksDeletion(m.Header)}, nil
 }
 
+// info asks for the stream of the bucket.
+func (b *bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	js, err := jetstream.New(b.nc)
+	if err != nil {
+		return nil, fmt.Errorf("asking how full %s is: %w", b.name, err)
+	}
+	info, err := patiently(ctx, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		s, err := js.Stream(ctx, b.stream())
+		if err != nil {
+			return nil, err
+		}
+		return s.CachedInfo(), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("asking how full %s is: %w", b.name, err)
+	}
+	return info, nil
+}
+
 // tryTimeout is how long one try to read waits for its answer.
 const tryTimeout = 2 * time.Second
 

@@ -27,6 +27,7 @@ const (
 	outcomeChanged   = "changed"
 	outcomeDeleted   = "deleted"
 	outcomeExists    = "exists"
+	outcomeFull      = "full"
 	outcomeConflict  = "conflict"
 	outcomeMissing   = "missing"
 	outcomeExhausted = "exhausted"
@@ -69,6 +70,9 @@ type kvSpec struct {
 	Revision *watchers.Formula `yaml:"revision" gives:"number" empty:"refused"`
 	// Slots is an expression of how many slots claim has: the keys KEY.1 to KEY.N. A value that holds a slot claims no second one.
 	Slots *watchers.Formula `yaml:"slots" gives:"number" empty:"refused"`
+	// KeepFree is how many percent of the bucket's bytes create leaves to the keys that are there, which may grow; from there on the outcome is full. Others
+	// that write at the same time may be let in for up to a second.
+	KeepFree int `yaml:"keep_free" min:"0" max:"50"`
 	// Where is a condition on what list finds, over message.key, message.value and message.revision; one for which it has no answer is left out.
 	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// After is an expression of the key that a page of list begins behind: what the page before has as next.
@@ -95,6 +99,7 @@ func (s *kvSpec) Validate(w *machine.WatcherSpec) diag.List {
 		{"value", s.Value != nil, writes, writes},
 		{"slots", s.Slots != nil, s.Mode == modeClaim, s.Mode == modeClaim},
 		{"revision", s.Revision != nil, false, s.Mode == modeUpdate || s.Mode == modeDelete},
+		{"keep_free", s.KeepFree != 0, false, s.Mode == modeCreate},
 		{"where", s.Where != nil, false, s.Mode == modeList},
 		{"after", s.After != nil, false, s.Mode == modeList},
 		{"query", s.Query != "", false, s.reads()},
@@ -135,6 +140,7 @@ func kvType(c Connections) watchers.Type {
 				{Name: outcomeConflict, Class: machine.Failure, Payload: found,
 					Doc: "update and delete: the key has another revision; what it holds comes with the event"},
 				{Name: outcomeMissing, Class: machine.Failure, Payload: key, Doc: "get and update: the key holds nothing; list: there is none"},
+				{Name: outcomeFull, Class: machine.Failure, Payload: key, Doc: "create: the bucket has no more room than keep_free says"},
 				{Name: outcomeExhausted, Class: machine.Failure, Payload: key, Doc: "claim: every slot is taken"},
 			},
 		},
@@ -144,6 +150,7 @@ func kvType(c Connections) watchers.Type {
 		if interval <= 0 {
 			interval = repairInterval
 		}
+		free := &room{}
 		return &watchers.Prepared{New: func() watchers.Watcher {
 			switch {
 			case spec.listens():
@@ -151,7 +158,7 @@ func kvType(c Connections) watchers.Type {
 			case spec.Mode == modePoll:
 				return &kvPoller{spec: spec, connections: c}
 			default:
-				return &kvWriter{spec: spec, connections: c}
+				return &kvWriter{spec: spec, connections: c, room: free}
 			}
 		}}
 	})

@@ -15,6 +15,7 @@ import (
 type kvWriter struct {
 	spec        *kvSpec
 	connections Connections
+	room        *room
 }
 
 // Check writes.
@@ -47,7 +48,7 @@ func (w *kvWriter) Check(ctx context.Context, look *watchers.Look) watchers.Repo
 	case modePut:
 		rep, err = put(ctx, b, key, value)
 	case modeCreate:
-		rep, err = create(ctx, b, key, value)
+		rep, err = w.create(ctx, b, look, key, value)
 	case modeUpdate:
 		rep, err = w.update(ctx, b, look, key, value)
 	case modeDelete:

@@ -12,6 +12,7 @@ import (
 // manifestYAML is the top level of a manifest as written.
 type manifestYAML struct {
 	Format       *strict.Node         `yaml:"format"`
+	Requires     *strict.Node         `yaml:"requires"`
 	Kind         *strict.Node         `yaml:"kind"`
 	Name         string               `yaml:"name,required"`
 	Version      string               `yaml:"version,required"`
@@ -67,6 +68,7 @@ func decode(file string, src []byte, root *strict.Node) (*Manifest, diag.List) {
 	d.m.places = placesOf(root)
 	d.machine(&y)
 	d.reserved(&y)
+	d.requires(y.Requires)
 	d.data(y.Data)
 	d.states(y.States)
 	d.transitions(y.Transitions)

@@ -13,6 +13,9 @@ func Load(file string, src []byte, catalogue Catalogue) (*Definition, diag.List)
 	if root == nil {
 		return nil, list.Sort()
 	}
+	if list := tooOld(root); len(list) > 0 {
+		return nil, list
+	}
 	m, found := decode(file, src, root)
 	list = append(list, found...)
 	d, found := compile(m, catalogue)

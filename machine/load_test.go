@@ -207,6 +207,7 @@ watchers:
     properties: {bucket: b}
 always: []
 upgrade: {from: ">=1.0, <1.2", map: {polling: busy}}
+requires: ">=0.1, <999"
 `
 
 func TestLoadEveryKey(t *testing.T) {
@@ -240,6 +241,9 @@ func TestLoadEveryKey(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("decoded differently (-want +got):\n%s", diff)
+	}
+	if m.Requires.String() != ">=0.1, <999" {
+		t.Errorf("it requires %s", m.Requires)
 	}
 	w := m.Watchers[0]
 	times := []time.Duration{w.Interval, w.AnnounceInterval, w.Timeout, w.Splay, w.GovernorTimeout}

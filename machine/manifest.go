@@ -14,7 +14,8 @@ type Manifest struct {
 	Source []byte // the exact bytes
 	Digest Digest // of Source
 
-	Format       int // 0 (Choria's reading) or 1 (strict)
+	Format       int         // 0 (Choria's reading) or 1 (strict)
+	Requires     Requirement // of the program
 	Kind         Kind
 	Name         string
 	Version      string // SemVer

@@ -108,6 +108,7 @@ func TestDeployerRefuses(t *testing.T) {
 		"a reserved name":    {watchers.DeployOrder{Directory: payload(t, "NAME", "enrollment"), Name: "enrollment"}, false},
 		"a name that runs":   {watchers.DeployOrder{Directory: payload(t, "NAME", "builtin"), Name: "builtin"}, false},
 		"a template's name":  {watchers.DeployOrder{Directory: payload(t, "NAME", "pattern"), Name: "pattern"}, false},
+		"a later release's":  {watchers.DeployOrder{Directory: payload(t, "KIND", "requires: '>=999'\nlater: true\n"), Name: "web"}, false},
 		"findings":           {watchers.DeployOrder{Directory: payload(t, "state_match: [busy]", "state_match: [nowhere]"), Name: "web"}, false},
 		"no folder":          {watchers.DeployOrder{Directory: filepath.Join(t.TempDir(), "none"), Name: "web"}, true},
 		"another manifest":   {watchers.DeployOrder{Directory: payload(t), Name: "web", Manifest: strings.Repeat("0", 64)}, true},

@@ -38,6 +38,7 @@ var (
 	errNoFact   = errors.New("there is no such fact")
 	errProbes   = fmt.Errorf("it looks for more than %d files, directories and commands", maxProbes)
 	errPattern  = fmt.Errorf("a pattern has more than %d bytes", maxPattern)
+	errNotHere  = errors.New("only the node itself can tell")
 	errNoAnswer = errors.New("the expression is neither true nor false")
 )
 
@@ -88,6 +89,28 @@ func (m *Match) For(ctx context.Context, look *Look) (Matched, error) {
 	default:
 		return Unknown, errNoAnswer
 	}
+}
+
+// ForIdentity is what the name of a node alone comes to, for who is not that node: Unknown where its facts or files would be asked.
+func (m *Match) ForIdentity(identity string) Matched {
+	if m.program == nil {
+		return Yes
+	}
+	env := newProbing(context.Background(), &Look{Identity: identity, Facts: new(Facts)}).env()
+	env["get_fact"] = func(string, ...any) (any, error) { return nil, errNotHere }
+	env[memberName] = func(...any) (any, error) { return nil, errNotHere }
+	for _, name := range []string{"has_file", "has_directory", "has_command"} {
+		env[name] = func(string) (bool, error) { return false, errNotHere }
+	}
+	switch v, err := evaluate(m.program, env); {
+	case err != nil:
+		return Unknown
+	case v == true:
+		return Yes
+	case v == false:
+		return No
+	}
+	return Unknown
 }
 
 // strictFacts makes calls of all navigation: there is nothing but facts to navigate in.

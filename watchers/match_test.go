@@ -67,6 +67,23 @@ func TestMatchThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestMatchForIdentity: who is not the node knows its name, and neither its facts nor its files.
+func TestMatchForIdentity(t *testing.T) {
+	for text, want := range map[string]Matched{
+		"": Yes, "identity('^web')": Yes, "identity('^db')": No, "identity('^db') && has_command('sh')": No, "identity('^web') || facts.os == 'x'": Yes,
+		"has_file('/etc/passwd')": Unknown, "has_directory('/')": Unknown, "has_command('sh')": Unknown, "get_fact('a', 'b') == 'b'": Unknown, "facts?.os == nil": Unknown,
+		"facts.os == 'linux'": Unknown, "identity('^web') && get_fact('a') == 1": Unknown, "identity('(')": Unknown,
+	} {
+		m, err := CompileMatch(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.ForIdentity("web1"); got != want {
+			t.Errorf("%s is %s, not %s", text, got, want)
+		}
+	}
+}
+
 func TestMatchEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/factgather"
 )
@@ -41,7 +42,7 @@ func firstFacts(inv *invocation) *watchers.Facts {
 }
 
 func factsOf(found map[string]any) (*watchers.Facts, error) {
-	found["statecraft"] = map[string]any{"version": buildVersion().Version}
+	found["statecraft"] = map[string]any{"version": buildVersion().Version, "release": machine.Release}
 	raw, err := json.Marshal(found)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ type publishVerb struct {
 	Spec     string   `placeholder:"FILE" help:"Publish this list in place of what the channel has: Choria's plugins.json as it is."`
 	Envelope string   `placeholder:"FILE" help:"Publish a spec that others have signed, as --prepare wrote it."`
 	Dropped  bool     `name:"allow-dropped-states" help:"Publish versions that do not know states of those before; machines in them start again."`
+	Older    bool     `name:"allow-older-nodes" help:"Publish versions for which the program of some nodes is too old; those nodes keep the version that they run."`
 	Paths    []string `arg:"" optional:"" name:"dir" help:"Folders of machines: each is checked, packed and put beside what the channel has, or in place of its earlier version."`
 }
 
@@ -60,7 +61,7 @@ func (v *publishVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	job := &publishing{inv: inv, shelf: s, channel: v.Channel, signing: v.signingFlags, over: p, packed: packed, dropped: v.Dropped}
+	job := &publishing{inv: inv, shelf: s, channel: v.Channel, signing: v.signingFlags, over: p, packed: packed, dropped: v.Dropped, older: v.Older}
 	if v.Envelope != "" {
 		return job.publish(v.Envelope, envelope)
 	}
@@ -73,7 +74,7 @@ func (v *publishVerb) meant() error {
 	switch {
 	case (v.Envelope != "") == (v.Spec != "" || len(v.Paths) > 0 || v.Renew):
 		return usage("statecraft publish DIR publishes a machine", "say what to publish: folders of machines, --spec, --renew, or --envelope by itself")
-	case v.Envelope != "" && (len(v.Key) > 0 || v.DryRun || v.Prepare != "" || v.Serial != 0 || v.Match != "" || v.Dropped):
+	case v.Envelope != "" && (len(v.Key) > 0 || v.DryRun || v.Prepare != "" || v.Serial != 0 || v.Match != "" || v.Dropped || v.Older):
 		return usage("statecraft sign adds signatures; statecraft verify shows what it holds",
 			"--envelope publishes what others have signed, as it is: it goes with --as and --channel only")
 	case v.Match != "" && len(v.Paths) == 0:

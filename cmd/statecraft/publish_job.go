@@ -30,6 +30,7 @@ type publishing struct {
 	machines []registry.Entry       // what is to be published
 	packed   []packedMachine
 	dropped  bool // states may be dropped
+	older    bool // nodes may be too old for what is published
 	changes  []specChange
 }
 
@@ -41,6 +42,7 @@ type publishResult struct {
 	Expires  time.Time      `json:"expires"`
 	Changes  []specChange   `json:"changes"`
 	Bundles  []bundleResult `json:"bundles"`
+	Older    []olderNodes   `json:"older,omitempty"`    // by machine, where nodes could not run it
 	Prepared string         `json:"prepared,omitempty"` // the file that others are to sign
 }
 
@@ -65,6 +67,10 @@ func (p *publishing) run() error {
 	result := publishResult{Channel: p.channel, Serial: spec.Serial, Expires: spec.Expires, Changes: p.changes, Bundles: p.bundles()}
 	if len(p.changes) == 0 && !p.signing.Renew && p.signing.Serial == 0 && (p.over == nil || p.over.Broken == nil) {
 		return p.same(result)
+	}
+	result.Older = p.olderNodes(spec)
+	if err := p.strands(result.Older); err != nil {
+		return err
 	}
 	if p.signing.DryRun {
 		return p.tell(result, "would publish")

@@ -3,6 +3,8 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+
+	"github.com/statecraft-io/statecraft/machine"
 )
 
 // versionVerb tells what this program was built from.
@@ -11,6 +13,7 @@ type versionVerb struct{}
 // versionResult is what version --json prints. Fields that the build does not know are empty.
 type versionResult struct {
 	Version  string `json:"version"`            // SemVer with a "v", or "(devel)"
+	Release  string `json:"release"`            // SemVer: what a manifest's requires is held against
 	Revision string `json:"revision,omitempty"` // of the source
 	Time     string `json:"time,omitempty"`     // of the revision, RFC 3339
 	Modified bool   `json:"modified"`           // the source was not as in the revision
@@ -25,6 +28,7 @@ func (versionVerb) Run(inv *invocation) error {
 		return inv.printJSON(v)
 	}
 	inv.printf("statecraft %s\n", v.Version)
+	inv.printf("runs manifests that require release %s or earlier\n", v.Release)
 	if v.Revision != "" {
 		modified := ""
 		if v.Modified {
@@ -37,7 +41,7 @@ func (versionVerb) Run(inv *invocation) error {
 }
 
 func buildVersion() versionResult {
-	v := versionResult{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionResult{Version: "(devel)", Release: machine.Release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

@@ -72,6 +72,31 @@ watchers:
 `,
 	},
 	{
+		Code: "SC119", Title: "program too old",
+		Explanation: "The manifest requires another release of the program than this one. Nothing else of it is read, as what a later " +
+			"release has added would only be called unknown.",
+		Bad: `format: 1
+requires: ">=999"
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check}}
+`,
+		Good: `format: 1
+requires: ">=0.1"
+name: web
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./check}}
+`,
+	},
+	{
 		Code: "SC104", Title: "reserved key",
 		Explanation: "The key will have a meaning in a later release. A machine that needs it must not run without " +
 			"it.",
@@ -246,7 +271,7 @@ watchers:
 	{
 		Code: "SC111", Title: "range of versions",
 		Explanation: "The versions that an upgrade is for are bounds such as \">=1.0\", several with commas between " +
-			"them.",
+			"them. The releases of the program that a manifest requires are \">=0.2\" or \">=0.2, <1\".",
 		Bad: `format: 1
 name: web
 version: 1.0.0

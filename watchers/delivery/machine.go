@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 // The outcomes of a machine watcher beyond those every type has.
 const (
 	outcomeRefused   = "refused"
+	outcomeTooOld    = "too_old"
 	outcomeWaiting   = "waiting"
 	outcomeUnhealthy = "unhealthy"
 	outcomeAbsent    = "absent"
@@ -97,12 +99,16 @@ func machineType(s Services) watchers.Type {
 	outcome := func(name string, class machine.OutcomeClass, doc string) machine.Outcome {
 		return machine.Outcome{Name: name, Class: class, Payload: payload, Doc: doc}
 	}
+	ofRelease := maps.Clone(payload)
+	ofRelease["release"] = machine.String
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
 			Name: "machine",
 			Outcomes: []machine.Outcome{
 				outcome(machine.OutcomeSuccess, machine.Success, "the machine runs now; it is confirmed; it is there; or it and what was to be removed is gone"),
 				outcome(watchers.OutcomeUnchanged, machine.Success, "of run: it ran like this before"),
+				{Name: outcomeTooOld, Class: machine.Failure, Payload: ofRelease,
+					Doc: "of run: its manifest requires another release of this program, which the payload names; what ran before runs on"},
 				outcome(outcomeRefused, machine.Failure, "of run: it cannot run, however often it is tried: its manifest has findings, or is of another machine, "+
 					"or its name is that of a machine that was not deployed so; what ran before runs on"),
 				outcome(outcomeWaiting, machine.Neutral, "of confirm: it has not been in a home state for long enough; it is looked at again by itself"),
@@ -145,6 +151,10 @@ func (r *runner) Check(ctx context.Context, look *watchers.Look) watchers.Report
 	deployed, err := r.services.Deployer.Deploy(ctx, o)
 	var findings diag.List
 	switch standing, _ := r.services.Deployer.Standing(look.Identity, name); {
+	case errors.As(err, &findings) && machine.TooOld(findings):
+		rep := machineReport(outcomeTooOld, name, standing, err.Error())
+		rep.Payload["release"] = machine.Release
+		return rep
 	case errors.As(err, &findings), errors.Is(err, watchers.ErrUndeployable):
 		return machineReport(outcomeRefused, name, standing, err.Error())
 	case err != nil:

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -73,10 +75,12 @@ func TestMachineRuns(t *testing.T) {
 		outcome string
 	}{
 		{true, nil, machine.OutcomeSuccess}, {false, nil, watchers.OutcomeUnchanged}, {false, watchers.ErrUndeployable, outcomeRefused},
-		{false, errors.New("no disk"), machine.OutcomeFail},
+		{false, errors.New("no disk"), machine.OutcomeFail}, {false, diag.List{{Severity: diag.Error, Code: "SC101"}}, outcomeRefused},
+		{false, fmt.Errorf("deploying: %w", diag.List{{Severity: diag.Error, Code: "SC119"}}), outcomeTooOld},
 	} {
 		f.deployed.Changed, f.err = tt.changed, tt.err
-		if r := f.look(t, w, time.Time{}); r.Outcome != tt.outcome {
+		r := f.look(t, w, time.Time{})
+		if release, _ := r.Payload["release"].(string); r.Outcome != tt.outcome || (release == machine.Release) != (tt.outcome == outcomeTooOld) {
 			t.Errorf("%+v: %+v", tt, r)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
@@ -185,7 +186,11 @@ func (w *watcher) document(look *watchers.Look, entries []entry, failures []fail
 	for _, e := range entries {
 		merge(document, deny.object("", wrap(e.key, w.known[e.id].facts)))
 	}
-	document[reserved] = map[string]any{"sources": w.sources(look, entries, failures)}
+	about := map[string]any{"release": machine.Release, "sources": w.sources(look, entries, failures)}
+	if version, ok := look.Facts.Get(reserved + ".version"); ok { // which only the program itself knows, and says at the start
+		about["version"] = version
+	}
+	document[reserved] = about
 	return document, deny
 }
 

@@ -91,7 +91,7 @@ func (a *archive) document(s survey) (document, error) {
 	}
 	c := content{
 		Agents: orNone(s.spec.Agents), Classes: orNone(s.classes), Collectives: orNone(s.spec.Collectives),
-		Status: map[string]any{"machines": len(s.machines)}, Build: map[string]string{"version": a.version(s.facts)}, Machines: s.machines,
+		Status: map[string]any{"machines": len(s.machines)}, Build: map[string]string{"version": a.version(s.facts), "release": machine.Release}, Machines: s.machines,
 	}
 	c.Facts, err = json.Marshal(sheet.stable)
 	if err != nil {

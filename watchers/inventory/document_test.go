@@ -70,7 +70,7 @@ func TestDocumentCarriesTheInventoryWithoutSecrets(t *testing.T) {
 	}
 	want := map[string]any{
 		"agents": []any{}, "classes": []any{"web"}, "collectives": []any{}, "status": map[string]any{"machines": 1.0},
-		"build_info": map[string]any{"version": "1.2.3"},
+		"build_info": map[string]any{"version": "1.2.3", "release": machine.Release},
 		"facts":      map[string]any{"os": "linux", "db": map[string]any{"port": 1.0}},
 		"machines":   map[string]any{"web": map[string]any{"version": "1.0.0", "state": "running", "digest": "ab"}},
 	}

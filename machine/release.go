@@ -1,0 +1,101 @@
+package machine
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/strict"
+)
+
+// Release is this program's release, which a manifest's `requires` is held against: MAJOR.MINOR.PATCH of Semantic Versioning. It is a constant of the source, as
+// builds that are no release have no version; the first change after a release that lets manifests say more raises it.
+const Release = "0.1.0"
+
+// Requirement is which releases of the program can run something; the zero Requirement is met by all.
+type Requirement struct {
+	text        string
+	from, below release // below is zero where there is no bound
+}
+
+// release is major, minor and patch.
+type release [3]uint64
+
+var (
+	requirementForm = regexp.MustCompile(`^>= ?(` + releaseForm + `)(?:, ?< ?(` + releaseForm + `))?$`)
+	releasePattern  = regexp.MustCompile(`^v?` + releaseForm + `$`)
+)
+
+// releaseForm is one to three numbers of at most six digits; those that are left out are 0.
+const releaseForm = `[0-9]{1,6}(?:\.[0-9]{1,6}){0,2}`
+
+// ParseRequirement reads `>=0.2` or `>=0.2, <1`.
+func ParseRequirement(text string) (Requirement, error) {
+	found := requirementForm.FindStringSubmatch(text)
+	if found == nil {
+		return Requirement{}, fmt.Errorf(`%q is no requirement: write it as ">=0.2", or as ">=0.2, <1"`, diag.Brief(text, 60))
+	}
+	r := Requirement{text: text, from: readRelease(found[1]), below: readRelease(found[2])}
+	if found[2] != "" && slices.Compare(r.from[:], r.below[:]) >= 0 {
+		return Requirement{}, fmt.Errorf("%q is met by no release", text)
+	}
+	return r, nil
+}
+
+// String is the requirement as it was written.
+func (r Requirement) String() string { return r.text }
+
+// Met reports whether a release meets the requirement. A text that is no release meets none but the zero one.
+func (r Requirement) Met(text string) bool {
+	if r.text == "" {
+		return true
+	}
+	if !releasePattern.MatchString(text) {
+		return false
+	}
+	of := readRelease(strings.TrimPrefix(text, "v"))
+	return slices.Compare(of[:], r.from[:]) >= 0 && (r.below == release{} || slices.Compare(of[:], r.below[:]) < 0)
+}
+
+// readRelease reads what has the form of a release.
+func readRelease(text string) (r release) {
+	for i, number := range strings.SplitN(text, ".", len(r)) {
+		r[i], _ = strconv.ParseUint(number, 10, 64) // at most six digits
+	}
+	return r
+}
+
+const codeTooOld = diag.Code("SC119")
+
+// TooOld reports whether a manifest was refused because it is written for another release of the program.
+func TooOld(list diag.List) bool {
+	return slices.ContainsFunc(list, func(d diag.Diagnostic) bool { return d.Code == codeTooOld || d.Code == "SC103" })
+}
+
+// tooOld holds the program against what a manifest requires, before anything else of the manifest is read: what a later release added would
+// only be called unknown.
+func tooOld(root *strict.Node) (list diag.List) {
+	n := root.Get("requires")
+	if n == nil || n.Kind != strict.Scalar {
+		return nil
+	}
+	if r, err := ParseRequirement(n.Value); err == nil && !r.Met(Release) {
+		list.Add(diag.Error, codeTooOld, n.Pos, "upgrade statecraft where this is to run; statecraft version prints the release",
+			"too_old: this program is of release %s, and the manifest requires %s", Release, r)
+	}
+	return list
+}
+
+// requires reads what the manifest requires of the program.
+func (d *decoder) requires(n *strict.Node) {
+	if n == nil || n.Kind == strict.Null {
+		return
+	}
+	var err error
+	if d.m.Requires, err = ParseRequirement(n.Value); err != nil {
+		d.fault("SC111", n.Pos, `write it as requires: ">=0.2", with the quotes`, "requires: %v", err)
+	}
+}

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -131,11 +129,17 @@ func (v *tokenRevokeVerb) question(inv *invocation) (q revocationQuestion, err e
 		key, err := parsePublicKey("--key", v.Key)
 		q.Value = key.String()
 		return q, err
-	case "node", "client", "host", "identity":
+	case "client":
 		q.Value = strings.ReplaceAll(q.Value, ".", "=")
+	case "node", "host", "identity":
+		name, err := identity.Parse(q.Value)
+		if err != nil {
+			return q, usage("statecraft fleet ls prints the names of nodes, statecraft fleet hosts those of hosts", "--%s: %w", q.Kind, err)
+		}
+		q.Value = name.Token()
 	}
 	if !revocable.MatchString(q.Value) {
-		return q, usage("statecraft token inspect prints the id of a token; statecraft fleet ls the names of nodes", "%q is no %s", q.Value, q.Kind)
+		return q, usage("statecraft token inspect prints the id of a token and its key, by which anybody can be revoked", "%q is no %s", q.Value, q.Kind)
 	}
 	return q, nil
 }
@@ -213,7 +217,7 @@ func (v *tokenRevokeVerb) refused(err error, q revocationQuestion, m *member) er
 		}
 		return fail(exitFailed, hint, "nothing is revoked: %w", denied)
 	case messaging.CodeRefused:
-		return fail(exitUsage, "names have up to 253 characters, and a reason 1000", "nothing is revoked: %w", denied)
+		return fail(exitUsage, "statecraft token inspect prints the id of a token, its key and who signed it; statecraft fleet ls the names of nodes", "nothing is revoked: %w", denied)
 	default:
 		return err
 	}
@@ -235,16 +239,8 @@ func (m *member) alike(q revocationQuestion) string {
 	return strict.Nearest(named(broker.RevokedIdentity, q.Value), names)
 }
 
-// bans reports whether a revocation names the client itself or one of its issuers.
+// bans reports whether a revocation bans the client itself, by what brokers ask.
 func (m *member) bans(r revokedResult) bool {
-	own := []string{m.claims.ID, m.claims.PublicKey, m.claims.Issuer}
-	if r.Kind == broker.RevokedClient || r.Kind == broker.RevokedIdentity && cmp.Or(r.Purpose, identity.PurposeClient) == identity.PurposeClient {
-		own = append(own, strings.ReplaceAll(m.claims.Subject, ".", "="))
-	}
-	for _, certificate := range m.claims.Chain {
-		if c, err := identity.Inspect(certificate); err == nil {
-			own = append(own, c.Issuer)
-		}
-	}
-	return slices.Contains(own, r.Value)
+	key, err := identity.ParsePublicKey(m.claims.PublicKey)
+	return err == nil && broker.NewRevocations(broker.Revocation{Kind: r.Kind, Value: r.Value, Purpose: r.Purpose}).Ban(broker.BearerOf(m.claims, key))
 }

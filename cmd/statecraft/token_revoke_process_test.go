@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
@@ -85,16 +86,21 @@ func TestH69WhatNobodyHasIsNotRevoked(t *testing.T) {
 		exit int
 		says []string
 	}{
-		"a node":                  {tokenRevokeVerb{Node: "n9"}, exitFailed, []string{"no node of the cell is called n9", "--force"}},
-		"a name":                  {tokenRevokeVerb{Identity: "n9"}, exitFailed, []string{"no node or host of the cell is called n9"}},
-		"a host":                  {tokenRevokeVerb{Host: "n9"}, exitFailed, []string{"no host of the cell is called n9"}},
-		"a token":                 {tokenRevokeVerb{ID: "t9"}, exitFailed, []string{"no node and no host of the cell has this token"}},
-		"a key":                   {tokenRevokeVerb{Key: strings.Repeat("7", 64)}, exitFailed, []string{"has this key"}},
-		"a client":                {tokenRevokeVerb{Client: "bob"}, exitFailed, []string{"keeps no list of its clients"}},
-		"a host by its name":      {tokenRevokeVerb{Identity: "overlay1"}, exitUsage, []string{"this is the host overlay1", "--host NAME, or --yes"}},
-		"a host's key":            {tokenRevokeVerb{Key: hostKey(t, c)}, exitUsage, []string{"this is the host overlay1"}},
-		"a host's issuer":         {tokenRevokeVerb{Token: filepath.Join(c.dir, "hosts", "overlay1", "issuers", "enrollment.jwt")}, exitUsage, []string{"this is the host overlay1"}},
-		"a name that is too long": {tokenRevokeVerb{Node: "n1", Reason: strings.Repeat("x", 2000)}, exitUsage, []string{"nothing is revoked"}},
+		"a node":                             {tokenRevokeVerb{Node: "n9"}, exitFailed, []string{"no node of the cell is called n9", "--force"}},
+		"a name":                             {tokenRevokeVerb{Identity: "n9"}, exitFailed, []string{"no node or host of the cell is called n9"}},
+		"a host":                             {tokenRevokeVerb{Host: "n9"}, exitFailed, []string{"no host of the cell is called n9"}},
+		"a token":                            {tokenRevokeVerb{ID: "t9"}, exitFailed, []string{"no node and no host of the cell has this token"}},
+		"a key":                              {tokenRevokeVerb{Key: strings.Repeat("7", 64)}, exitFailed, []string{"has this key"}},
+		"a client":                           {tokenRevokeVerb{Client: "bob"}, exitFailed, []string{"keeps no list of its clients"}},
+		"a host by its name":                 {tokenRevokeVerb{Identity: "overlay1"}, exitUsage, []string{"this is the host overlay1", "--host NAME, or --yes"}},
+		"a host's key":                       {tokenRevokeVerb{Key: hostKey(t, c)}, exitUsage, []string{"this is the host overlay1"}},
+		"a host's issuer":                    {tokenRevokeVerb{Token: filepath.Join(c.dir, "hosts", "overlay1", "issuers", "enrollment.jwt")}, exitUsage, []string{"this is the host overlay1"}},
+		"a host's key in capitals, by force": {tokenRevokeVerb{Key: strings.ToUpper(hostKey(t, c)), Force: true}, exitUsage, []string{"this is the host overlay1"}},
+		"the cell's root, by force":          {tokenRevokeVerb{Key: strings.ToUpper(rootKey(t, c)), Force: true}, exitUsage, []string{"bans nobody", "make a new cell"}},
+		"a node in capitals":                 {tokenRevokeVerb{Node: "N9", Force: true}, exitUsage, []string{"--node: \"N9\" is no identity"}},
+		"an id that is too long":             {tokenRevokeVerb{ID: strings.Repeat("a", 129), Force: true}, exitUsage, []string{"1 to 128 letters"}},
+		"a client with a space":              {tokenRevokeVerb{Client: "b ob", Force: true}, exitUsage, []string{"is no client"}},
+		"a name that is too long":            {tokenRevokeVerb{Node: "n1", Reason: strings.Repeat("x", 2000)}, exitUsage, []string{"nothing is revoked"}},
 	} {
 		tt.contextFlags = as
 		if tt.Reason == "" {
@@ -121,6 +127,16 @@ func TestH69WhatNobodyHasIsNotRevoked(t *testing.T) {
 	until(t, func() bool {
 		return strings.Contains(read(t, filepath.Join(c.dir, "hosts", "overlay1", "revoked")), `"key":"host.overlay1"`)
 	})
+}
+
+// rootKey is the public key of the cell's root.
+func rootKey(t *testing.T, c *fleetCell) string {
+	t.Helper()
+	key, err := identity.LoadKey(filepath.Join(c.dir, "authority", "root.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Public().String()
 }
 
 func hostKey(t *testing.T, c *fleetCell) string {

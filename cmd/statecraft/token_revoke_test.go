@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -37,6 +38,57 @@ func TestRevocationOf(t *testing.T) {
 		got.Until, got.Force = "", false
 		if diff := cmp.Diff(tt.want, got); diff != "" || (err != nil) != (tt.want.Kind == "") {
 			t.Errorf("%s: %v, -want +got\n%s", purpose, err, diff)
+		}
+	}
+}
+
+// TestRevokingOnesOwnIssuerIsSaid by what brokers ask: not where the key is that of the root, which bans nobody.
+func TestRevokingOnesOwnIssuerIsSaid(t *testing.T) {
+	root, middle, issuer, holder := newTestKey(t), newTestKey(t), newTestKey(t), newTestKey(t)
+	noon := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	sign := func(s *identity.Signer, c identity.Claims) string {
+		t.Helper()
+		c.ID, c.IssuedAt, c.Expires = "j1", noon, noon.Add(time.Hour)
+		token, err := s.Sign(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	certificate := func(s *identity.Signer, of *identity.Key) string {
+		return sign(s, identity.Claims{Purpose: identity.PurposeIssuer, PublicKey: of.Public().String(), Limits: &identity.IssuerLimits{
+			Purposes: []identity.Purpose{identity.PurposeIssuer, identity.PurposeClient},
+		}})
+	}
+	above := certificate(&identity.Signer{Key: root}, middle)
+	below := certificate(&identity.Signer{Key: middle, Chain: []string{above}}, issuer)
+	token := sign(&identity.Signer{Key: issuer, Chain: []string{below, above}}, identity.Claims{
+		Purpose: identity.PurposeClient, Subject: "alice.example", PublicKey: holder.Public().String(),
+	})
+	claims, err := identity.Inspect(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &member{claims: claims}
+	for _, tt := range []struct {
+		kind  broker.RevocationKind
+		value string
+		of    identity.Purpose
+		bans  bool
+	}{
+		{broker.RevokedKey, holder.Public().String(), "", true},
+		{broker.RevokedKey, issuer.Public().String(), "", true},
+		{broker.RevokedKey, middle.Public().String(), "", true},
+		{broker.RevokedKey, root.Public().String(), "", false},
+		{broker.RevokedToken, "j1", "", true},
+		{broker.RevokedClient, "alice=example", identity.PurposeClient, true},
+		{broker.RevokedIdentity, "alice=example", "", true},
+		{broker.RevokedIdentity, "alice=example", identity.PurposeNode, false},
+		{broker.RevokedHost, "alice=example", identity.PurposeService, false},
+		{broker.RevokedToken, "alice=example", "", false},
+	} {
+		if got := m.bans(revokedResult{Kind: tt.kind, Value: tt.value, Purpose: tt.of}); got != tt.bans {
+			t.Errorf("%s %s of %q bans its asker: %t", tt.kind, tt.value, tt.of, got)
 		}
 	}
 }

@@ -100,6 +100,11 @@ type Bearer struct {
 	Issuers []identity.PublicKey
 }
 
+// BearerOf is who holds a session by a token, which is verified, and a key.
+func BearerOf(c *identity.Claims, key identity.PublicKey) Bearer {
+	return Bearer{Purpose: c.Purpose, Identity: who(c), TokenID: c.ID, Key: key, Issuers: issuers(c)}
+}
+
 // Examine verifies a token, whatever its purpose. It is where Claims and TokenErr of Evidence come from.
 func (k *Knowledge) Examine(token string, now time.Time) (*identity.Claims, error) {
 	return k.Verifier.Verify(token, identity.Expect{
@@ -128,9 +133,7 @@ func Decide(e Evidence, k *Knowledge) Decision {
 	case e.TokenErr != nil && !errors.Is(e.TokenErr, identity.ErrExpired):
 		return refuse(reasonOf(e.TokenErr))
 	}
-	d := Decision{Bearer: Bearer{
-		Purpose: e.Claims.Purpose, Identity: who(e.Claims), TokenID: e.Claims.ID, Key: e.Key, Issuers: issuers(e.Claims),
-	}}
+	d := Decision{Bearer: BearerOf(e.Claims, e.Key)}
 	if d.Refused = holds(e, k, d.Bearer); d.Refused == "" {
 		d.grant(e, k)
 	}

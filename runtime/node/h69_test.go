@@ -19,6 +19,7 @@ import (
 func (c *cell) question(service string, question any) (code, said string) {
 	c.t.Helper()
 	conn := c.operator()
+	defer conn.Close()
 	body, err := json.Marshal(question)
 	if err != nil {
 		c.t.Fatal(err)

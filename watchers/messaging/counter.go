@@ -127,13 +127,14 @@ var errAstray = errors.New("the reply subject is not the asker's inbox")
 
 // take decides what becomes of a request and answers it, unless somebody else is to.
 func (c *counter) take(r request, message map[string]any) watchers.Report {
-	spec, look := c.service.spec, c.inlet.look.Now()
-	holds, err := spec.Where.Holds(look, message)
+	spec := c.service.spec
+	told, reason, err := c.refuses(message)
 	switch {
 	case err != nil:
-		return c.unusable(r, "where: "+err.Error())
-	case !holds:
-		return c.refuse(r, message)
+		return c.unusable(r, err.Error())
+	case told != "":
+		c.deny(r, CodeRefused, told)
+		return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
 	case spec.Spawn != nil:
 		return c.spawn(r, message)
 	case spec.Relay != nil:
@@ -144,21 +145,24 @@ func (c *counter) take(r request, message map[string]any) watchers.Report {
 	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
 }
 
-// refuse answers a request for which where is false. A refusal that gives no text, for this request, says no more than that.
-func (c *counter) refuse(r request, message map[string]any) watchers.Report {
-	told, reason := "refused", "the condition is false"
-	if refusal := c.service.spec.Refusal; refusal != nil {
-		text, err := refusal.Text(c.inlet.look.Now(), message)
-		switch {
-		case err != nil:
-			reason += ", and refusal: " + err.Error()
-		case text != "":
-			told = diag.Brief(text, diag.MaxBrief)
-			reason = told
+// refuses says why a request is refused, and what of that its asker is told; both are empty where it is taken.
+func (c *counter) refuses(message map[string]any) (told, reason string, err error) {
+	spec, look := c.service.spec, c.inlet.look.Now()
+	if spec.Refusal != nil {
+		if told, err = spec.Refusal.Text(look, message); err != nil {
+			return "", "", fmt.Errorf("refusal: %w", err)
 		}
+		told = diag.Brief(told, diag.MaxBrief)
+		return told, told, nil
 	}
-	c.deny(r, CodeRefused, told)
-	return watchers.Report{Outcome: outcomeRefused, Message: reason, Payload: map[string]any{"subject": r.Subject(), "reason": reason}}
+	holds, err := spec.Where.Holds(look, message)
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("where: %w", err)
+	case !holds:
+		return "refused", "the condition is false", nil
+	}
+	return "", "", nil
 }
 
 func (c *counter) reply(r request, message map[string]any) watchers.Report {

@@ -63,8 +63,8 @@ func TestProperties(t *testing.T) {
 		{"service", "name: a b\nsubject: s\nreply: 1", CodeName, "a b"},
 		{"service", "name: n\nsubject: s\nreply: 1\nspawn: {template: t, key: machine}", CodeTogether, "both"},
 		{"service", "name: n\nsubject: s", "", ""},
-		{"service", "name: n\nsubject: s\nwhere: 'true'\nrefusal: \"'no'\"", "", ""},
-		{"service", "name: n\nsubject: s\nrefusal: \"'no'\"", CodeTogether, "there is no where"},
+		{"service", "name: n\nsubject: s\nrefusal: \"'no'\"", "", ""},
+		{"service", "name: n\nsubject: s\nwhere: 'true'\nrefusal: \"'no'\"", CodeTogether, "both"},
 		// What bounds or asks for nothing.
 		{"subscribe", "subject: a\nquota: [{rate: 1/s}, {bytes: 1KiB/s, bytes_burst: 1MiB}]\nmax_size: 1KiB", "", ""},
 		{"subscribe", "subject: a\nquota: [{rate: 1/s}, {by: 'message.tokens[1]'}]", watchers.CodeQuota, "bounds nothing"},

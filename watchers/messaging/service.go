@@ -40,7 +40,7 @@ type serviceSpec struct {
 	Inbox *watchers.Formula `yaml:"inbox" gives:"text" empty:"refused"`
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
 	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
-	// Refusal is an expression for what such a request is told, a text; by default "refused". It is read only where where is false.
+	// Refusal is an expression, in place of where, for why a request is refused, a text, which is answered with the error, code 403; "" where it is taken.
 	Refusal *watchers.Formula `yaml:"refusal" gives:"text" empty:"refused"`
 	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. It, as where, sees the machine's state
 	// and data as they are at the request. Without reply, spawn and relay the
@@ -88,8 +88,8 @@ func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if s.Spawn != nil {
 		f.spawn(w.Properties.Get("spawn"), s.Spawn.For, s.Spawn.LimitFor)
 	}
-	if s.Refusal != nil && s.Where == nil {
-		f.add("refusal", CodeTogether, "give where, or leave out refusal", "refusal is what a request is told for which where is false, and there is no where")
+	if s.Refusal != nil && s.Where != nil {
+		f.add("refusal", CodeTogether, `leave out where: refusal is "" for what is taken`, "where and refusal are both given")
 	}
 	if s.Reply != nil && s.Spawn != nil {
 		f.add("spawn", CodeTogether, "leave out one of them: either the watcher answers or the instance", "reply and spawn are both given")
@@ -111,7 +111,7 @@ func serviceType(pool *Pool, spawner watchers.Spawner) watchers.Type {
 		machine.Outcome{Name: machine.OutcomeFail, Class: machine.Failure,
 			Doc: "an instance cannot be started, or an answer not sent, and the request was answered with an error of code 500; or the broker does not permit the subscription"},
 		machine.Outcome{Name: outcomeRefused, Class: machine.Neutral, Payload: unreadablePayload(),
-			Doc: "a request for which where is false was answered with an error of code 403"},
+			Doc: "a request for which where is false, or refusal says why, was answered with an error of code 403"},
 		machine.Outcome{Name: outcomeExists, Class: machine.Neutral, Payload: key, Doc: "a request for an instance that runs was answered with an error of code 409"},
 		machine.Outcome{Name: outcomeFull, Class: machine.Neutral, Payload: key, Doc: "as many instances run, or requests wait for what they were passed on to, as may: the request was answered with an error of code 429"},
 	)

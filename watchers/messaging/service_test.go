@@ -41,13 +41,11 @@ func TestServiceAnswers(t *testing.T) {
 name: adder
 subject: 'add.{{ lookup "token" }}.*'
 where: message.tokens[2] != 'secret'
-refusal: "'no secrets: ' + message.body.a"
 reply: "{sum: message.body.a + message.body.b, who: identity}"
 `)
 		for _, tt := range []struct{ subject, body, want, outcome string }{
 			{"add.n1=example.x", `{"a": 1, "b": 2}`, `{"sum":3,"who":"n1.example"}`, "success"},
-			{"add.n1=example.secret", `{"a": "x"}`, "403 no secrets: x", outcomeRefused},
-			{"add.n1=example.secret", `{"a": 1}`, "403 refused", outcomeRefused}, // a refusal that fails
+			{"add.n1=example.secret", `{"a": 1, "b": 2}`, "403 refused", outcomeRefused},
 			{"add.n1=example.x", `{"a": 1}`, "500 the request cannot be served", outcomeUnreadable},
 			{"add.n1=example.x", "\xff", "400 " + errBinary.Error(), outcomeUnreadable},
 			{"add.n1=example.x", strings.Repeat("x", 70_000), "413 ", ""},
@@ -70,6 +68,21 @@ reply: "{sum: message.body.a + message.body.b, who: identity}"
 		}
 		a.await("success")
 		a.stop()
+	}
+}
+
+// TestServiceSaysWhyItRefuses by the property refusal, which takes what it gives no text for.
+func TestServiceSaysWhyItRefuses(t *testing.T) {
+	b := startBroker(t)
+	p := kept(t, b, "fleet")
+	conn := b.client()
+	listening(t, p, nil, "service", "name: adder\nsubject: add\nrefusal: 'message.body.a < 0 ? \"a is below zero: \" + string(message.body.a) : \"\"'\nreply: message.body.a")
+	for body, want := range map[string]string{
+		`{"a": 1}`: "", `{"a": -1}`: "403 a is below zero: -1", `{"a": "x"}`: "500 " + cannotServe,
+	} {
+		if got := refusal(ask(t, conn, "add", body)); got != want {
+			t.Errorf("%s is answered with %q, want %q", body, got, want)
+		}
 	}
 }
 

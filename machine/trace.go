@@ -19,6 +19,7 @@ import (
 //	{"gap":{...}}          a TraceGap: records that are no longer there
 //	{"snapshot":{...}}     a Snapshot: where the chain starts again after a gap, or a checkpoint to hold it against
 //	{"manifest":"..."}     the text of the manifest that decides the records from here on
+//	{"head":{...}}         a TraceHead: what ties the records to a signed head of the host's journal
 //
 // Empty lines are skipped. A line has at most MaxTraceLine bytes.
 
@@ -60,6 +61,15 @@ type TraceGap struct {
 	Records int64     `json:"records"` // -1 where it cannot be known
 }
 
+// TraceHead ties a machine's records to a head of the journal that they are in, which the host has signed. Digests are in hex.
+type TraceHead struct {
+	Signed json.RawMessage `json:"signed"` // the head, with its signature
+	Name   string          `json:"name"`   // of the machine in the journal
+	Seq    uint64          `json:"seq"`    // of the machine's last record at the head
+	Digest string          `json:"digest"` // of that record
+	Leaves []string        `json:"leaves"` // of all machines of the journal, the machine's own among them; their digest is in the head
+}
+
 // HeaderFor returns the header of a trace of a definition's machine.
 func HeaderFor(d *Definition, host string, exported time.Time) TraceHeader {
 	return TraceHeader{
@@ -88,6 +98,9 @@ func (t *TraceWriter) Snapshot(s Snapshot) error { return t.value(map[string]any
 
 // Manifest writes that another manifest decides from here on.
 func (t *TraceWriter) Manifest(text string) error { return t.value(map[string]any{"manifest": text}) }
+
+// Head writes what ties the records to a signed head of the journal.
+func (t *TraceWriter) Head(h TraceHead) error { return t.value(map[string]any{"head": h}) }
 
 func (t *TraceWriter) value(v any) error {
 	b, err := json.Marshal(v)

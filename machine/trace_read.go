@@ -11,7 +11,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
-// TraceLine is one line of a trace after its header. Exactly one of Record, Gap, Snapshot and Manifest is set.
+// TraceLine is one line of a trace after its header. Exactly one of Record, Gap, Snapshot, Manifest and Head is set.
 type TraceLine struct {
 	Pos      diag.Position
 	Raw      []byte // the record's bytes, owned by the line
@@ -19,6 +19,7 @@ type TraceLine struct {
 	Gap      *TraceGap
 	Snapshot *Snapshot
 	Manifest *string
+	Head     *TraceHead
 }
 
 // TraceReader reads a trace line by line. It holds one line at a time.
@@ -105,7 +106,7 @@ func (l *TraceLine) decode(b []byte) error {
 		return err
 	}
 	if len(probe) != 1 {
-		return errors.New("the line is no record, gap, snapshot or manifest")
+		return errors.New("the line is no record, gap, snapshot, manifest or head")
 	}
 	for key, value := range probe {
 		return l.decodeKind(key, value)
@@ -124,6 +125,9 @@ func (l *TraceLine) decodeKind(kind string, value []byte) (err error) {
 	case "manifest":
 		l.Manifest = new(string)
 		return decodeStrict(value, l.Manifest)
+	case "head":
+		l.Head = new(TraceHead)
+		return decodeStrict(value, l.Head)
 	default:
 		return fmt.Errorf("a trace has no lines of kind %q", kind)
 	}

@@ -85,6 +85,9 @@ func (e Export) Write(ctx context.Context, w io.Writer) (Exported, error) {
 	if err == nil {
 		err = x.end()
 	}
+	if err == nil {
+		err = x.headLines(ctx)
+	}
 	return x.done, err
 }
 

@@ -36,6 +36,7 @@ type store interface {
 	Append(key string, data []byte, done func(error))
 	History(ctx context.Context, key string, f func(journal.Entry) error) error
 	Status() journal.Status
+	Head(ctx context.Context, f func(journal.Entry) error) (journal.Head, error)
 	Close() error
 }
 
@@ -59,6 +60,8 @@ type Host struct {
 	index       *index
 	stopped     chan struct{}         // closed when no turn will happen any more
 	first       func(*machine.Record) // see Simulation.First; nil in running hosts
+
+	heads sync.Mutex // held while the file of signed heads is written
 
 	mu        sync.RWMutex
 	units     map[string]*unit

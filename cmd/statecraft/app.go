@@ -30,7 +30,7 @@ type cli struct {
 	States   statesVerb    `cmd:"" help:"Show in which states the machines of a host are."`
 	Fire     fireVerb      `cmd:"" help:"Fire an event at a machine of a running host."`
 	Why      whyVerb       `cmd:"" help:"Show the last records of a machine: what happened and why."`
-	Trace    traceVerb     `cmd:"" help:"Export what was recorded of a machine as a trace."`
+	Trace    traceVerbs    `cmd:"" help:"Export what was recorded of a machine as a trace, and verify traces and journals."`
 	Check    checkVerb     `cmd:"" help:"Check manifests and say everything that is wrong with them."`
 	Test     testVerb      `cmd:"" help:"Run the scenario tests of manifests, in virtual time."`
 	Graph    graphVerb     `cmd:"" help:"Draw a machine for Graphviz or Mermaid."`

@@ -86,3 +86,43 @@ func natsCommandLine(t *testing.T, settings string) {
 		}
 	}
 }
+
+// verifiesTheHost holds the host's journal against the heads that the cell has of it, and a copy of it that was cut.
+// H76: a journal that departs from a head that was published is found by the verb.
+func (c *cluster) verifiesTheHost(host string) {
+	c.t.Helper()
+	state, operator := filepath.Join(c.dir, "hosts", host, "state"), filepath.Join(c.dir, "operator")
+	heads := filepath.Join(c.t.TempDir(), "heads")
+	text := ""
+	for until := time.Now().Add(time.Minute); text == "" && time.Now().Before(until); time.Sleep(time.Second) {
+		out, _ := exec.Command("statecraft", "trace", "heads", "--as", operator, host).Output()
+		text = string(out)
+	}
+	if err := os.WriteFile(heads, []byte(text), 0o600); err != nil || text == "" {
+		c.t.Fatalf("the cell has no head of %s: %v", host, err)
+	}
+	if out := statecraft(c.t, "trace", "verify", "--as", operator, "--node", host, state); !strings.Contains(out, "holds") {
+		c.t.Errorf("trace verify says %q", out)
+	}
+	copied := filepath.Join(c.t.TempDir(), "journal")
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(state, "journal"))); err != nil {
+		c.t.Fatal(err)
+	}
+	segments, err := filepath.Glob(filepath.Join(copied, "seg-*.log"))
+	if err != nil || len(segments) == 0 {
+		c.t.Fatal(segments, err)
+	}
+	for _, segment := range segments[1:] {
+		if err := os.Remove(segment); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(segments[0], 140); err != nil {
+		c.t.Fatal(err)
+	}
+	verify := exec.Command("statecraft", "trace", "verify", "--heads", heads, copied)
+	out, err := verify.CombinedOutput()
+	if code := verify.ProcessState.ExitCode(); code != exitRefused || !strings.Contains(string(out), "departs") {
+		c.t.Errorf("of a journal that was cut trace verify says %d %v\n%s", code, err, out)
+	}
+}

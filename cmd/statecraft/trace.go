@@ -14,6 +14,13 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/control"
 )
 
+// traceVerbs are the verbs about what was recorded.
+type traceVerbs struct {
+	Export traceVerb       `cmd:"" default:"withargs" help:"Export what was recorded of a machine as a trace."`
+	Verify traceVerifyVerb `cmd:"" help:"Hold a trace or a journal against the signed heads that were published of it."`
+	Heads  traceHeadsVerb  `cmd:"" help:"Print the signed heads that the cell has of a journal, for trace verify --heads."`
+}
+
 // traceVerb exports what a host recorded of a machine.
 type traceVerb struct {
 	stateFlags

@@ -112,6 +112,7 @@ func TestA13TheCellOf875021bGoesOn(t *testing.T) {
 	c.publishes("statecraft", "1.0.1")
 	c.allRun("n", "1.0.1", 2)
 	c.consumesAsDocumented()
+	c.verifiesTheHost(hostName(0))
 }
 
 // publishes publishes a version of canary.

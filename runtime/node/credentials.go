@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/credentials"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -36,6 +38,19 @@ func (a *Agent) credentials(id, name string) (*messaging.Credentials, error) {
 	default:
 		return nil, fmt.Errorf("a node has the credentials %q and %q, not %q", withJoinToken, withAssignment, name)
 	}
+}
+
+// signHead signs the head of the agent's journal as one of its nodes.
+func (a *Agent) signHead(ctx context.Context, id string) (credentials.JournalHead, error) {
+	w, err := a.wallet(id)
+	if err != nil {
+		return credentials.JournalHead{}, err
+	}
+	key, err := w.Store.Key()
+	if err != nil {
+		return credentials.JournalHead{}, fmt.Errorf("the node's key: %w", err)
+	}
+	return a.host.SignHead(ctx, id, key)
 }
 
 func (a *Agent) joinCredentials(store *identity.Store, key *identity.Key) (*messaging.Credentials, error) {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -68,7 +70,7 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{cfg: cfg, wallets: map[string]*identity.Wallet{}}
 	a.pool = messaging.NewPool(a.credentials, cfg.Log)
 	catalogue := all.New(all.Services{
-		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh, Delivery: a.delivery(),
+		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh, Delivery: a.delivery(), Heads: a.signHead,
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return a.host.Spawn(ctx, o) }),
 	})
 	var err error
@@ -178,24 +180,27 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-// goodbye is how long heartbeats may take to publish that their nodes stop.
+// goodbye is how long nodes may take to tell that they stop.
 const goodbye = 2 * time.Second
 
-// sayGoodbye stops the heartbeats in order, so that a clean end can be told from a crash.
+// sayGoodbye stops the heartbeats in order, so that a clean end can be told from a crash, and lets the nodes tell the last heads of their journal.
 func (a *Agent) sayGoodbye(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, goodbye)
 	defer cancel()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for id := range a.wallets {
-		name := a.unit(id, heartbeat)
-		if _, err := a.host.Fire(ctx, name, "stop", nil, "agent"); err != nil && !errors.Is(err, runtime.ErrUnknownMachine) {
-			a.cfg.Log.Warn("heartbeat_not_stopped", "node", id, "error", err)
+	nodes := slices.Collect(maps.Keys(a.wallets))
+	a.mu.Unlock() // they need their wallets to say something
+	for _, id := range nodes {
+		for _, name := range parting() {
+			_, err := a.host.Fire(ctx, a.unit(id, name), "stop", nil, "agent")
+			if err != nil && !errors.Is(err, runtime.ErrUnknownMachine) {
+				a.cfg.Log.Warn("machine_not_stopped", "node", id, "machine", name, "error", err)
+			}
 		}
 	}
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for a.beating() {
+	for a.leaving() {
 		select {
 		case <-ctx.Done():
 			return
@@ -204,13 +209,13 @@ func (a *Agent) sayGoodbye(ctx context.Context) {
 	}
 }
 
-// heartbeat is the built-in machine that tells the fleet when its node stops.
-const heartbeat = "heartbeat"
+// parting are the built-in machines that tell something when their node stops.
+func parting() []string { return []string{"heartbeat", "evidence"} }
 
-// beating reports whether a heartbeat is still about to publish its node's end.
-func (a *Agent) beating() bool {
+// leaving reports whether such a machine still has something to tell.
+func (a *Agent) leaving() bool {
 	for _, m := range a.host.Machines() {
-		if m.State == "stopping" && filepath.Base(m.Name) == heartbeat {
+		if (m.State == "stopping" || m.State == "closing") && slices.Contains(parting(), filepath.Base(m.Name)) {
 			return true
 		}
 	}

@@ -75,6 +75,7 @@ type member struct {
 	agent *node.Agent
 	store *identity.Store
 	stop  func() error // the agent
+	dir   string
 }
 
 // newMember runs a node in an agent of its own, with the state that its folder holds.
@@ -88,7 +89,7 @@ func newMember(t testing.TB, id, dir, join string, change func(c *node.Config)) 
 	if change != nil {
 		change(&cfg)
 	}
-	m := &member{t: t, id: id}
+	m := &member{t: t, id: id, dir: dir}
 	if m.agent, err = node.New(cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/all"
 	"github.com/statecraft-io/statecraft/watchers/cell"
+	"github.com/statecraft-io/statecraft/watchers/credentials"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
@@ -79,7 +80,10 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Pool:    h.pool,
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
-		Cell:    cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
+		Heads: func(ctx context.Context, id string) (credentials.JournalHead, error) {
+			return h.host.SignHead(ctx, id, h.key)
+		},
+		Cell: cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
 		Delivery: delivery.Services{
 			Stores: func(string) (*registry.Store, error) { return h.trust, nil },
 			Cell:   func(string) (string, error) { return cfg.Config.Cell, nil },
@@ -170,6 +174,7 @@ func (h *Host) Run(ctx context.Context) error {
 			running = false
 		case err = <-h.broker.failed:
 		case <-ctx.Done():
+			h.tellLast(parts)
 		}
 	}
 	stop()
@@ -178,6 +183,27 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 	h.pool.Close()
 	return errors.Join(err, h.member.leave(), h.broker.close())
+}
+
+// evidenceMachine publishes signed heads of the host's journal.
+const evidenceMachine = "evidence"
+
+// tellLast lets the host tell the last head of its journal, for two seconds at most.
+func (h *Host) tellLast(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := h.host.Fire(ctx, evidenceMachine, "stop", nil, "host"); err != nil {
+		if !errors.Is(err, runtime.ErrUnknownMachine) {
+			h.cfg.Log.Warn("machine_not_stopped", "machine", evidenceMachine, "error", err)
+		}
+		return
+	}
+	for {
+		state, _, known := h.host.Glance(evidenceMachine)
+		if !known || state != "stopping" && state != "closing" || watchers.Rest(ctx, 10*time.Millisecond) != nil {
+			return
+		}
+	}
 }
 
 // begin opens the host's connections and deploys the machines that run before it serves. The machine join lets it serve.

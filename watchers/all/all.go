@@ -30,6 +30,8 @@ type Services struct {
 	Spawner watchers.Spawner // of instances
 	Wallets identity.Wallets // of who machines run as
 	Refresh func(id string)  // told when the credentials of an identity have changed
+	// Heads signs heads of the host's journal; nil where there is none.
+	Heads credentials.Heads
 	// Delivery is for the types that bring machines; its Pool and Spawner are those above.
 	Delivery delivery.Services
 	Metrics  prometheus.Registerer // of watchers; nil keeps none
@@ -47,7 +49,8 @@ func Types(s Services) []watchers.Type {
 			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"),
 			later("metric"), later("nagios"), later("replicate"),
 		},
-		cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), credentials.Types(s.Wallets, s.Refresh), delivery.Types(bringing),
+		cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), credentials.Types(s.Wallets, s.Refresh),
+		[]watchers.Type{credentials.JournalHeadType(s.Heads)}, delivery.Types(bringing),
 		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer, Metrics: s.Metrics}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })

@@ -30,6 +30,7 @@ func cases() map[string]conformance.Case {
 		"file":         {Properties: "path: motd", Setup: writeFile("motd", "hello")},
 		"governor":     {Properties: "name: deploy\ncapacity: 2"},
 		"identity":     {Properties: "action: check"},
+		"journal_head": {Properties: "known: aa11"},
 		"kv":           {Properties: "bucket: NODES\nkey: a"},
 		"leafnodes":    {Properties: "patience: 30s"},
 		"machine":      {Properties: "action: confirm\nname: web"},

@@ -1,0 +1,255 @@
+package evidence_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/evidence"
+	"github.com/statecraft-io/statecraft/runtime/journal"
+)
+
+// told is a host whose journal was told three times: by Alice before the first, by Bruno before the second, by Clara before the third, and by Donna
+// since.
+func told(t *testing.T) (s *site, heads []evidence.Signed) {
+	s = newSite(t, "")
+	for _, who := range []string{"Alice", "Bruno", "Clara"} {
+		s.by(who)
+		heads = append(heads, s.head())
+	}
+	s.by("Donna")
+	return s, heads
+}
+
+// standings are those of the journal in a folder to heads, with what is wrong by its own checksums.
+func standings(t *testing.T, dir string, heads []evidence.Signed) (text, why string) {
+	t.Helper()
+	var plain []journal.Head
+	for _, h := range heads {
+		plain = append(plain, h.Head.Head)
+	}
+	c, err := journal.Check(t.Context(), dir+"/journal", plain)
+	must(t, err)
+	var all, reasons []string
+	for _, h := range c.Heads {
+		all, reasons = append(all, string(h.Standing)), append(reasons, h.Reason)
+	}
+	if len(c.Wrong) > 0 {
+		all = append(all, "wrong")
+	}
+	return strings.Join(all, " "), strings.Join(append(reasons, c.Wrong...), "\n")
+}
+
+// H76: a journal rewritten together with its chain is found by whoever has a later head.
+func TestH76AJournalRewrittenTogetherWithItsChain(t *testing.T) {
+	s, heads := told(t)
+	if got, why := standings(t, s.dir, heads); got != "holds holds holds" {
+		t.Fatalf("while the host runs: %s\n%s", got, why)
+	}
+	s.stop()
+	for _, tt := range []struct {
+		name       string
+		change     func(t *testing.T, dir string)
+		want, says string
+		unnoticed  bool // by all that a host has itself
+	}{
+		{"nothing", func(*testing.T, string) {}, "holds holds holds", "", true},
+		{"before the first head", func(t *testing.T, dir string) { forge(t, dir, "Alice", "Mallo", 0) }, "departs departs departs", "was rewritten", true},
+		{"between two heads", func(t *testing.T, dir string) { forge(t, dir, "Clara", "Mallo", heads[1].Size) }, "holds holds departs", "was rewritten", true},
+		{"after the last head", func(t *testing.T, dir string) { forge(t, dir, "Donna", "Mallo", heads[2].Size) }, "holds holds holds", "", true},
+		{"the tail is cut off", func(t *testing.T, dir string) { cut(t, dir, heads[1].Size) }, "holds holds departs", "cut at its end", true},
+		{"the last record is edited", func(t *testing.T, dir string) {
+			path := segments(t, dir)[0]
+			b, err := os.ReadFile(path)
+			must(t, err)
+			at := bytes.LastIndex(b, []byte("Donna"))
+			copy(b[at:], "Mallo")
+			must(t, os.WriteFile(path, b, 0o600))
+		}, "holds holds holds wrong", "checksum does not match", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := copied(t, s.dir)
+			tt.change(t, dir)
+			if got, _ := standings(t, dir, nil); (got == "") != tt.unnoticed {
+				t.Errorf("by its own checksums: %q", got)
+			}
+			if tt.unnoticed {
+				_, err := runtime.ReadSnapshots(t.Context(), dir)
+				must(t, err)
+				must(t, runtime.ReadHistory(t.Context(), dir, "", func(e runtime.HistoryEntry) error {
+					if e.Gap != nil {
+						t.Errorf("its own host finds a gap: %+v", e.Gap)
+					}
+					return nil
+				}))
+			}
+			if got, why := standings(t, dir, heads); got != tt.want || !strings.Contains(why, tt.says) {
+				t.Errorf("it %s, not %s\n%s", got, tt.want, why)
+			}
+		})
+	}
+}
+
+// H76: an older copy that was put back, and the journal of another host, are found.
+func TestH76AnOlderCopyAndAnotherHostsJournal(t *testing.T) {
+	s := newSite(t, "")
+	s.by("Alice")
+	heads := []evidence.Signed{s.head()}
+	s.stop()
+	older := copied(t, s.dir)
+	s = newSite(t, s.dir)
+	s.by("Bruno")
+	heads = append(heads, s.head())
+	s.stop()
+	if got, why := standings(t, older, heads); got != "holds departs" || !strings.Contains(why, "an older copy") {
+		t.Errorf("an older copy %s\n%s", got, why)
+	}
+	// Its host goes on from there, and signs what it has: the head that others have is not among it.
+	back := newSite(t, older)
+	back.by("Mallo")
+	heads = append(heads, back.head())
+	back.stop()
+	if got, why := standings(t, older, heads); got != "holds departs holds" {
+		t.Errorf("an older copy that was gone on from %s\n%s", got, why)
+	}
+	other, _ := told(t)
+	other.stop()
+	if got, why := standings(t, other.dir, heads[:1]); got != "departs" || !strings.Contains(why, "another one") {
+		t.Errorf("another host's journal %s\n%s", got, why)
+	}
+}
+
+// H76: heads go through segments, and what retention dropped is too old, not wrong.
+func TestH76SegmentsAndRetention(t *testing.T) {
+	dir := t.TempDir() + "/journal"
+	j := open(t, dir)
+	var heads []journal.Head
+	for range 6 {
+		for range 40 {
+			add(t, j, bytes.Repeat([]byte("x"), 500))
+		}
+		h, err := j.Head(t.Context(), func(journal.Entry) error { return nil })
+		must(t, err)
+		heads = append(heads, h)
+	}
+	must(t, j.Close())
+	c, err := journal.Check(t.Context(), dir, heads)
+	must(t, err)
+	var got []string
+	for _, h := range c.Heads {
+		got = append(got, string(h.Standing))
+	}
+	text := strings.Join(got, " ")
+	if !strings.HasPrefix(text, "too_old ") || !strings.HasSuffix(text, " holds holds") || strings.Contains(text, "departs") || len(c.Wrong) > 0 {
+		t.Errorf("%s %v; segments %d to %d", text, c.Wrong, c.First, c.Last)
+	}
+}
+
+// H76: a trace is held against heads that others have.
+func TestH76ATraceRewrittenOrCut(t *testing.T) {
+	s, heads := told(t)
+	good := s.trace()
+	s.stop()
+	forged := copied(t, s.dir)
+	forge(t, forged, "Bruno", "Mallo", 0)
+	lines := bytes.SplitAfter(good, []byte("\n"))
+	isHead := func(line []byte) bool { return bytes.HasPrefix(line, []byte(`{"head"`)) }
+	only := func(lines [][]byte, keep func([]byte) bool) (out []byte) {
+		for _, l := range lines {
+			if keep(l) {
+				out = append(out, l...)
+			}
+		}
+		return out
+	}
+	rewritten := traceOf(t, forged)
+	notHead := func(l []byte) bool { return !isHead(l) }
+	records := func(text []byte, but int) []byte { // without the last ones
+		l := bytes.SplitAfter(only(bytes.SplitAfter(text, []byte("\n")), notHead), []byte("\n"))
+		return bytes.Join(l[:len(l)-1-but], nil)
+	}
+	proofs := only(lines, isHead)
+	for _, tt := range []struct {
+		name, want, says string
+		trace            []byte
+		unnoticed        bool
+	}{
+		{"as it was exported", "holds holds holds", "", good, true},
+		{"rewritten with its chain", "holds unproven unproven", "hold the journal itself", rewritten, true},
+		{"rewritten, with the lines of the true one", "holds departs departs", "is not the one that was there", append(records(rewritten, 0), proofs...), true},
+		{"cut at its end", "holds holds departs", "cut at its end", append(records(good, 2), proofs...), true},
+		{"the last record edited", "holds holds holds", "", bytes.Replace(good, []byte("Donna"), []byte("Mallo"), -1), true},
+		{"its last record edited, which a head is of", "holds holds departs", "is not the one that was there",
+			append(bytes.Replace(records(good, 1), []byte("Clara"), []byte("Mallo"), -1), proofs...), true},
+		{"a record edited", "holds departs holds wrong", "does not continue the chain", bytes.Replace(good, []byte("Bruno"), []byte("Mallo"), -1), false},
+		{"without the lines", "unproven unproven unproven", "taken out", only(lines, notHead), true},
+		{"the lines made anew for other records", "holds departs departs", "not what the head was made of", append(records(rewritten, 0), remade(t, proofs, rewritten)...), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := evidence.CheckTrace("front.trace", bytes.NewReader(tt.trace), heads)
+			must(t, err)
+			if (len(c.Wrong) == 0) != tt.unnoticed {
+				t.Errorf("by its own chain: %q", c.Wrong)
+			}
+			var got, why []string
+			for _, h := range c.Heads {
+				got, why = append(got, string(h.Standing)), append(why, h.Reason)
+			}
+			if len(c.Wrong) > 0 {
+				got, why = append(got, "wrong"), append(why, c.Wrong...)
+			}
+			if text := strings.Join(got, " "); text != tt.want || !strings.Contains(strings.Join(why, "\n"), tt.says) {
+				t.Errorf("it %s, not %s\n%s", text, tt.want, strings.Join(why, "\n"))
+			}
+		})
+	}
+}
+
+// remade are the lines of heads with the digests of other records.
+func remade(t *testing.T, lines, trace []byte) (out []byte) {
+	t.Helper()
+	digests := map[uint64]string{}
+	for line := range bytes.Lines(trace) {
+		var r struct {
+			Seq uint64 `json:"seq"`
+		}
+		if json.Unmarshal(line, &r) == nil && r.Seq > 0 {
+			digests[r.Seq] = hash(bytes.TrimSpace(line))
+		}
+	}
+	for line := range bytes.Lines(lines) {
+		var h map[string]map[string]any
+		must(t, json.Unmarshal(line, &h))
+		h["head"]["digest"] = digests[uint64(h["head"]["seq"].(float64))]
+		text, err := json.Marshal(h)
+		must(t, err)
+		out = append(append(out, text...), '\n')
+	}
+	return out
+}
+
+// TestOnlyAHeadIsOpened: another document, another key's signature, and a head that was changed are refused.
+func TestOnlyAHeadIsOpened(t *testing.T) {
+	s, heads := told(t)
+	s.stop()
+	good := string(heads[0].Envelope)
+	for name, text := range map[string]string{
+		"no JSON":       "x",
+		"another type":  strings.Replace(good, "journal-head", "spec", 1),
+		"changed":       strings.Replace(good, `"payload":"ey`, `"payload":"ez`, 1),
+		"no signature":  strings.Replace(good, `"sig":"`, `"sig":"AAAA`, 1),
+		"another key":   strings.Replace(good, heads[0].Key.String(), strings.Repeat("ab", 32), 1),
+		"long":          good + strings.Repeat(" ", evidence.MaxHead),
+		"two documents": good + good,
+	} {
+		if _, err := evidence.Open([]byte(text)); err == nil {
+			t.Errorf("%s: it was opened", name)
+		}
+	}
+	if n := len(good); n > 800 {
+		t.Errorf("a head has %d bytes; docs/operations.md counts with less", n)
+	}
+}

@@ -181,10 +181,10 @@ func TestH76ATraceRewrittenOrCut(t *testing.T) {
 		{"rewritten with its chain", "holds unproven unproven", "hold the journal itself", rewritten, true},
 		{"rewritten, with the lines of the true one", "holds departs departs", "is not the one that was there", append(records(rewritten, 0), proofs...), true},
 		{"cut at its end", "holds holds departs", "cut at its end", append(records(good, 2), proofs...), true},
-		{"the last record edited", "holds holds holds", "", bytes.Replace(good, []byte("Donna"), []byte("Mallo"), -1), true},
+		{"the last record edited", "holds holds holds", "", bytes.ReplaceAll(good, []byte("Donna"), []byte("Mallo")), true},
 		{"its last record edited, which a head is of", "holds holds departs", "is not the one that was there",
-			append(bytes.Replace(records(good, 1), []byte("Clara"), []byte("Mallo"), -1), proofs...), true},
-		{"a record edited", "holds departs holds wrong", "does not continue the chain", bytes.Replace(good, []byte("Bruno"), []byte("Mallo"), -1), false},
+			append(bytes.ReplaceAll(records(good, 1), []byte("Clara"), []byte("Mallo")), proofs...), true},
+		{"a record edited", "holds departs holds wrong", "does not continue the chain", bytes.ReplaceAll(good, []byte("Bruno"), []byte("Mallo")), false},
 		{"without the lines", "unproven unproven unproven", "taken out", only(lines, notHead), true},
 		{"the lines made anew for other records", "holds departs departs", "not what the head was made of", append(records(rewritten, 0), remade(t, proofs, rewritten)...), true},
 	} {

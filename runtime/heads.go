@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
 
 	"github.com/statecraft-io/statecraft/runtime/evidence"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers/credentials"
 )
 
@@ -33,7 +33,7 @@ func (h *Host) SignHead(ctx context.Context, id string, key evidence.Signer) (he
 	}
 	h.heads.Lock()
 	defer h.heads.Unlock()
-	kept, err := os.ReadFile(HeadsFile(h.cfg.StateDir))
+	kept, err := statefile.Read(HeadsFile(h.cfg.StateDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return head, fmt.Errorf("keeping the head of the journal: %w", err)
 	}
@@ -48,7 +48,7 @@ func (h *Host) SignHead(ctx context.Context, id string, key evidence.Signer) (he
 
 // headLines writes what ties the trace to the heads that the host has signed.
 func (x *exporter) headLines(ctx context.Context) error {
-	text, err := os.ReadFile(HeadsFile(x.StateDir))
+	text, err := statefile.Read(HeadsFile(x.StateDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // Head is how far a log reached, and a digest of all of it: the segment's own bytes, and by its header those of the segment before, and so on.
@@ -244,7 +246,7 @@ func (k *checking) against(h Head) (HeadCheck, error) {
 
 // sumOf is the SHA-256 of the first bytes of a file, in hexadecimal digits, and how many of them there are.
 func sumOf(path string, n int64) (sum string, size int64, err error) {
-	file, err := os.Open(path)
+	file, err := statefile.Open(path, os.O_RDONLY, 0)
 	if err != nil {
 		return "", 0, err
 	}

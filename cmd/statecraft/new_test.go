@@ -2,9 +2,11 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/scenario"
 )
 
@@ -19,6 +21,16 @@ func TestTemplatesPassTheirScenarios(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), v.Name)
 		if err := writeNew(dir, files); err != nil {
 			t.Fatal(err)
+		}
+		// Nodes keep what is published once it is at home: it must not be taken back although all is well.
+		d, _, err := loadManifest(filepath.Join(dir, "machine.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		home := func(s machine.StateSpec) bool { return s.Home }
+		begins := func(s machine.StateSpec) bool { return s.Name == d.Manifest.InitialState && s.Home }
+		if slices.ContainsFunc(d.Manifest.States, home) && !slices.ContainsFunc(d.Manifest.States, begins) {
+			t.Errorf("%s: it works in %s, and is not at home there", template, d.Manifest.InitialState)
 		}
 		report, list, err := scenario.Run(t.Context(), filepath.Join(dir, "machine_test.yaml"), catalogue())
 		if err != nil || len(list) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 
 // overlayInitVerb makes the folder of a cell.
 type overlayInitVerb struct {
-	Cell           string   `default:"main" placeholder:"NAME" help:"Name of the cell."`
+	Cell           string   `placeholder:"NAME" help:"Name of the cell (default: that of the folder where it is there, else main)."`
 	Host           []string `placeholder:"NAME=ADDRESS" help:"A host of the cell and where nodes reach it (default: this machine's name at 127.0.0.1). Once for each host."`
 	Listen         *string  `placeholder:"ADDRESS" help:"The address that new hosts listen on (default: as a host that is there, or 0.0.0.0)."`
 	FleetPort      *int     `placeholder:"PORT" help:"Port of new hosts for nodes and clients (default: as a host that is there, or 4222); the hosts of one address count up from it by ten."`
@@ -40,6 +41,13 @@ func (v *overlayInitVerb) Run(inv *invocation) error {
 	hosts, err := v.hosts()
 	if err != nil {
 		return err
+	}
+	if v.Cell == "" {
+		there, err := overlay.CellOf(v.Dir)
+		if err != nil {
+			return fail(exitInvalid, "mend it, and run the command again", "reading which cell is there: %w", err)
+		}
+		v.Cell = cmp.Or(there, "main")
 	}
 	made, err := overlay.Init(overlay.InitOptions{
 		Dir: v.Dir, Cell: v.Cell, Hosts: hosts, Now: time.Now(), MaxUses: v.MaxUses, Helper: v.Helper, HelperWorkers: v.HelperWorkers,

@@ -72,6 +72,12 @@ func Init(o InitOptions) ([]Made, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	switch cell, err := CellOf(o.Dir); {
+	case err != nil:
+		return nil, err
+	case cell != "" && cell != o.Cell:
+		return nil, fmt.Errorf("%s is the folder of the cell %s, not of %s", o.Dir, cell, o.Cell)
+	}
 	standing, err := o.readStanding()
 	if err != nil {
 		return nil, err

@@ -2,13 +2,18 @@ package overlay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
 // A host that comes beside others is given what of their configuration is the cell's, and is told which hosts the cell began with: it serves
@@ -104,6 +109,31 @@ func (m *maker) settings() (string, error) {
 		keys = append(keys, "founders: "+list(m.standing.founders)+"\n")
 	}
 	return strings.Join(keys, ""), err
+}
+
+// CellOf reads which cell a folder is of that Init has made: as its hosts say, or where those have been taken away its issuer of join tokens. It is "" where
+// the folder is not there yet.
+func CellOf(dir string) (string, error) {
+	hosts, err := filepath.Glob(filepath.Join(dir, "hosts", "*", configFile))
+	if err != nil {
+		return "", fmt.Errorf("looking for hosts: %w", err)
+	}
+	if len(hosts) > 0 {
+		c, err := ReadConfig(hosts[0])
+		return c.Cell, err
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "authority", "join.jwt"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	var claims *identity.Claims
+	if err == nil {
+		claims, err = identity.Inspect(strings.TrimSpace(string(text)))
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the issuer of join tokens: %w", err)
+	}
+	return claims.Cell, nil
 }
 
 // StandingHosts reads where the hosts of a cell's folder listen, by name; none where it is not there yet. They have no Address, which

@@ -209,7 +209,7 @@ func TestTheDocumentedCommandsOfPublishersAndStolenIssuers(t *testing.T) {
 	}
 	c.asDocumented("statecraft registry show --as alice")
 	for _, command := range documented(t, "operations.md", "After the theft of an issuer of clients") {
-		c.asDocumented(strings.ReplaceAll(command, "lon1", "main"))
+		c.asDocumented(command)
 	}
 	c.asDocumented("statecraft fleet ls")
 	answer(t, &fleetLsVerb{contextFlags: contextFlags{As: c.admins}}, false).wants(t, exitRefused, "refuses the token of admin")

@@ -16,7 +16,7 @@ import (
 // overlayInitVerb makes the folder of a cell.
 type overlayInitVerb struct {
 	Cell           string   `placeholder:"NAME" help:"Name of the cell (default: that of the folder where it is there, else main)."`
-	Host           []string `placeholder:"NAME=ADDRESS" help:"A host of the cell and where nodes reach it (default: this machine's name at 127.0.0.1). Once for each host."`
+	Host           []string `placeholder:"NAME=ADDRESS" help:"A host of the cell and where nodes reach it (default: the hosts that are there, else overlay1 at 127.0.0.1). Once for each host."`
 	Listen         *string  `placeholder:"ADDRESS" help:"The address that new hosts listen on (default: as a host that is there, or 0.0.0.0)."`
 	FleetPort      *int     `placeholder:"PORT" help:"Port of new hosts for nodes and clients (default: as a host that is there, or 4222); the hosts of one address count up from it by ten."`
 	EnrollmentPort *int     `placeholder:"PORT" help:"Port of new hosts for nodes that join (default: as a host that is there, or 4223); 0 does not listen for them."`
@@ -106,11 +106,13 @@ func (v *overlayInitVerb) hosts() ([]overlay.HostOptions, error) {
 	if err != nil {
 		return nil, fail(exitInvalid, "mend it, and run the command again", "reading the hosts that are there: %w", err)
 	}
-	given := v.Host
-	if len(given) == 0 {
+	given, hosts := v.Host, []overlay.HostOptions(nil)
+	if len(given) == 0 && len(standing) == 0 {
 		given = []string{"overlay1=127.0.0.1"}
 	}
-	var hosts []overlay.HostOptions
+	if len(given) == 0 {
+		return whoStands(standing)
+	}
 	for _, text := range given {
 		name, address, ok := strings.Cut(text, "=")
 		if !ok || name == "" || address == "" {
@@ -132,6 +134,17 @@ func (v *overlayInitVerb) hosts() ([]overlay.HostOptions, error) {
 		if last := max(hosts[i].Fleet, hosts[i].Enrollment, hosts[i].Cluster, hosts[i].Monitor); last > 65535 {
 			return nil, usage("choose lower ports", "port %s is none", strconv.Itoa(last))
 		}
+	}
+	return hosts, nil
+}
+
+// whoStands are the hosts that are there, where none is named.
+func whoStands(standing map[string]overlay.HostOptions) (hosts []overlay.HostOptions, err error) {
+	for _, name := range slices.Sorted(maps.Keys(standing)) {
+		if standing[name].Address == "" {
+			return nil, usage("name all hosts of the cell, each with --host NAME=ADDRESS", "its folder does not tell where the host %s is reached", name)
+		}
+		hosts = append(hosts, standing[name])
 	}
 	return hosts, nil
 }

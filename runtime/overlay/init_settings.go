@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -136,8 +137,8 @@ func CellOf(dir string) (string, error) {
 	return claims.Cell, nil
 }
 
-// StandingHosts reads where the hosts of a cell's folder listen, by name; none where it is not there yet. They have no Address, which
-// only who makes the cell knows.
+// StandingHosts reads where the hosts of a cell's folder listen, by name; none where it is not there yet. Address is "" where the folder of a host
+// does not tell it.
 func StandingHosts(dir string) (map[string]HostOptions, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "hosts", "*", configFile))
 	if err != nil {
@@ -164,9 +165,40 @@ func StandingHosts(dir string) (map[string]HostOptions, error) {
 				return nil, fmt.Errorf("%s: listen.%s: %w", path, l.key, err)
 			}
 		}
+		h.Address = addressOf(filepath.Dir(path), c, h.Fleet)
 		hosts[h.Name] = h
 	}
 	return hosts, nil
+}
+
+// addressOf is where a host is reached: of the fleet listeners of its cell that with its own port at a name that its certificate has. Every certificate has
+// loopback, so that it counts only where there is no other. It is "" where there is not exactly one.
+func addressOf(folder string, c Config, port int) string {
+	names, err := serverNames(filepath.Join(folder, certFile), c.Host)
+	if err != nil {
+		return ""
+	}
+	loopback := []string{"localhost", "127.0.0.1", "::1"}
+	var near, far []string
+	for _, broker := range c.Brokers {
+		u, err := url.Parse(broker)
+		switch {
+		case err != nil || u.Port() != strconv.Itoa(port) || !slices.Contains(names, u.Hostname()):
+		case slices.Contains(loopback, u.Hostname()):
+			near = append(near, u.Hostname())
+		default:
+			far = append(far, u.Hostname())
+		}
+	}
+	for _, found := range [][]string{far, near} {
+		if len(found) == 1 {
+			return found[0]
+		}
+		if len(found) > 1 {
+			return ""
+		}
+	}
+	return ""
 }
 
 // portOf is the port of host:port, 0 where there is no listener.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // A host that comes beside others is given what of their configuration is the cell's, and is told which hosts the cell began with: it serves
@@ -123,7 +123,7 @@ func CellOf(dir string) (string, error) {
 		c, err := ReadConfig(hosts[0])
 		return c.Cell, err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "authority", "join.jwt"))
+	text, err := statefile.Read(filepath.Join(dir, "authority", "join.jwt"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

@@ -9,20 +9,24 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
-// overlayRotateVerb replaces the keys of a host.
+// overlayRotateVerb replaces the keys of a host, or of all.
 type overlayRotateVerb struct {
 	Dir  string `required:"" placeholder:"DIR" help:"The cell's folder, with its authority."`
-	Host string `arg:"" help:"The host whose keys are replaced."`
+	All  bool   `help:"Replace the keys of all hosts, the issuers of clients and join tokens, the operator's key and the join token, and renew the certificate of the authority."`
+	Host string `arg:"" optional:"" help:"The host whose keys are replaced."`
 }
 
 // Run makes the keys, and says what is to be done with them.
 func (v *overlayRotateVerb) Run(inv *invocation) error {
+	if v.All == (v.Host != "") {
+		return usage("name the host, or give --all", "it is not said whose keys are to be replaced")
+	}
 	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now()})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitFailed, "--dir is the folder that statecraft overlay init made, with authority/ and hosts/ in it", "%w", err)
 	case err != nil:
-		return fail(exitFailed, "mend the cause and run the command again: it begins anew", "%w", err)
+		return fail(exitFailed, "mend the cause and run the command again: it goes on where it was", "%w", err)
 	}
 	if inv.json {
 		return inv.printJSON(r)
@@ -30,14 +34,26 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	for _, m := range r.Made {
 		inv.printf("%s  %s\n", m.Path, m.What)
 	}
-	inv.notef("1. copy %s to the host, and start it anew: what its new issuers sign is trusted by everybody", filepath.Join(v.Dir, "hosts", r.Host))
-	inv.notef("2. in a cell of several hosts copy cluster.secret to the others and start them anew, one right after another")
-	inv.notef("3. let nodes have tokens of the new issuers: within a day they renew by themselves; statecraft fleet reprovision is at once")
+	if r.Resumed {
+		inv.notef("a rotation that was interrupted has been brought to its end; run the command once more where another one was meant")
+	}
+	if v.All {
+		inv.notef("1. copy each folder below %s to its host, and start the hosts anew, one right after another: what they sign is trusted by everybody", filepath.Join(v.Dir, "hosts"))
+		inv.notef("2. statecraft fleet reprovision gives nodes tokens of the new issuers, and the renewed certificate of the authority")
+		inv.notef("3. issue clients and join tokens anew: those of the issuers before end when these are revoked; nodes keep the join token that they have, for another one run them once with --join")
+	} else {
+		inv.notef("1. copy %s to the host, and start it anew: what its new issuers sign is trusted by everybody", filepath.Join(v.Dir, "hosts", r.Host))
+		inv.notef("2. in a cell of several hosts copy cluster.secret to the others and start them anew, one right after another")
+		inv.notef("3. let nodes have tokens of the new issuers: within a day they renew by themselves; statecraft fleet reprovision is at once")
+	}
 	for _, file := range r.Revoke {
 		inv.notef("4. statecraft token revoke %s --yes --reason \"stolen\"", file)
 	}
-	if r.OldKey != "" {
-		inv.notef("5. statecraft token revoke --key %s --force --reason \"stolen\"", r.OldKey)
+	for _, key := range r.OldKeys {
+		inv.notef("5. statecraft token revoke --key %s --force --reason \"stolen\"", key)
+	}
+	for _, folder := range r.Kept {
+		inv.notef("6. when that is revoked remove %s, which is what it is remembered by", folder)
 	}
 	inv.notef("after a theft 4 and 5 may come first: nodes whose tokens the old issuer signed enroll again then, by the join token that they have kept")
 	return nil

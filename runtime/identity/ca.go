@@ -56,6 +56,22 @@ func NewCA(name string, now time.Time, lifetime time.Duration) (*CA, error) {
 	return &CA{cert: cert, key: key}, nil
 }
 
+// Renewed is the same authority, of the same name and key, with a certificate that is valid from a few minutes before now, for lifetime. Who trusts the
+// certificate before, or its pin, trusts what this one issues, as long as theirs is valid; and so the other way round.
+func (c *CA) Renewed(now time.Time, lifetime time.Duration) (*CA, error) {
+	template := *c.cert
+	template.SerialNumber, template.NotBefore, template.NotAfter = nil, now.Add(-backdated), now.Add(lifetime)
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, c.key.Public(), c.key)
+	if err != nil {
+		return nil, fmt.Errorf("renewing a CA: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("renewing a CA: %w", err)
+	}
+	return &CA{cert: cert, key: c.key}, nil
+}
+
 // LoadCA reads ca.pem and ca.key, which only its owner may read. Errors are fs.ErrNotExist, ErrDamaged and those of reading.
 func LoadCA(dir string) (*CA, error) {
 	certText, err := statefile.Read(filepath.Join(dir, caFile))

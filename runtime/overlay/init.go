@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,13 +92,13 @@ func Init(o InitOptions) ([]Made, error) {
 			return m.made, fmt.Errorf("host %s: %w", h.Name, err)
 		}
 	}
-	if err := m.operator(); err != nil {
+	if err := m.operator(m.urls(fleetPort)); err != nil {
 		return m.made, err
 	}
 	if err := m.trust(); err != nil {
 		return m.made, err
 	}
-	if err := m.join(); err != nil {
+	if err := m.join(m.urls(enrollmentPort), o.MaxUses); err != nil {
 		return m.made, err
 	}
 	return m.made, m.extend()
@@ -106,6 +107,9 @@ func Init(o InitOptions) ([]Made, error) {
 func (o *InitOptions) validate() error {
 	if o.Cell == "" || len(o.Hosts) == 0 {
 		return errors.New("a cell needs a name and at least one host")
+	}
+	if !cellName.MatchString(o.Cell) {
+		return fmt.Errorf("the cell cannot be called %q: begin with a letter or digit, and use letters, digits, - and _ only, 64 at most", o.Cell)
 	}
 	if len(o.Hosts) > maxHosts {
 		return fmt.Errorf("a cell has at most %d hosts, not %d", maxHosts, len(o.Hosts))
@@ -117,6 +121,9 @@ func (o *InitOptions) validate() error {
 	}
 	return o.allNamed()
 }
+
+// cellName is what a new cell may be called: its name is a word of subjects and a folder of nodes.
+var cellName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 // maker is an Init in progress.
 type maker struct {
@@ -325,8 +332,8 @@ func (m *maker) urls(port func(HostOptions) int) []string {
 func fleetPort(h HostOptions) int      { return h.Fleet }
 func enrollmentPort(h HostOptions) int { return h.Enrollment }
 
-// operator makes a client that may do everything in the cell.
-func (m *maker) operator() error {
+// operator makes a client that may do everything in the cell, and reaches its brokers at the URLs.
+func (m *maker) operator(urls []string) error {
 	limits := identity.IssuerLimits{Purposes: []identity.Purpose{identity.PurposeClient}, Cells: []string{m.o.Cell}, MaxLifetime: operatorLifetime}
 	signer, err := m.issuer(m.path("authority"), "client", "the issuer of clients", limits)
 	if err != nil {
@@ -344,22 +351,22 @@ func (m *maker) operator() error {
 		if err != nil {
 			return nil, err
 		}
-		return (&Client{Cell: m.o.Cell, URLs: m.urls(fleetPort), CA: m.ca.PEM(), Token: token}).encode()
+		return (&Client{Cell: m.o.Cell, URLs: urls, CA: m.ca.PEM(), Token: token}).encode()
 	})
 }
 
-// join makes the first join token.
-func (m *maker) join() error {
+// join makes the first join token, for enrollment listeners at the URLs.
+func (m *maker) join(urls []string, maxUses int) error {
 	limits := identity.IssuerLimits{Purposes: []identity.Purpose{identity.PurposeJoin}, Cells: []string{m.o.Cell}, MaxLifetime: joinLifetime}
 	signer, err := m.issuer(m.path("authority"), "join", "the issuer of join tokens", limits)
-	if err != nil || len(m.urls(enrollmentPort)) == 0 {
+	if err != nil || len(urls) == 0 {
 		return err
 	}
 	return m.write(m.path("join.jwt"), "a join token", func() ([]byte, error) {
 		token, err := signer.Sign(identity.Claims{
 			Purpose: identity.PurposeJoin, Subject: "join", Cell: m.o.Cell, IssuedAt: m.o.Now, Expires: m.o.Now.Add(joinLifetime),
 			Join: &identity.JoinClaims{
-				URLs: m.urls(enrollmentPort), Pins: []string{m.ca.Pin()}, Controller: m.root.Public().String(), MaxUses: m.o.MaxUses,
+				URLs: urls, Pins: []string{m.ca.Pin()}, Controller: m.root.Public().String(), MaxUses: maxUses,
 			},
 		})
 		return []byte(token + "\n"), err

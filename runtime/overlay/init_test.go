@@ -43,7 +43,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		data, err := os.ReadFile(path)
@@ -263,5 +263,17 @@ func TestH67AHostThatComesIsToldWhoWasThere(t *testing.T) {
 	write(t, file, string(text))
 	if _, err := overlay.Init(cellOptions(dir, "o1", "o2", "o3", "o4")); err == nil || !strings.Contains(err.Error(), "make them agree") {
 		t.Errorf("hosts that disagree: %v", err)
+	}
+}
+
+// TestACellsNameIsOneWord, as it is a word of subjects and the name of a folder on nodes.
+func TestACellsNameIsOneWord(t *testing.T) {
+	for _, name := range []string{"../main", "..", "a/b", "a b", "a.b", "a>", "-a", "", strings.Repeat("a", 65)} {
+		dir := filepath.Join(t.TempDir(), "cell")
+		o := cellOptions(dir, "o1")
+		o.Cell = name
+		if _, err := overlay.Init(o); err == nil || len(contents(t, filepath.Dir(dir))) > 0 {
+			t.Errorf("a cell called %q was made: %v", name, err)
+		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -21,99 +23,409 @@ import (
 // RotateOptions says whose keys are to be replaced.
 type RotateOptions struct {
 	Dir  string // of the cell, as Init made it, with its authority
-	Host string
+	Host string // "" is everything that can be replaced without making the cell anew
 	Now  time.Time
+
+	step func(done string) // told after each change of a file; nil but in tests that end there
 }
 
 // Rotated is what Rotate made, and what is to be revoked when nobody needs it any more.
 type Rotated struct {
 	Cell string `json:"cell"`
-	Host string `json:"host"`
-	Made []Made `json:"made"`
-	// Revoke are files with the certificates of the issuers before, and the public key that the host had.
+	Host string `json:"host"` // "" is all
+	// Resumed is whether a rotation that was interrupted was brought to its end.
+	Resumed bool   `json:"resumed"`
+	Made    []Made `json:"made"`
+	// Revoke are files with the certificates of the issuers before, of this rotation and of those before whose folders are still there.
 	Revoke []string `json:"revoke"`
-	OldKey string   `json:"old_key"`
+	// OldKey is the public key that the host had; OldKeys are those of all hosts and of the operator, of all these rotations.
+	OldKey  string   `json:"old_key"`
+	OldKeys []string `json:"old_keys"`
+	// Kept are the folders of those rotations. What is in them is forgotten by removing them.
+	Kept []string `json:"kept"`
 }
 
-// rotatedDir is the folder below authority with the certificates of issuers that were replaced.
-const rotatedDir = "rotated"
+// The folders of rotations below authority: of the one in progress, and of those that are done, with what was replaced. In each are the folder new, with
+// files as they are to be in the cell's folder, the folder old, with the certificates before, and the files label and keys.
+const (
+	rotatingDir = "rotating"
+	rotatedDir  = "rotated"
+	newDir      = "new"
+	oldDir      = "old"
+	labelFile   = "label" // the host, or allHosts
+	keysFile    = "keys"  // a line for each key that is replaced: whose it is, a space, and the public key
+	allHosts    = "all hosts"
+)
 
 // Rotate gives a host new keys: its own, those of its issuers with their certificates, and that of its listeners, whose names stay; and all
-// hosts of the cell another secret for their cluster, as the host knew that. The cell's root and certificate authority stay, so that what the
-// new issuers sign is trusted at once by everybody. The certificates of the issuers before are kept, to be revoked. What was interrupted is done
-// again by running it once more.
+// hosts of the cell another secret for their cluster, as the host knew that. For all hosts the issuers of clients and join tokens, the operator and the
+// join token are made anew, too, and the certificate of the authority is renewed. The cell's root key and the authority's stay, so that what is made is trusted at once by
+// everybody. What was replaced is kept to be revoked.
+//
+// All of it is made beside before anything is replaced. A rotation that was interrupted is brought to its end by the same call.
 func Rotate(o RotateOptions) (*Rotated, error) {
-	folder := filepath.Join(o.Dir, "hosts", o.Host)
-	cfg, err := ReadConfig(filepath.Join(folder, configFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no host %s in %s: %w", o.Host, o.Dir, err)
+	m := &maker{o: InitOptions{Dir: o.Dir, Now: o.Now}}
+	r := &rotation{o: o, m: m, at: m.path("authority", rotatingDir), done: &Rotated{Host: o.Host, Made: []Made{}, Revoke: []string{}, OldKeys: []string{}}}
+	err := r.check()
+	if err == nil {
+		err = r.prepare()
+	}
+	if err == nil {
+		err = r.install()
+	}
+	if err == nil {
+		err = r.finish()
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("rotating the keys of %s: %w", r.label(), err)
 	}
-	m := &maker{o: InitOptions{Dir: o.Dir, Cell: cfg.Cell, Now: o.Now}}
-	for _, name := range []string{"root.key", "ca.key"} { // Init would make others
-		if _, err := os.Stat(m.path("authority", name)); err != nil {
-			return nil, fmt.Errorf("the cell's authority is needed to vouch for new keys: %w", err)
-		}
-	}
-	if err := m.authority(); err != nil {
-		return nil, err
-	}
-	r := &Rotated{Cell: cfg.Cell, Host: o.Host}
-	if err := m.rotate(folder, r); err != nil {
-		return nil, fmt.Errorf("rotating the keys of host %s: %w", o.Host, err)
-	}
-	r.Made = m.made
-	return r, nil
+	return r.done, nil
 }
 
-func (m *maker) rotate(folder string, r *Rotated) error {
-	names, err := serverNames(filepath.Join(folder, certFile), r.Host)
-	if err != nil {
+// rotation is a Rotate in progress.
+type rotation struct {
+	o     RotateOptions
+	m     *maker // with the authority
+	at    string // its folder
+	hosts []string
+	done  *Rotated
+}
+
+func (r *rotation) label() string {
+	if r.o.Host == "" {
+		return allHosts
+	}
+	return "host " + r.o.Host
+}
+
+func (r *rotation) step(done string) {
+	if r.o.step != nil {
+		r.o.step(done)
+	}
+}
+
+// check reads whose keys are to be replaced, and holds that they are of the cell whose authority it is.
+func (r *rotation) check() error {
+	if r.o.Host != "" {
+		if _, err := identity.Parse(r.o.Host); err != nil {
+			return fmt.Errorf("%q is the name of no host: %w", r.o.Host, err)
+		}
+		r.hosts = []string{r.o.Host}
+	} else if err := r.findHosts(); err != nil {
 		return err
 	}
-	if err := m.setAside(folder, r); err != nil {
-		return err
+	for _, name := range []string{"root.key", "ca.key"} { // maker would make others
+		if _, err := os.Stat(r.m.path("authority", name)); err != nil {
+			return fmt.Errorf("the cell's authority is needed to vouch for new keys: %w", err)
+		}
 	}
-	for _, file := range []string{
-		keyFile, certFile, certKeyFile, filepath.Join(issuersDir, "enrollment.key"), filepath.Join(issuersDir, "enrollment.jwt"),
-		filepath.Join(issuersDir, "service.key"), filepath.Join(issuersDir, "service.jwt"),
-	} {
-		if err := os.Remove(filepath.Join(folder, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, host := range r.hosts {
+		if err := r.belongs(host); err != nil {
 			return err
 		}
 	}
-	if err := m.keys(folder, r.Host, names); err != nil {
-		return err
-	}
-	return m.rotateSecret()
+	r.m.o.Cell = r.done.Cell
+	return r.m.authority()
 }
 
-// setAside keeps the certificates of the issuers before where the authority is.
-func (m *maker) setAside(folder string, r *Rotated) error {
-	if key, err := identity.LoadKey(filepath.Join(folder, keyFile)); err == nil {
-		r.OldKey = key.Public().String()
+func (r *rotation) findHosts() error {
+	found, err := filepath.Glob(r.m.path("hosts", "*", configFile))
+	for _, path := range found {
+		r.hosts = append(r.hosts, filepath.Base(filepath.Dir(path)))
 	}
-	aside := m.path("authority", rotatedDir, r.Host+"-"+m.o.Now.UTC().Format("20060102T150405Z"))
-	for _, name := range issuerNames() {
-		text, err := statefile.Read(filepath.Join(folder, issuersDir, name+".jwt"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // an earlier run was interrupted, and has kept it
+	if err == nil && len(r.hosts) == 0 {
+		err = fmt.Errorf("there are no hosts in %s: %w", r.o.Dir, fs.ErrNotExist)
+	}
+	return err
+}
+
+// belongs refuses a folder that is another host's, or of another cell than the authority's: its keys would be replaced by those that nobody there trusts.
+func (r *rotation) belongs(host string) error {
+	folder := r.m.path("hosts", host)
+	cfg, err := ReadConfig(filepath.Join(folder, configFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no host %s in %s: %w", host, r.o.Dir, err)
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Host != host {
+		return fmt.Errorf("%s is the folder of the host %s, not %s", folder, cfg.Host, host)
+	}
+	if r.done.Cell == "" {
+		r.done.Cell = cfg.Cell
+	}
+	if cfg.Cell != r.done.Cell {
+		return fmt.Errorf("%s is of the cell %s, and another host of %s", folder, cfg.Cell, r.done.Cell)
+	}
+	root, err := identity.LoadKey(r.m.path("authority", "root.key"))
+	if err != nil {
+		return err
+	}
+	roots, err := ReadAnchors(filepath.Join(folder, rootsFile))
+	if err == nil && !slices.Contains(roots, root.Public()) {
+		err = fmt.Errorf("%s does not trust this cell's root key, so that it is of another cell", folder)
+	}
+	return err
+}
+
+// prepare makes all that is new in a folder beside, and gives it its name at the end: before that nothing has happened.
+func (r *rotation) prepare() error {
+	label, err := statefile.Read(filepath.Join(r.at, labelFile))
+	if err == nil {
+		if string(label) != r.label() {
+			return fmt.Errorf("the rotation of %s was interrupted: bring that to its end first, by the same verb", label)
 		}
-		if err == nil {
-			err = os.MkdirAll(aside, 0o700)
-		}
-		path := filepath.Join(aside, name+".jwt")
-		if err == nil {
-			err = renameio.WriteFile(path, text, 0o600)
-		}
+		r.done.Resumed = true
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	making := r.at + ".new"
+	if err := os.RemoveAll(making); err != nil {
+		return err
+	}
+	n := &maker{o: InitOptions{Dir: filepath.Join(making, newDir), Cell: r.done.Cell, Now: r.o.Now}, root: r.m.root, ca: r.m.ca}
+	var keys strings.Builder
+	if r.o.Host == "" {
+		err := r.remakeAuthority(n, making, &keys)
 		if err != nil {
-			return fmt.Errorf("keeping the certificate of the issuer before: %w", err)
+			return err
 		}
-		r.Revoke = append(r.Revoke, path)
+	}
+	for _, host := range r.hosts {
+		if err := r.remakeHost(n, making, host, &keys); err != nil {
+			return err
+		}
+	}
+	if err := r.remakeSecret(n); err != nil {
+		return err
+	}
+	for name, content := range map[string]string{keysFile: keys.String(), labelFile: r.label()} {
+		if err := renameio.WriteFile(filepath.Join(making, name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	r.step("made")
+	if err := os.Rename(making, r.at); err != nil {
+		return err
+	}
+	r.step("begun")
+	return statefile.SyncDir(filepath.Dir(r.at))
+}
+
+// remakeHost makes the keys of a host, and notes those that it has.
+func (r *rotation) remakeHost(n *maker, making, host string, keys *strings.Builder) error {
+	folder := r.m.path("hosts", host)
+	names, err := serverNames(filepath.Join(folder, certFile), host)
+	if err != nil {
+		return err
+	}
+	if key, err := identity.LoadKey(filepath.Join(folder, keyFile)); err == nil {
+		fmt.Fprintf(keys, "%s %s\n", host, key.Public())
+	}
+	for _, name := range issuerNames() {
+		if err := r.keep(making, filepath.Join("hosts", host, issuersDir, name+".jwt")); err != nil {
+			return err
+		}
+	}
+	return n.keys(n.path("hosts", host), host, names)
+}
+
+// keep copies a certificate that is to be revoked.
+func (r *rotation) keep(making, name string) error {
+	text, err := statefile.Read(r.m.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	path := filepath.Join(making, oldDir, name)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = renameio.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the certificate of an issuer before: %w", err)
 	}
 	return nil
+}
+
+// remakeAuthority makes what belongs to the cell as a whole: the authority's certificate, the issuers of clients and join tokens, the operator and the join token.
+func (r *rotation) remakeAuthority(n *maker, making string, keys *strings.Builder) error {
+	var err error
+	if n.ca, err = r.m.ca.Renewed(r.o.Now, issuerLifetime); err != nil {
+		return err
+	}
+	places := []string{n.path("authority", caFile)}
+	for _, host := range r.hosts {
+		places = append(places, n.path("hosts", host, caFile))
+	}
+	for _, path := range places {
+		if err := n.write(path, "the renewed certificate of the authority", func() ([]byte, error) { return []byte(n.ca.PEM()), nil }); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"client.jwt", "join.jwt"} {
+		if err := r.keep(making, filepath.Join("authority", name)); err != nil {
+			return err
+		}
+	}
+	var urls, enrollment []string
+	maxUses := 0
+	if c, err := OpenClient(r.m.path("operator")); err == nil {
+		urls = c.URLs
+		fmt.Fprintf(keys, "operator %s\n", c.key.Public())
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text, err := statefile.Read(r.m.path("join.jwt"))
+	if err == nil {
+		claims, err := identity.Inspect(strings.TrimSpace(string(text)))
+		if err != nil || claims.Join == nil {
+			return fmt.Errorf("join.jwt is no join token; remove it, and statecraft overlay init makes one: %w", err)
+		}
+		enrollment, maxUses = claims.Join.URLs, claims.Join.MaxUses
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.Join(n.operator(urls), n.join(enrollment, maxUses))
+}
+
+// remakeSecret makes another secret for the brokers of the cluster.
+func (r *rotation) remakeSecret(n *maker) error {
+	b := make([]byte, 32)
+	if _, err := rand.Read(b); err != nil {
+		return err
+	}
+	copies, err := filepath.Glob(r.m.path("hosts", "*", secretFile))
+	if err != nil {
+		return err
+	}
+	for _, path := range append([]string{r.m.path("authority", secretFile)}, copies...) {
+		name, err := filepath.Rel(r.o.Dir, path)
+		if err == nil {
+			err = n.write(n.path(name), "the secret of the cluster", func() ([]byte, error) { return []byte(hex.EncodeToString(b)), nil })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install puts what is new where it belongs. Files that are there already are written again.
+func (r *rotation) install() error {
+	from := filepath.Join(r.at, newDir)
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		content, err := statefile.Read(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		to := r.m.path(name)
+		_, missing := os.Lstat(to)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if err := renameio.WriteFile(to, content, 0o600); err != nil {
+			return err
+		}
+		r.done.Made = append(r.done.Made, Made{Path: to, What: whatIs(name), Updated: missing == nil})
+		r.step(name)
+		return statefile.SyncDir(filepath.Dir(to))
+	})
+}
+
+// whatIs says in words what a file of a cell's folder is, for people.
+func whatIs(name string) string {
+	switch filepath.Base(name) {
+	case secretFile:
+		return "the secret that the brokers of the cluster share: copy it to the host"
+	case keyFile:
+		return "its key"
+	case certFile:
+		return "its TLS certificate"
+	case certKeyFile:
+		return "the key of its TLS certificate"
+	case caFile:
+		return "the renewed certificate of the authority"
+	case clientFile:
+		return "the operator's context, with a new token"
+	case clientKeyFile:
+		return "the operator's key"
+	}
+	issuer := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	switch {
+	case name == "join.jwt":
+		return "a join token"
+	case filepath.Ext(name) == ".key":
+		return "the key of the issuer " + issuer
+	}
+	return "the certificate of the issuer " + issuer
+}
+
+// finish gives the folder its last name, removes what is installed from it, and says what is to be revoked of all rotations that are kept.
+func (r *rotation) finish() error {
+	kept := r.m.path("authority", rotatedDir)
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		return err
+	}
+	base := strings.ReplaceAll(strings.TrimPrefix(r.label(), "host "), " ", "-") + "-" + r.o.Now.UTC().Format("20060102T150405Z")
+	name := base
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(filepath.Join(kept, name)); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	if err := os.Rename(r.at, filepath.Join(kept, name)); err != nil {
+		return err
+	}
+	r.step("finished")
+	folders, err := filepath.Glob(filepath.Join(kept, "*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if err := os.RemoveAll(filepath.Join(folder, newDir)); err != nil {
+			return err
+		}
+		r.step("tidied")
+		if err := r.done.toRevoke(folder); err != nil {
+			return err
+		}
+	}
+	return statefile.SyncDir(kept)
+}
+
+// toRevoke reads what a rotation has replaced.
+func (d *Rotated) toRevoke(folder string) error {
+	d.Kept = append(d.Kept, folder)
+	keys, err := statefile.Read(filepath.Join(folder, keysFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a folder of a release before this has none
+		return err
+	}
+	for line := range strings.Lines(string(keys)) {
+		whose, key, _ := strings.Cut(strings.TrimSpace(line), " ")
+		d.OldKeys = append(d.OldKeys, key)
+		if whose == d.Host {
+			d.OldKey = key
+		}
+	}
+	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && filepath.Ext(path) == ".jwt" {
+			d.Revoke = append(d.Revoke, path)
+		}
+		return err
+	})
 }
 
 // serverNames are the names and addresses that a host's certificate is for; without one those that everybody's has.
@@ -139,22 +451,4 @@ func serverNames(path, host string) ([]string, error) {
 		names = append(names, ip.String())
 	}
 	return names, nil
-}
-
-// rotateSecret gives the brokers of the cluster another secret.
-func (m *maker) rotateSecret() error {
-	b := make([]byte, 32)
-	if _, err := rand.Read(b); err != nil {
-		return err
-	}
-	copies, err := filepath.Glob(m.path("hosts", "*", secretFile))
-	if err != nil {
-		return err
-	}
-	for _, path := range append([]string{m.path("authority", secretFile)}, copies...) {
-		if err := m.update(path, "the secret that the brokers of the cluster share: copy it to the host", []byte(hex.EncodeToString(b))); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,12 +60,9 @@ func TestRotateReplacesTheKeysOfOneHost(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// What was interrupted is done by running it again.
-	if err := os.Remove(filepath.Join(dir, "hosts/o1/issuers/enrollment.jwt")); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o1", Now: noon}); err != nil || len(r.Revoke) != 1 {
-		t.Errorf("%+v, %v", r, err)
+	// What was replaced before is told again, until its folder is removed.
+	if again, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o1", Now: noon}); err != nil || len(again.Revoke) != 4 || !slices.Contains(again.OldKeys, r.OldKey) {
+		t.Errorf("%+v, %v", again, err)
 	}
 	if made := initialise(t, cellOptions(dir, "o1", "o2")); len(made) > 0 {
 		t.Errorf("something was missing: %v", made)
@@ -80,5 +78,30 @@ func TestRotateReplacesTheKeysOfOneHost(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "authority/root.key")); err == nil {
 		t.Error("another authority was made")
+	}
+}
+
+// TestRotateRefusesWhatIsNoHostOfTheCell gives the verb names that lead elsewhere, and folders of another cell and of another host. Nothing is changed.
+func TestRotateRefusesWhatIsNoHostOfTheCell(t *testing.T) {
+	base := t.TempDir()
+	dir, other := filepath.Join(base, "cell"), filepath.Join(base, "other")
+	initialise(t, cellOptions(dir, "o1", "o2"))
+	initialise(t, cellOptions(other, "hh", "o2"))
+	for name, folder := range map[string]string{"linked": filepath.Join(other, "hosts", "hh"), "hh": filepath.Join(other, "hosts", "hh"), "o3": "o1"} {
+		if err := os.Symlink(folder, filepath.Join(dir, "hosts", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := contents(t, base)
+	for _, host := range []string{"../../other/hosts/hh", "..", ".", "o1/../o1", "hh", "linked", "o3", "O1", "/o1"} {
+		if r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: host, Now: noon}); err == nil {
+			t.Errorf("%q was rotated: %+v", host, r)
+		}
+	}
+	if r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon}); err == nil {
+		t.Errorf("all were rotated, with one of another cell: %+v", r)
+	}
+	if after := contents(t, base); !maps.Equal(before, after) {
+		t.Error("something was changed")
 	}
 }

@@ -12,7 +12,7 @@ import (
 // machine comes into is one of its definition, and every record can be applied.
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(everyKey))
-	for _, pattern := range []string{"../testdata/choria/*.yaml", "../testdata/check/*.txtar"} {
+	for _, pattern := range []string{"../testdata/choria/*.yaml", "../testdata/check/*.txtar", "../testdata/corpus/*/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			f.Fatalf("find seeds %s: %v", pattern, err)

@@ -237,7 +237,7 @@ func loginError(err error, client *overlay.Client, claims *identity.Claims, fold
 		return fail(exitRefused, "is it another cell? Nothing was told to it; ask for a new context if the cell's authority was replaced",
 			"%s is not a broker of cell %s: %w", brokers, client.Cell, err)
 	default:
-		return fail(exitUnreachable, "is a host of the cell running, and is this its address? --as names another client's folder",
+		return fail(exitUnreachable, "is a host of the cell running, and is this its address? A folder learns other addresses by "+anotherToken(claims, folder, "")+"; --as names another client's folder",
 			"connecting to cell %s at %s: %w", client.Cell, brokers, err)
 	}
 }

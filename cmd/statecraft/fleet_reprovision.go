@@ -100,7 +100,7 @@ func readRate(text string) (time.Duration, error) {
 	return per / time.Duration(n), nil
 }
 
-// targets are the nodes that are meant, by identity. Of --match and --all retired nodes are left out.
+// targets are the nodes that are meant, by identity. Of --match and --all retired and revoked nodes are left out.
 func (v *fleetReprovisionVerb) targets(m *member) ([]identity.Identity, error) {
 	var ids []identity.Identity
 	for _, name := range v.Nodes {
@@ -122,7 +122,7 @@ func (v *fleetReprovisionVerb) targets(m *member) ([]identity.Identity, error) {
 		return nil, err
 	}
 	for _, n := range nodes {
-		if n.State != retired && identity.MatchPattern(v.Match, n.Identity) {
+		if n.State != retired && !n.Revoked && identity.MatchPattern(v.Match, n.Identity) {
 			ids = append(ids, identity.Identity(n.Identity))
 		}
 	}

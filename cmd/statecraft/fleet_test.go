@@ -355,6 +355,7 @@ func TestFleetRetire(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := nodeFields("n1.example", "retired")
+	want["claims"] = map[string]any{} // which may be long
 	var got map[string]any
 	exact := json.NewDecoder(bytes.NewReader(entry.Value()))
 	exact.UseNumber() // no digit of a record may be lost

@@ -85,6 +85,9 @@ func TestTheFleetShowsWhoIsRevokedAndWhoComesBack(t *testing.T) {
 	})
 	answer(t, &fleetShowVerb{contextFlags: view, Node: "n2"}, false).wants(t, exitOK, "active (revoked)", `"by":"revoker"`)
 
+	operator := contextFlags{As: c.client("operator", "fleet_view", "fleet_operate")}
+	answer(t, &fleetReprovisionVerb{contextFlags: operator, Rate: "10/s", Match: "n1.*"}, false).wants(t, exitFailed, "no node is meant")
+
 	// Another key takes the identity of the second: that is not revoked.
 	fields := nodeFields("n2", "active")
 	fields["revoked"] = map[string]any{"key": strings.Repeat("2", 64), "by": "revoker", "at": 1767610800}

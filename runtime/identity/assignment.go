@@ -3,6 +3,10 @@ package identity
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
 )
 
 // Assignment is what an overlay gives a node: one transaction. It is the Document of a signed document of PurposeAssignment.
@@ -22,6 +26,46 @@ type Assignment struct {
 	// Certificate and CertificateCA are the site's own, in PEM, for programs beside this one.
 	Certificate   string `json:"certificate,omitempty"`
 	CertificateCA string `json:"certificate_ca,omitempty"`
+
+	// Unknown is what a later release has added, by key. It is used for nothing, and kept for the release that knows it.
+	Unknown map[string]json.RawMessage `json:"-"`
+}
+
+// plainAssignment is an assignment as this release knows it.
+type plainAssignment Assignment
+
+// UnmarshalJSON reads an assignment, with what a later release has added.
+func (a *Assignment) UnmarshalJSON(text []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return err
+	}
+	known := namesOf(reflect.TypeFor[Assignment]())
+	maps.DeleteFunc(all, func(key string, _ json.RawMessage) bool {
+		return slices.ContainsFunc(known, func(name string) bool { return strings.EqualFold(name, key) })
+	})
+	if err := json.Unmarshal(text, (*plainAssignment)(a)); err != nil {
+		return err
+	}
+	a.Unknown = nil
+	if len(all) > 0 {
+		a.Unknown = all
+	}
+	return nil
+}
+
+// MarshalJSON writes an assignment, with what a later release has added.
+func (a *Assignment) MarshalJSON() ([]byte, error) {
+	text, err := json.Marshal((*plainAssignment)(a))
+	if err != nil || len(a.Unknown) == 0 {
+		return text, err
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	maps.Copy(all, a.Unknown)
+	return json.Marshal(all)
 }
 
 // trusted reads the roots.

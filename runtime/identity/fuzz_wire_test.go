@@ -14,7 +14,7 @@ func FuzzAssignment(f *testing.F) {
 		`{"identity":"n1.example","cell":"c","urls":["tls://127.0.0.1:1"],"token":"x","roots":["` + key + `"],"configuration":{"a":1}}`,
 		`{"identity":"n1.example","roots":[],"policies":{"action":{"a":"x"},"opa":{"b":"y"}}}`, `{"identity":"n1.example","policies":{"action":{"../x":"y"}}}`,
 		`{"identity":"N1","roots":null}`, `{"identity":1}`, `{"identity":"a","configuration":1e400}`, `{"identity":"a","identity":"b"}`, `[]`, ``, `{"urls":"x"}`,
-		`{"identity":"a.b","certificate":"\u0000"}`,
+		`{"identity":"a.b","certificate":"\u0000"}`, `{"identity":"a.b","roots":[],"deadline":{"hours":4},"Cell":"x"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -41,7 +41,7 @@ func FuzzAssignment(f *testing.F) {
 			t.Fatal(err)
 		}
 		again, err := s.Active()
-		if err != nil || again.Identity != a.Identity || len(again.URLs) != len(a.URLs) {
+		if err != nil || again.Identity != a.Identity || len(again.URLs) != len(a.URLs) || len(again.Unknown) != len(a.Unknown) {
 			t.Errorf("it is read again as %+v: %v", again, err)
 		}
 	})

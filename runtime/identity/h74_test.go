@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -112,5 +113,29 @@ func TestG49H74AnIssuerWithALimitThatIsNotKnownSignsNothing(t *testing.T) {
 			t.Errorf("it is about to sign: %v", err)
 		}
 		isUnsupported(t, s.Chain[0], err, "igner")
+	}
+}
+
+// What a later release adds to an assignment is kept through a renewal of its token, until this node is of that release.
+func TestH74WhatIsUnknownOfAnAssignmentIsKept(t *testing.T) {
+	var a Assignment
+	if err := json.Unmarshal([]byte(`{"identity":"web1.example","cell":"c1","urls":[],"token":"x","roots":[],"deadline":{"hours":4}}`), &a); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s, err := OpenStore(dir)
+	for _, do := range []func() error{
+		func() error { return err }, func() error { return s.Stage(&a) }, func() error { return s.Activate() }, func() error { return s.Commit() },
+		func() error { return s.SetToken("y") },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = OpenStore(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Active(); err != nil || got.Token != "y" || string(got.Unknown["deadline"]) != `{"hours":4}` || len(got.Unknown) != 1 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -69,7 +69,7 @@ func namesOf(t reflect.Type) (names []string) {
 		f := t.Field(i)
 		if f.Anonymous {
 			names = append(names, namesOf(f.Type)...)
-		} else if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+		} else if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
 			names = append(names, name)
 		}
 	}

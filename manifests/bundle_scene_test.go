@@ -58,7 +58,7 @@ var impatient = strings.NewReplacer("after: {2m: unhealthy}", "after: {1s: unhea
 // start runs a host on the folder. hook is the host's own.
 func (s *site) start(hook func(point string)) (*node, error) {
 	n := &node{}
-	n.deployer = runtime.NewDeployer(func() *runtime.Host { return n.host }, func(name string) bool { return name == "enrollment" })
+	n.deployer = runtime.NewDeployer(runtime.DeployerConfig{Host: func() *runtime.Host { return n.host }, Reserved: func(name string) bool { return name == "enrollment" }})
 	catalogue := all.New(all.Services{
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return n.host.Spawn(ctx, o) }),
 		Delivery: delivery.Services{

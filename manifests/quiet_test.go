@@ -172,6 +172,8 @@ func (r *resting) quietAnswer(name string) (watchers.Report, bool) {
 		"deployer ask": {Outcome: machine.OutcomeSuccess, Payload: map[string]any{"body": map[string]any{
 			"specs": map[string]any{"default": "one"}, "digests": map[string]any{"default": "d1"}, "roots": []any{}, "more": false,
 		}}},
+		"deployer root":    {Outcome: "missing", Payload: map[string]any{"key": "root.2"}},
+		"deployer list":    {Outcome: machine.OutcomeSuccess, Payload: map[string]any{"key": "spec.overlay", "value": "one", "revision": 7}},
 		"deployer poll":    {Outcome: watchers.OutcomeUnchanged, Payload: map[string]any{"body": map[string]any{}}},
 		"deployer deploy":  {Outcome: watchers.OutcomeUnchanged, Payload: listed, State: map[string]any{"serial": 7}, Quiet: true},
 		"inventory look":   {Outcome: watchers.OutcomeUnchanged, Payload: doc},

@@ -138,7 +138,7 @@ func (r *Root) read(text []byte) error {
 	ofRoles := map[string]object{}
 	var unknownRoles object
 	for name, value := range roles {
-		if name != RoleRoot && name != RoleSpec {
+		if CheckRole(name) != nil {
 			unknownRoles = with(unknownRoles, name, value)
 			delete(roles, name)
 			continue

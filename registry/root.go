@@ -24,6 +24,28 @@ const (
 	RoleSpec = "spec" // signs specs
 )
 
+// OverlayChannel is the channel whose machines the hosts of a cell run. Only a role of its own signs for it: who signs what nodes run is not
+// thereby trusted with the hosts, which have the keys of the cell.
+const OverlayChannel = "overlay"
+
+// ChannelRole is the role of who signs the specs of one channel, where a root has it. For OverlayChannel there is no other.
+func ChannelRole(channel string) string { return RoleSpec + "." + channel }
+
+// SpecRole is the role whose keys sign the specs of a channel: the channel's own where the root has one, and otherwise RoleSpec, which never signs for
+// OverlayChannel. A root may have nobody who has the role.
+func (r *Root) SpecRole(channel string) string {
+	own := ChannelRole(channel)
+	if _, ok := r.Roles[own]; ok || channel == OverlayChannel {
+		return own
+	}
+	return RoleSpec
+}
+
+// specRoles are the roles of a root that sign specs.
+func (r *Root) specRoles() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.Roles)), func(name string) bool { return name == RoleRoot })
+}
+
 // maxKeys bounds a role.
 const maxKeys = 32
 
@@ -93,8 +115,8 @@ func checkCritical(critical []string, extensions map[string]json.RawMessage, kno
 }
 
 func (r Role) validate(name string) error {
-	if name != RoleRoot && name != RoleSpec {
-		return fmt.Errorf("role %q is unknown", shorten(name))
+	if err := CheckRole(name); err != nil {
+		return err
 	}
 	var errs []error
 	if r.Threshold < 1 || r.Threshold > len(r.Keys) {
@@ -109,6 +131,15 @@ func (r Role) validate(name string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CheckRole says what is wrong with the name of a role.
+func CheckRole(name string) error {
+	channel, own := strings.CutPrefix(name, ChannelRole(""))
+	if name == RoleRoot || name == RoleSpec || own && CheckChannel(channel) == nil {
+		return nil
+	}
+	return fmt.Errorf("role %q is unknown; there are %s, %s, and %s for one channel", shorten(name), RoleRoot, RoleSpec, ChannelRole("CHANNEL"))
 }
 
 // validity checks a span of time. Instants are written in UTC and whole seconds, so that each has one form.
@@ -127,7 +158,7 @@ func validity(issued, expires time.Time) error {
 
 // RootChange says how the next version of a root differs.
 type RootChange struct {
-	Role        string // RoleRoot or RoleSpec
+	Role        string // RoleRoot, RoleSpec, or a ChannelRole; one that has no keys left is gone
 	Add, Remove []identity.PublicKey
 	Threshold   int               // 0 leaves it
 	Serials     map[string]uint64 // see Root.Serials; they replace those of the root before
@@ -142,9 +173,12 @@ func (r *Root) Next(c RootChange) (*Root, error) {
 		Issued: c.Issued.UTC().Truncate(time.Second), Expires: c.Expires.UTC().Truncate(time.Second),
 		Extensions: r.Extensions, Critical: r.Critical, Unknown: r.Unknown, UnknownRoles: r.UnknownRoles,
 	}
+	if err := CheckRole(c.Role); err != nil {
+		return nil, err
+	}
 	role, ok := next.Roles[c.Role]
 	if !ok {
-		return nil, fmt.Errorf("the root has no role %q; it has %s and %s", c.Role, RoleRoot, RoleSpec)
+		role.Threshold = 1
 	}
 	role.Keys = slices.Clone(role.Keys)
 	for _, key := range c.Remove {
@@ -164,5 +198,8 @@ func (r *Root) Next(c RootChange) (*Root, error) {
 		role.Threshold = c.Threshold
 	}
 	next.Roles[c.Role] = role
+	if len(role.Keys) == 0 && c.Role != RoleRoot && c.Role != RoleSpec {
+		delete(next.Roles, c.Role)
+	}
 	return next, next.Validate()
 }

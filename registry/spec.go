@@ -76,6 +76,11 @@ func (s *Spec) Validate() error {
 		errs = append(errs, errors.New("machines: an empty list is written []"))
 	}
 	errs = append(errs, CheckChannel(s.Channel), validity(s.Issued, s.Expires), validEntries(s.Machines), checkCritical(s.Critical, s.Extensions, s.known()))
+	for i := range s.Machines {
+		if s.Channel == OverlayChannel && s.Machines[i].Governor != "" {
+			errs = append(errs, fmt.Errorf("machine %q: governor: hosts of a cell do not wait for their turn; leave it out", shorten(s.Machines[i].Name)))
+		}
+	}
 	return errors.Join(errs...)
 }
 

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -33,14 +35,40 @@ func (o *opened) spec(root *Root) (*Spec, error) {
 	if root == nil {
 		return nil, refuse(NoRoot, "there is no trust root yet by which it could be verified")
 	}
-	if err := o.signedBy(specPayload, root.Roles[RoleSpec]); err != nil {
-		return nil, err
+	var refusal error
+	for _, role := range root.specRoles() {
+		if err := o.signedBy(specPayload, root.Roles[role]); err != nil {
+			if refusal == nil || o.someOf(root.Roles[role]) {
+				refusal = err
+			}
+			continue
+		}
+		document, err := o.read()
+		if err != nil {
+			return nil, err
+		}
+		spec := document.(*Spec)
+		if root.SpecRole(spec.Channel) == role {
+			return spec, nil
+		}
+		refusal = o.otherRole(root, spec.Channel, role)
 	}
-	document, err := o.read()
-	if err != nil {
-		return nil, err
+	return nil, refusal
+}
+
+// someOf reports whether a key of a role has signed.
+func (o *opened) someOf(role Role) bool {
+	return slices.ContainsFunc(o.signers, func(key identity.PublicKey) bool { return slices.Contains(role.Keys, key) })
+}
+
+// otherRole refuses what keys have signed that may sign for other channels only.
+func (o *opened) otherRole(root *Root, channel, role string) error {
+	want := root.SpecRole(channel)
+	if len(root.Roles[want].Keys) == 0 {
+		return refuse(Unsigned, "it is for the channel %s, for which nobody may sign: the trust root has no role %s, and who has the role %s does not sign for it",
+			channel, want, role)
 	}
-	return document.(*Spec), nil
+	return cmp.Or(o.signedBy(specPayload, root.Roles[want]), refuse(Unsigned, "it is for the channel %s; only keys of the role %s sign for that", channel, want))
 }
 
 // ReadProposed reads a spec that at least one of the keys has signed that may sign specs: one that is proposed, which others may still have to
@@ -51,7 +79,9 @@ func ReadProposed(envelope []byte, root *Root) (*Spec, error) {
 	}
 	one := *root
 	one.Roles = maps.Clone(root.Roles)
-	one.Roles[RoleSpec] = Role{Keys: root.Roles[RoleSpec].Keys, Threshold: 1}
+	for _, role := range one.specRoles() {
+		one.Roles[role] = Role{Keys: root.Roles[role].Keys, Threshold: 1}
+	}
 	return ReadSpec(envelope, &one)
 }
 

@@ -14,8 +14,7 @@ import (
 
 // Deployer runs the machines of payload folders for watchers. A manifest is read once, however many identities run it.
 type Deployer struct {
-	host     func() *Host
-	reserved func(name string) bool
+	cfg DeployerConfig
 
 	mu    sync.Mutex
 	own   map[string]bool  // the units that Deploy runs, by their names on the host
@@ -28,10 +27,36 @@ type Deployer struct {
 // maxRead bounds the definitions that are kept for the next identity.
 const maxRead = 256
 
-// NewDeployer makes the deployer of a host, which may be made later. No machine of a reserved name is deployed, nor one whose name
-// something has that was not deployed here.
-func NewDeployer(host func() *Host, reserved func(name string) bool) *Deployer {
-	return &Deployer{host: host, reserved: reserved, own: map[string]bool{}, turns: map[string]*turn{}, read: map[machine.Digest]*machine.Definition{}}
+// DeployerConfig says what a deployer may do.
+type DeployerConfig struct {
+	// Host is where the machines run; it may be made after the deployer.
+	Host func() *Host
+	// Reserved reports whether no machine of a name is deployed. Neither is one whose name something has that was not deployed here.
+	Reserved func(name string) bool
+	// BuiltIn finds the machine that one of the same name may replace, as it runs again when that is removed. Nil is none.
+	BuiltIn func(name string) (Deployment, bool)
+	// Input is what all that is deployed reads as input; nil is nothing.
+	Input func() (map[string]any, error)
+}
+
+// NewDeployer makes the deployer of a host.
+func NewDeployer(cfg DeployerConfig) *Deployer {
+	return &Deployer{cfg: cfg, own: map[string]bool{}, turns: map[string]*turn{}, read: map[machine.Digest]*machine.Definition{}}
+}
+
+// builtIn is the machine that comes back when what was deployed under a name is removed.
+func (d *Deployer) builtIn(name string) (Deployment, bool) {
+	if d.cfg.BuiltIn == nil {
+		return Deployment{}, false
+	}
+	return d.cfg.BuiltIn(name)
+}
+
+// owns reports whether a unit runs what was deployed here.
+func (d *Deployer) owns(unit string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.own[unit]
 }
 
 // turn lets one caller after the other do something about a unit.
@@ -63,32 +88,64 @@ func (d *Deployer) begin(unit string) (end func()) {
 
 // Deploy implements watchers.Deployer. Cancelled, it may have deployed the machine all the same, but never after a Remove that began later.
 func (d *Deployer) Deploy(ctx context.Context, o watchers.DeployOrder) (watchers.Deployed, error) {
-	h := d.host()
+	h := d.cfg.Host()
 	unit := h.unitOf(o.Identity, o.Name)
 	defer d.begin(unit)()
 	fail := func(err error) (watchers.Deployed, error) {
 		return watchers.Deployed{}, fmt.Errorf("deploying %q: %w", o.Name, err)
 	}
-	if err := d.claim(h, unit, o.Name); err != nil {
+	builtIn, replaces := d.builtIn(o.Name)
+	if err := d.claimable(h, unit, o.Name, replaces); err != nil {
 		return fail(err)
 	}
 	before := h.runs(unit)
 	if before != nil && o.Content != "" && before.directory == o.Directory && before.content == o.Content && fits(before.def.Manifest, &o) == nil {
-		return before.deployed(false), nil
+		return before.deployed(false, replaces), nil
 	}
 	deployment, err := d.load(o)
 	if err == nil {
-		err = ctx.Err()
+		err = sameKind(deployment, builtIn, replaces)
 	}
 	if err == nil {
-		err = h.Deploy(ctx, deployment)
+		err = ctx.Err()
 	}
+	if err != nil {
+		return fail(err)
+	}
+	owned := d.claim(unit)
+	err = h.Deploy(ctx, deployment)
 	after := h.runs(unit)
 	if err != nil || after == nil {
-		d.disclaim(h, unit)
+		if _, taken := h.unit(unit); !owned && ctx.Err() == nil && (!taken || replaces) && (after == nil || after.directory != o.Directory) {
+			d.disclaim(unit) // cancelled, it may run all the same
+		}
 		return fail(errors.Join(err, ctx.Err()))
 	}
-	return after.deployed(before == nil || !before.same(after)), nil
+	return after.deployed(before == nil || !before.same(after), replaces), nil
+}
+
+// sameKind refuses a template in place of a machine, and the reverse: whoever starts instances, or speaks to the machine, would find none. Where there is
+// none to replace nobody starts a template.
+func sameKind(d, builtIn Deployment, replaces bool) error {
+	template := func(d Deployment) bool { return d.Definition.Manifest.Kind == machine.KindTemplate }
+	switch {
+	case !replaces && template(d):
+		return fmt.Errorf("its manifest is of a template, which nothing starts: %w", watchers.ErrUndeployable)
+	case replaces && template(d) != template(builtIn):
+		return fmt.Errorf("of it and the built-in machine that it is to replace one is a template: %w", watchers.ErrUndeployable)
+	}
+	return nil
+}
+
+// Start runs a built-in machine, unless one that was deployed has taken its place.
+func (d *Deployer) Start(ctx context.Context, builtIn Deployment) error {
+	h := d.cfg.Host()
+	unit := h.unitOf(builtIn.Identity, builtIn.Definition.Manifest.Name)
+	defer d.begin(unit)()
+	if d.owns(unit) {
+		return nil
+	}
+	return h.Deploy(ctx, builtIn)
 }
 
 // unitOf is what the host calls a machine of an identity.
@@ -96,49 +153,55 @@ func (h *Host) unitOf(identity, name string) string {
 	return h.whoOf(Deployment{Identity: identity}).scope + name
 }
 
-// runs is the program of a unit, nil where there is none.
+// runs is the program of a unit or a template, nil where there is none.
 func (h *Host) runs(name string) *program {
 	if u, ok := h.unit(name); ok {
 		if p := u.published.Load(); p != nil {
 			return p.prog
 		}
 	}
-	return nil
+	return h.offered(name)
 }
 
-func (p *program) deployed(changed bool) watchers.Deployed {
-	return watchers.Deployed{Version: p.def.Manifest.Version, Digest: p.def.Manifest.Digest.String(), Changed: changed}
+func (p *program) deployed(changed, replaces bool) watchers.Deployed {
+	return watchers.Deployed{Version: p.def.Manifest.Version, Digest: p.def.Manifest.Digest.String(), Changed: changed, Replaces: replaces}
 }
 
-// claim takes a name for what is deployed here.
-func (d *Deployer) claim(h *Host, unit, name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.own[unit] {
-		return nil
-	}
+// claimable refuses a name that is not for what is deployed here.
+func (d *Deployer) claimable(h *Host, unit, name string, replaces bool) error {
 	_, taken := h.unit(unit)
-	if taken || d.reserved(name) || h.offers(unit) {
+	switch {
+	case d.owns(unit):
+		return nil
+	case d.cfg.Reserved(name) || !replaces && (taken || h.offered(unit) != nil):
 		return fmt.Errorf("the name is that of a machine that was not deployed from a bundle: %w", watchers.ErrUndeployable)
 	}
-	d.own[unit] = true
 	return nil
 }
 
-// offers reports whether a template has the name.
-func (h *Host) offers(name string) bool {
+// offered is the program of a template, nil where there is none.
+func (h *Host) offered(name string) *program {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.templates[name] != nil
+	if t := h.templates[name]; t != nil {
+		return t.prog
+	}
+	return nil
 }
 
-// disclaim gives a name back that nothing runs under.
-func (d *Deployer) disclaim(h *Host, unit string) {
+// claim takes a name, and reports whether it was taken before.
+func (d *Deployer) claim(unit string) (before bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, runs := h.unit(unit); !runs {
-		delete(d.own, unit)
-	}
+	before, d.own[unit] = d.own[unit], true
+	return before
+}
+
+// disclaim gives a name back.
+func (d *Deployer) disclaim(unit string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.own, unit)
 }
 
 // load reads what is to run and holds it against the order.
@@ -164,7 +227,11 @@ func (d *Deployer) load(o watchers.DeployOrder) (Deployment, error) {
 	if content == "" {
 		content, err = folderDigest(o.Directory)
 	}
-	return Deployment{Definition: def, Identity: o.Identity, Directory: o.Directory, Content: content, Intact: o.Intact}, err
+	deployment := Deployment{Definition: def, Identity: o.Identity, Directory: o.Directory, Content: content, Intact: o.Intact}
+	if err == nil && d.cfg.Input != nil {
+		deployment.Input, err = d.cfg.Input()
+	}
+	return deployment, err
 }
 
 // definition compiles a manifest, or finds what another identity has had compiled. Of many who ask for the same at once, one compiles.
@@ -174,7 +241,7 @@ func (d *Deployer) definition(digest machine.Digest, file string, text []byte) (
 	if known := d.read[digest]; known != nil {
 		return known, nil
 	}
-	def, problems := machine.Load(file, text, d.host().cfg.Catalogue)
+	def, problems := machine.Load(file, text, d.cfg.Host().cfg.Catalogue)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -19,38 +19,52 @@ func fits(m *machine.Manifest, o *watchers.DeployOrder) error {
 		return fmt.Errorf("its manifest is of the machine %q: %w", m.Name, watchers.ErrUndeployable)
 	case o.Version != "" && m.Version != o.Version:
 		return fmt.Errorf("its manifest is of version %s, %s is wanted: %w", m.Version, o.Version, watchers.ErrUndeployable)
-	case m.Kind == machine.KindTemplate:
-		return fmt.Errorf("its manifest is of a template, which nothing starts: %w", watchers.ErrUndeployable)
 	}
 	return nil
 }
 
 // Remove implements watchers.Deployer.
 func (d *Deployer) Remove(ctx context.Context, identity, name string) error {
-	h := d.host()
+	h := d.cfg.Host()
 	unit := h.unitOf(identity, name)
 	defer d.begin(unit)()
-	d.mu.Lock()
-	own := d.own[unit]
-	d.mu.Unlock()
-	if !own {
+	if !d.owns(unit) {
 		return nil
+	}
+	builtIn, replaced := d.builtIn(name)
+	if replaced && h.offered(unit) != nil { // instances end by what they began with
+		err := h.Deploy(ctx, builtIn)
+		if err == nil {
+			d.disclaim(unit)
+		}
+		return err
 	}
 	if err := h.Remove(ctx, unit); err != nil && !errors.Is(err, ErrUnknownMachine) {
 		return err
 	}
-	d.disclaim(h, unit)
+	if replaced { // from its beginning: what was removed may have left a state in which nothing is done
+		if err := h.Deploy(ctx, builtIn); err != nil {
+			return fmt.Errorf("starting the built-in machine %q again: %w", name, err)
+		}
+	}
+	d.disclaim(unit)
 	return nil
 }
 
 // Standing implements watchers.Deployer.
 func (d *Deployer) Standing(identity, name string) (watchers.Standing, bool) {
-	h := d.host()
-	u, ok := h.unit(h.unitOf(identity, name))
-	if !ok {
+	h := d.cfg.Host()
+	unit := h.unitOf(identity, name)
+	if _, replaceable := d.builtIn(name); replaceable && !d.owns(unit) {
 		return watchers.Standing{}, false
 	}
-	return u.standing()
+	if u, ok := h.unit(unit); ok {
+		return u.standing()
+	}
+	if p := h.offered(unit); p != nil && d.owns(unit) {
+		return watchers.Standing{Version: p.def.Manifest.Version, Digest: p.def.Manifest.Digest.String(), Home: true, Started: true}, true
+	}
+	return watchers.Standing{}, false
 }
 
 // standing is how a unit is, as others may see it. It is not there before it has a program.
@@ -73,7 +87,7 @@ func (u *unit) standing() (watchers.Standing, bool) {
 
 // Machines implements watchers.Deployer.
 func (d *Deployer) Machines(identity string) map[string]watchers.Standing {
-	h := d.host()
+	h := d.cfg.Host()
 	scope := h.unitOf(identity, "")
 	found := map[string]watchers.Standing{}
 	for _, u := range h.those(scope, "") {
@@ -99,7 +113,7 @@ func (h *Host) those(scope, template string) []*unit {
 
 // Instances implements watchers.Deployer.
 func (d *Deployer) Instances(identity, template string) map[string]map[string]any {
-	h := d.host()
+	h := d.cfg.Host()
 	found := map[string]map[string]any{}
 	for _, u := range h.those(h.unitOf(identity, ""), h.unitOf(identity, template)) {
 		found[u.who.instance] = nil
@@ -112,7 +126,7 @@ func (d *Deployer) Instances(identity, template string) map[string]map[string]an
 
 // Signal implements watchers.Deployer. It returns when what the instance made of the event is recorded.
 func (d *Deployer) Signal(ctx context.Context, identity, template, key, event string, payload map[string]any) (bool, error) {
-	h := d.host()
+	h := d.cfg.Host()
 	u, ok := h.unit(h.unitOf(identity, template) + ":" + key)
 	if !ok {
 		return false, nil

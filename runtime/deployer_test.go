@@ -50,7 +50,7 @@ func payload(t *testing.T, pairs ...string) string {
 func deploying(t *testing.T, c *fakes) (*host, *runtime.Deployer) {
 	t.Helper()
 	h := runHost(t, runtime.Config{Catalogue: c})
-	return h, runtime.NewDeployer(func() *runtime.Host { return h.Host }, func(name string) bool { return name == "enrollment" })
+	return h, runtime.NewDeployer(runtime.DeployerConfig{Host: func() *runtime.Host { return h.Host }, Reserved: func(name string) bool { return name == "enrollment" }})
 }
 
 func TestDeployerDeploys(t *testing.T) {

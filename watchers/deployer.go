@@ -13,9 +13,10 @@ type Deployer interface {
 	// Deploy runs the machine of a folder, or replaces the one of its name. The error of a manifest with findings is a diag.List, and
 	// ErrUndeployable is wrapped where trying again is of no use; what ran before runs on then.
 	Deploy(ctx context.Context, o DeployOrder) (Deployed, error)
-	// Remove stops a machine that Deploy runs. Nil where there is none.
+	// Remove stops a machine that Deploy runs. Nil where there is none. A built-in machine that it had replaced begins anew.
 	Remove(ctx context.Context, identity, name string) error
-	// Standing is how a machine is; ok is false where there is none.
+	// Standing is how a machine is; ok is false where there is none. A built-in machine that may be replaced does not count. A template that was deployed
+	// is well.
 	Standing(identity, name string) (s Standing, ok bool)
 	// Machines are all that run as an identity, templates and their instances left out, by name.
 	Machines(identity string) map[string]Standing
@@ -42,6 +43,7 @@ type DeployOrder struct {
 type Deployed struct {
 	Version, Digest string // of the manifest
 	Changed         bool   // it did not run like this before
+	Replaces        bool   // there is a built-in machine of its name
 }
 
 // Standing is how a machine is.

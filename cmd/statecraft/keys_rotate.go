@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +19,7 @@ import (
 // keysRotateVerb makes the next trust root.
 type keysRotateVerb struct {
 	contextFlags
-	Role      string            `default:"spec" enum:"spec,root" help:"Whose keys change: spec (who signs what nodes run) or root (who signs trust roots)."`
+	Role      string            `default:"spec" help:"Whose keys change: spec (who signs what nodes run), root (who signs trust roots), or spec.CHANNEL (who alone signs for that channel; spec.overlay for the hosts of cells)."`
 	Add       []string          `placeholder:"KEY" help:"A public key that is to have the role, once for each."`
 	Remove    []string          `placeholder:"KEY" help:"A public key that is not to have it any more, once for each. What it has signed counts no more."`
 	Threshold int               `placeholder:"N" help:"How many of them must sign (default: as before)."`
@@ -91,6 +93,9 @@ func (v *keysRotateVerb) given() (*rotation, error) {
 		}
 		return &rotation{envelope: bytes.TrimSpace(envelope)}, nil
 	}
+	if err := registry.CheckRole(v.Role); err != nil {
+		return nil, usage("statecraft keys rotate --help says more", "--role: %w", err)
+	}
 	counts, err := lifetime(v.Expires)
 	if err != nil {
 		return nil, err
@@ -144,7 +149,7 @@ func (v *keysRotateVerb) tell(inv *invocation, root *registry.Root, prepared str
 		return inv.printJSON(rotateResult{Version: root.Version, Expires: root.Expires, Roles: root.Roles, PassedOver: root.PassedOver(), Prepared: prepared})
 	}
 	rows := [][]string{{"version", strconv.FormatUint(root.Version, 10)}, {"expires", instant(root.Expires)}}
-	for _, name := range []string{registry.RoleRoot, registry.RoleSpec} {
+	for _, name := range slices.Sorted(maps.Keys(root.Roles)) {
 		role := root.Roles[name]
 		text := fmt.Sprintf("%d of %s", role.Threshold, strings.Join(names(role.Keys), ", "))
 		if len(role.Requires) > 0 {

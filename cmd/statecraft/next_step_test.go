@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
@@ -20,10 +21,10 @@ func TestTheFirstPublicationByItsHints(t *testing.T) {
 	r := &registryCell{fleetCell: c, as: c.client("alice", "registry_publish")}
 	key := filepath.Join(r.as, overlay.PublisherKeyFile)
 	web := r.machine("web", "1.0.0", "busy")
-	answer(t, r.publish(web), false).wants(t, exitFailed, "statecraft keys new "+key, letSign("KEY"))
+	answer(t, r.publish(web), false).wants(t, exitFailed, "statecraft keys new "+key, letSign("KEY", registry.RoleSpec))
 	var made keyResult
 	answer(t, &keysNewVerb{File: key}, true).decode(t, &made)
-	rotate := letSign(made.PublicKey)
+	rotate := letSign(made.PublicKey, registry.RoleSpec)
 	answer(t, r.publish(web), false).wants(t, exitRefused, "no_root", "the key "+made.PublicKey+" may not sign yet", rotate)
 	prepared := filepath.Join(t.TempDir(), "spec.json")
 	preparing := r.publish(web)
@@ -46,7 +47,7 @@ func TestTheFirstPublicationByItsHints(t *testing.T) {
 	answer(t, &keysNewVerb{File: other}, true).decode(t, &stranger)
 	again := r.publish(r.machine("web", "1.0.1", "busy"))
 	again.Key = []string{other}
-	answer(t, again, false).wants(t, exitRefused, "unsigned", letSign(stranger.PublicKey))
+	answer(t, again, false).wants(t, exitRefused, "unsigned", letSign(stranger.PublicKey, registry.RoleSpec))
 	two := rotating(stranger.PublicKey)
 	two.Threshold = 2
 	answer(t, two, false).wants(t, exitOK, "2 of ")

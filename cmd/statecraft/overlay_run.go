@@ -11,9 +11,10 @@ import (
 
 // overlayRunVerb runs a host of a cell.
 type overlayRunVerb struct {
-	AllowUnsigned bool   `help:"Run the machines of the configuration's folder although nobody has signed them."`
-	ListenMetrics string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
-	Dir           string `arg:"" help:"The host's folder, or the folder that overlay init made where it has one host."`
+	AllowUnsigned    bool   `help:"Run the machines of the configuration's folder although nobody has signed them."`
+	WithoutPublished bool   `help:"Run nothing that the channel overlay publishes: the way to publish something else where that keeps the cell from it."`
+	ListenMetrics    string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
+	Dir              string `arg:"" help:"The host's folder, or the folder that overlay init made where it has one host."`
 }
 
 // Run runs the host until it is told to stop.
@@ -32,7 +33,10 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	}
 	defer real.Close()
 	registry := newRegistry()
-	host, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: firstFacts(inv), Version: buildVersion().Version})
+	host, err := overlay.NewHost(overlay.HostConfig{
+		Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: firstFacts(inv), Version: buildVersion().Version,
+		WithoutPublished: v.WithoutPublished,
+	})
 	if err != nil {
 		return overlayError(err)
 	}

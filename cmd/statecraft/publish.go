@@ -31,7 +31,7 @@ type publishVerb struct {
 
 // signingFlags say who signs, for how long, and whether anything is done.
 type signingFlags struct {
-	Key     []string `placeholder:"FILE" help:"A key to sign with, once for each (default: publisher.key in the folder of --as)."`
+	Key     []string `placeholder:"FILE" help:"A key to sign with, once for each (default: publisher.key in the folder of --as, overlay.key for the channel overlay)."`
 	Expires string   `default:"90d" placeholder:"DURATION" help:"How long nodes take what is published for current; after that they run on and take no change."`
 	Serial  uint64   `placeholder:"N" help:"The serial to publish under, where nodes have accepted more than the cell knows of: after it was restored from an older copy."`
 	Renew   bool     `help:"Publish again although nothing changes, for another while."`
@@ -147,11 +147,18 @@ func (v *publishVerb) machines(p *publication.Published, list []registry.Entry, 
 	return machines
 }
 
-// signers reads the keys to sign with.
-func (f *signingFlags) signers(folder string) ([]registry.Signer, error) {
+// overlayKey signs what hosts run, in the folder of who publishes.
+const overlayKey = "overlay.key"
+
+// signers reads the keys to sign with for a channel, by default of a folder.
+func (f *signingFlags) signers(folder, channel string) ([]registry.Signer, error) {
 	if len(f.Key) == 0 {
-		file := filepath.Join(folder, publisherKey)
-		return readSigners([]string{file}, "--key names another key; statecraft keys new "+file+" makes one, which may sign after "+letSign("KEY"))
+		name, role := publisherKey, registry.RoleSpec
+		if channel == registry.OverlayChannel {
+			name, role = overlayKey, registry.ChannelRole(channel)
+		}
+		file := filepath.Join(folder, name)
+		return readSigners([]string{file}, "--key names another key; statecraft keys new "+file+" makes one, which may sign after "+letSign("KEY", role))
 	}
 	return readSigners(f.Key, "--key names the file of a key that may sign")
 }
@@ -169,8 +176,11 @@ func readSigners(files []string, missing string) ([]registry.Signer, error) {
 	return signers, nil
 }
 
-// letSign is the command by which whoever has the cell's root key lets another key sign what nodes run. CELL is for the reader to fill in.
-func letSign(key string) string {
+// letSign is the command by which whoever has the cell's root key lets another key sign by a role. CELL is for the reader to fill in.
+func letSign(key, role string) string {
+	if role != registry.RoleSpec { // which is the default
+		key += " --role " + role
+	}
 	return "statecraft keys rotate --add " + key + " --key CELL/authority/root.key --as CELL/operator"
 }
 

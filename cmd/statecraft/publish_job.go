@@ -75,7 +75,7 @@ func (p *publishing) run() error {
 	if p.signing.DryRun {
 		return p.tell(result, "would publish")
 	}
-	if p.signers, err = p.signing.signers(p.shelf.folder); err != nil {
+	if p.signers, err = p.signing.signers(p.shelf.folder, p.channel); err != nil {
 		return err
 	}
 	envelope, err := registry.Sign(spec, p.signers...)
@@ -245,10 +245,11 @@ func (p *publishing) whoSigns() string {
 	if err != nil || root == nil {
 		root = &registry.Root{}
 	}
-	may := root.Roles[registry.RoleSpec].Keys
+	role := root.SpecRole(p.channel)
+	may := root.Roles[role].Keys
 	for _, s := range p.signers {
 		if key := s.Public(); !slices.Contains(may, key) {
-			return "the key " + key.String() + " may not sign yet; whoever has the cell's root key lets it: " + letSign(key.String())
+			return "the key " + key.String() + " may not sign yet; whoever has the cell's root key lets it: " + letSign(key.String(), role)
 		}
 	}
 	return "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE; they have the keys " + strings.Join(names(may), ", ")

@@ -19,6 +19,8 @@ import (
 // Set is what a host runs.
 type Set struct {
 	Folder string // of package manifests: "node" or "overlay"
+	// Also are manifests of other folders of that package, such as node/bundle.yaml.
+	Also []string
 	// Overrides is a folder of machines, as `statecraft run` takes them, that run in place of those of the same name or beside
 	// them; "" for none.
 	Overrides string
@@ -32,6 +34,7 @@ func Load(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
 	if err != nil || len(names) == 0 {
 		return nil, fmt.Errorf("reading the built-in machines of %q: there are none", s.Folder)
 	}
+	names = append(names, s.Also...)
 	own, err := overrides(s.Overrides, c)
 	if err != nil {
 		return nil, err
@@ -85,13 +88,18 @@ func overrides(folder string, c runtime.Catalogue) (map[string]*runtime.Deployme
 // Deploy deploys a set to a host, each machine as the identity given ("" is the host's) and with the input given. Templates
 // come first, so that whoever starts instances finds them.
 func Deploy(ctx context.Context, h *runtime.Host, set []runtime.Deployment, id string, input map[string]any) error {
+	return Start(ctx, h.Deploy, set, id, input)
+}
+
+// Start is Deploy by a function that deploys one machine, which may have reasons to leave it.
+func Start(ctx context.Context, deploy func(context.Context, runtime.Deployment) error, set []runtime.Deployment, id string, input map[string]any) error {
 	for _, templates := range []bool{true, false} {
 		for _, d := range set {
 			if (d.Definition.Manifest.Kind == machine.KindTemplate) != templates {
 				continue
 			}
 			d.Identity, d.Input = id, input
-			if err := h.Deploy(ctx, d); err != nil {
+			if err := deploy(ctx, d); err != nil {
 				return err
 			}
 		}

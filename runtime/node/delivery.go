@@ -46,7 +46,7 @@ type shipment struct {
 func (a *Agent) delivery() delivery.Services {
 	a.shipment = &shipment{agent: a, trusts: map[string]*trustPlace{}, slots: map[string]*registry.Slots{}}
 	return delivery.Services{
-		Deployer: runtime.NewDeployer(func() *runtime.Host { return a.host }, a.builtIn),
+		Deployer: runtime.NewDeployer(runtime.DeployerConfig{Host: func() *runtime.Host { return a.host }, Reserved: a.builtIn}),
 		Stores:   a.shipment.store, Slots: a.shipment.slotsOf, Cell: a.shipment.cell,
 	}
 }

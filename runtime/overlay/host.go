@@ -23,7 +23,6 @@ import (
 	"github.com/statecraft-io/statecraft/watchers/all"
 	"github.com/statecraft-io/statecraft/watchers/cell"
 	"github.com/statecraft-io/statecraft/watchers/credentials"
-	"github.com/statecraft-io/statecraft/watchers/delivery"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
@@ -37,6 +36,17 @@ type HostConfig struct {
 	Metrics prometheus.Registerer
 	Facts   *watchers.Facts
 	Version string // of the program, as it is shown
+	// WithoutPublished runs nothing that the channel overlay publishes: the way back where what was published keeps the cell from being told so.
+	WithoutPublished bool
+}
+
+// machines are the host's, with the site's own of a folder.
+func (c *HostConfig) machines(overrides string) builtin.Set {
+	set := builtin.Set{Folder: "overlay", Also: []string{"node/bundle.yaml"}, Overrides: overrides}
+	if c.WithoutPublished {
+		set.Without = []string{deployerMachine, bundleMachine}
+	}
+	return set
 }
 
 // Host is a running host of a cell: its broker, and its machines.
@@ -50,9 +60,12 @@ type Host struct {
 	trust  *registry.Store // who may sign what nodes run
 	key    *identity.Key
 	set    []runtime.Deployment
-	own    string // digest of the site's own machines; "" for none
-	member membership
-	logins logins
+	input  map[string]any // of the machines
+	// deployer runs what is published for hosts.
+	deployer *runtime.Deployer
+	own      string // digest of the site's own machines; "" for none
+	member   membership
+	logins   logins
 }
 
 // The connections of a host, and the sets of credentials behind them: one for each account. The one to UPLINK is there where the host has leafnodes.
@@ -84,28 +97,28 @@ func NewHost(cfg HostConfig) (*Host, error) {
 			return h.host.SignHead(ctx, id, h.key)
 		},
 		Cell: cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
-		Delivery: delivery.Services{
-			Stores: func(string) (*registry.Store, error) { return h.trust, nil },
-			Cell:   func(string) (string, error) { return cfg.Config.Cell, nil },
-		},
-		Metrics: cfg.Metrics,
+		Delivery: h.delivery(),
+		Metrics:  cfg.Metrics,
 	})
 	machines := cfg.Config.Machines
 	if machines != "" && !filepath.IsAbs(machines) {
 		machines = filepath.Join(cfg.Folder, machines)
 	}
 	var err error
-	if h.set, err = builtin.Load(builtin.Set{Folder: "overlay", Overrides: machines}, catalogue); err != nil {
+	if h.set, err = builtin.Load(cfg.machines(machines), catalogue); err != nil {
 		return nil, err
 	}
 	if machines != "" {
-		coming, err := builtin.Load(builtin.Set{Folder: "overlay"}, catalogue)
+		coming, err := builtin.Load(cfg.machines(""), catalogue)
 		if err != nil {
 			return nil, err
 		}
 		h.own = ownMachines(h.set, coming)
 	}
 	if err := errors.Join(h.checkDisk(), h.checkRoom()); err != nil {
+		return nil, err
+	}
+	if h.input, err = h.site(); err != nil {
 		return nil, err
 	}
 	if cfg.Metrics != nil {
@@ -220,19 +233,15 @@ func (h *Host) begin(ctx context.Context) error {
 	return h.deploy(ctx, func(name string) bool { return slices.Contains(beforeServing(), name) })
 }
 
-// deploy deploys the machines that are chosen. Those that run already go on.
+// deploy deploys the machines that are chosen. Those that run already go on, and so do published ones that have taken a built-in machine's place.
 func (h *Host) deploy(ctx context.Context, chosen func(name string) bool) error {
-	input, err := h.site()
-	if err != nil {
-		return err
-	}
 	var set []runtime.Deployment
 	for _, d := range h.set {
 		if chosen(d.Definition.Manifest.Name) {
 			set = append(set, d)
 		}
 	}
-	return builtin.Deploy(ctx, h.host, set, "", input)
+	return builtin.Start(ctx, h.deployer.Start, set, h.cfg.Config.Host, h.input)
 }
 
 // issuerNames are the issuers of a host: of what nodes are given, and of the host's own tokens.

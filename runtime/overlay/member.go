@@ -29,8 +29,11 @@ type membership struct {
 	cancel context.CancelFunc
 }
 
+// joinMachine brings the host into its cell.
+const joinMachine = "join"
+
 // beforeServing are the machines that run before the host serves: who follows how it comes into its cell, and how its broker is.
-func beforeServing() []string { return []string{"join", healthMachine} }
+func beforeServing() []string { return []string{joinMachine, healthMachine} }
 
 // enter starts the host's brokers.
 func (h *Host) enter(ctx context.Context) error {
@@ -117,7 +120,11 @@ func (h *Host) Open(ctx context.Context) error {
 			return err
 		}
 	}
-	return h.deploy(ctx, func(name string) bool { return !slices.Contains(beforeServing(), name) })
+	others := slices.Concat(beforeServing(), afterServing())
+	if err := h.deploy(ctx, func(name string) bool { return !slices.Contains(others, name) }); err != nil {
+		return err
+	}
+	return h.deploy(ctx, func(name string) bool { return slices.Contains(afterServing(), name) })
 }
 
 // settings are those of the configuration that are the cell's.
@@ -155,7 +162,7 @@ const settingsMachine = "settings"
 
 // settingsDiffer names the settings of the cell that the host's configuration has otherwise.
 func (h *Host) settingsDiffer() (names []string) {
-	for _, machine := range []string{settingsMachine, "join"} { // a host that is refused does not run the first
+	for _, machine := range []string{settingsMachine, joinMachine} { // a host that is refused does not run the first
 		_, data, _ := h.host.Glance(machine)
 		differs, _ := data["differs"].([]any)
 		for _, name := range differs {

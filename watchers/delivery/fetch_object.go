@@ -67,8 +67,12 @@ func (a *archive) fetchObject(ctx context.Context, look *watchers.Look, into *sp
 		return err
 	}
 	source := a.want.source
+	subject := "node." + identity.Identity(look.Identity).Token() + ".out.bundle"
+	if a.services.Bundles != nil {
+		subject = a.services.Bundles(look.Identity)
+	}
 	f := &objectFetch{
-		conn: conn, subject: "node." + identity.Identity(look.Identity).Token() + ".out.bundle",
+		conn: conn, subject: subject,
 		bucket: source.Host, name: strings.TrimPrefix(source.Path, "/"), wait: a.spec.Timeout.Std(), into: into,
 	}
 	if err := f.all(ctx, most); err != nil {

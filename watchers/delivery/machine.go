@@ -95,7 +95,7 @@ func (s *machineSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 }
 
 func machineType(s Services) watchers.Type {
-	payload := map[string]machine.ValueType{"name": machine.String, "version": machine.String, "state": machine.String, "reason": machine.String}
+	payload := map[string]machine.ValueType{"name": machine.String, "version": machine.String, "state": machine.String, "reason": machine.String, "replaces": machine.Boolean}
 	outcome := func(name string, class machine.OutcomeClass, doc string) machine.Outcome {
 		return machine.Outcome{Name: name, Class: class, Payload: payload, Doc: doc}
 	}
@@ -105,7 +105,7 @@ func machineType(s Services) watchers.Type {
 		WatcherType: machine.WatcherType{
 			Name: "machine",
 			Outcomes: []machine.Outcome{
-				outcome(machine.OutcomeSuccess, machine.Success, "the machine runs now; it is confirmed; it is there; or it and what was to be removed is gone"),
+				outcome(machine.OutcomeSuccess, machine.Success, "the machine runs now, where replaces is set in place of a built-in one; it is confirmed; it is there; or it and what was to be removed is gone"),
 				outcome(watchers.OutcomeUnchanged, machine.Success, "of run: it ran like this before"),
 				{Name: outcomeTooOld, Class: machine.Failure, Payload: ofRelease,
 					Doc: "of run: its manifest requires another release of this program, which the payload names; what ran before runs on"},
@@ -159,10 +159,14 @@ func (r *runner) Check(ctx context.Context, look *watchers.Look) watchers.Report
 		return machineReport(outcomeRefused, name, standing, err.Error())
 	case err != nil:
 		return machineReport(machine.OutcomeFail, name, standing, err.Error())
-	case !deployed.Changed:
-		return machineReport(watchers.OutcomeUnchanged, name, standing, "")
 	default:
-		return machineReport(machine.OutcomeSuccess, name, standing, "")
+		outcome := machine.OutcomeSuccess
+		if !deployed.Changed {
+			outcome = watchers.OutcomeUnchanged
+		}
+		rep := machineReport(outcome, name, standing, "")
+		rep.Payload["replaces"] = deployed.Replaces
+		return rep
 	}
 }
 
@@ -180,7 +184,7 @@ func machineReport(outcome, name string, s watchers.Standing, reason string) wat
 	const longest = 2000
 	rep := watchers.Report{
 		Outcome: outcome, Message: reason,
-		Payload: map[string]any{"name": name, "version": s.Version, "state": s.State, "reason": reason[:min(len(reason), longest)]},
+		Payload: map[string]any{"name": name, "version": s.Version, "state": s.State, "reason": reason[:min(len(reason), longest)], "replaces": false},
 	}
 	if reason == "" {
 		rep.Message = fmt.Sprintf("%s %s is %s", name, s.Version, s.State)

@@ -19,6 +19,8 @@ type Services struct {
 	Slots func(id string) (*registry.Slots, error)
 	// Cell names the cell that an identity belongs to; "" is none.
 	Cell func(id string) (string, error)
+	// Bundles is the subject by which an identity asks for objects of the overlay; nil is that of a node.
+	Bundles func(id string) string
 }
 
 // Types returns the types archive, depot, machine and machines.

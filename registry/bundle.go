@@ -18,6 +18,7 @@ type Bundle struct {
 	Data          []byte
 	Digest        string // sha256 of Data, hex
 	SumsDigest    string // sha256 of its SHA256SUMS, hex
+	Sums          []byte // its SHA256SUMS
 }
 
 // Pack makes the bundle of a folder that holds a machine.yaml. The same files give the same bytes, wherever and whenever. Files that begin with a
@@ -45,7 +46,7 @@ func pack(dir string, l Limits) (*Bundle, error) {
 		return nil, err
 	}
 	sums := writeSums(files)
-	b := &Bundle{Name: name, Version: version, SumsDigest: digestOf(sums)}
+	b := &Bundle{Name: name, Version: version, SumsDigest: digestOf(sums), Sums: sums}
 	files = append([]packed{{path: SumsFile, content: sums}}, files...)
 	if b.Data, err = writeArchive(name, files); err != nil {
 		return nil, err

@@ -369,6 +369,21 @@ func (s *Store) Last(channel string) (*Spec, error) {
 	return last.spec, nil
 }
 
+// Named finds the channel's last good spec with the keys that have signed it, where it names a machine whose bundle has a digest; nil where it does not.
+func (s *Store) Named(channel, name, digest string) (*Spec, []identity.PublicKey, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, err := s.lastOf(channel)
+	if err != nil || last.spec == nil {
+		return nil, nil, err
+	}
+	if !slices.ContainsFunc(last.spec.Machines, func(e Entry) bool { return e.Name == name && e.Checksum == digest }) {
+		return nil, nil, nil
+	}
+	signers, err := Signers(last.envelope)
+	return last.spec, signers, err
+}
+
 // lastOf reads a channel's file, once.
 func (s *Store) lastOf(channel string) (*accepted, error) {
 	if known := s.last[channel]; known != nil {

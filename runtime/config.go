@@ -57,6 +57,8 @@ type Config struct {
 	Intercept func(p *PendingLook)
 	// Degraded gives further reasons why the host is not well, such as its broker's, for Health. It must not block. May be nil.
 	Degraded func() []string
+	// Published says by whose word a machine runs that was published: which list names a bundle of this digest now. May be nil.
+	Published func(identity, name, content string) Origin
 	// Hook is called at the named points of a turn; fault tests end the process there. May be nil.
 	Hook func(point string)
 }

@@ -31,6 +31,8 @@ type Deployment struct {
 	// Intact is asked before each look that may use the payload, on the look's goroutine: an error fails the look, which does not happen. It
 	// belongs to folder and content. Nil asks nothing.
 	Intact func() error
+	// Origin is by whose word it runs.
+	Origin Origin
 }
 
 // Deploy starts a machine or replaces the one of the same name, which goes on in its state and with its data. Everything is validated

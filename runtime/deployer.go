@@ -227,7 +227,7 @@ func (d *Deployer) load(o watchers.DeployOrder) (Deployment, error) {
 	if content == "" {
 		content, err = folderDigest(o.Directory)
 	}
-	deployment := Deployment{Definition: def, Identity: o.Identity, Directory: o.Directory, Content: content, Intact: o.Intact}
+	deployment := Deployment{Definition: def, Identity: o.Identity, Directory: o.Directory, Content: content, Intact: o.Intact, Origin: Origin{Kind: OriginPublished}}
 	if err == nil && d.cfg.Input != nil {
 		deployment.Input, err = d.cfg.Input()
 	}

@@ -83,7 +83,7 @@ func TestLinkedFolderIsFollowed(t *testing.T) {
 	link(t, "../one", filepath.Join(machines, "ticker"))
 	link(t, "../lone", filepath.Join(machines, "lone.yaml"))
 	h := runHost(t, runtime.Config{Catalogue: newFakes()})
-	f := runtime.NewFollower(h.Host, []string{machines}, func(diag.List) {})
+	f := runtime.NewFollower(h.Host, []string{machines}, runtime.Unsigned, func(diag.List) {})
 	if err := f.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestStateFolderInsideAMachine(t *testing.T) {
 	folder := t.TempDir()
 	writeFile(t, filepath.Join(folder, "machine.yaml"), tickerText("1.0.0"))
 	h := runHost(t, runtime.Config{Catalogue: newFakes(), StateDir: filepath.Join(folder, "state")})
-	f := runtime.NewFollower(h.Host, []string{folder}, func(diag.List) {})
+	f := runtime.NewFollower(h.Host, []string{folder}, runtime.Unsigned, func(diag.List) {})
 	if err := f.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ const followInterval = 2 * time.Second
 type Follower struct {
 	host     *Host
 	paths    []string
+	vouch    Vouch
 	problems func(diag.List) // told of findings, when they are new
 	running  map[string]followed
 }
@@ -32,9 +33,10 @@ type followed struct {
 	taken   bool   // it was refused because its name was taken
 }
 
-// NewFollower makes a follower of paths, each of which may be anything that FindMachines understands.
-func NewFollower(h *Host, paths []string, problems func(diag.List)) *Follower {
-	return &Follower{host: h, paths: paths, problems: problems, running: map[string]followed{}}
+// NewFollower makes a follower of paths, each of which may be anything that FindMachines understands. vouch says which may run, each time that they
+// are read.
+func NewFollower(h *Host, paths []string, vouch Vouch, problems func(diag.List)) *Follower {
+	return &Follower{host: h, paths: paths, vouch: vouch, problems: problems, running: map[string]followed{}}
 }
 
 // Start deploys everything once. Any error refuses the whole: nothing half-loads.
@@ -54,6 +56,9 @@ func (f *Follower) Start(ctx context.Context) error {
 		}
 		if d.Definition == nil {
 			continue
+		}
+		if err := f.vouch(&d); err != nil {
+			return err
 		}
 		ready = append(ready, d)
 		f.running[m] = followed{stamp: stamp, machine: d.Definition.Manifest.Name}
@@ -190,6 +195,9 @@ func (f *Follower) load(stamps map[string]string) []change {
 		f.problems(found)
 		if err == nil {
 			err = found.Err()
+		}
+		if err == nil {
+			err = f.vouch(&d)
 		}
 		if err != nil {
 			f.refused(m, was, err)

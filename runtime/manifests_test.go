@@ -161,7 +161,7 @@ func TestA14TheManifestsOfAllMachinesThatRunAreKept(t *testing.T) {
 	}
 	write("1.0.0")
 	h := runHost(t, runtime.Config{StateDir: dir, Catalogue: newFakes()})
-	f := runtime.NewFollower(h.Host, []string{folder}, func(diag.List) {})
+	f := runtime.NewFollower(h.Host, []string{folder}, runtime.Unsigned, func(diag.List) {})
 	if err := f.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

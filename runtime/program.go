@@ -19,6 +19,7 @@ type program struct {
 	directory string
 	content   string // identifies the payload, so that a change of any file of it counts
 	intact    func() error
+	origin    Origin
 	// records counts by kind; looking the counters up by their labels would cost as much as the rest of a turn's accounting.
 	records   map[machine.RecordKind]prometheus.Counter
 	templates *watchers.Templates
@@ -36,13 +37,13 @@ func (h *Host) prepare(d Deployment) (*program, diag.List) {
 	h.mu.RLock()
 	known := h.programs[key]
 	h.mu.RUnlock()
-	if wanted := (&program{def: def, directory: d.Directory, content: d.Content}); known != nil && known.same(wanted) {
+	if wanted := (&program{def: def, directory: d.Directory, content: d.Content, origin: d.Origin}); known != nil && known.same(wanted) {
 		return known, nil // many units may run one program
 	}
 	if known != nil && known.def == def {
 		return known.in(d), nil
 	}
-	p := &program{def: def, directory: d.Directory, content: d.Content, intact: d.Intact, subscribed: map[subscription][]string{},
+	p := &program{def: def, directory: d.Directory, content: d.Content, intact: d.Intact, origin: d.Origin, subscribed: map[subscription][]string{},
 		records: h.metrics.recordsOf(def.Manifest.Name), secrets: def.SecretData(), templates: &watchers.Templates{}}
 	var problems diag.List
 	for i := range def.Manifest.Watchers {
@@ -71,13 +72,13 @@ func (h *Host) prepare(d Deployment) (*program, diag.List) {
 // in is the same program in another folder.
 func (p *program) in(d Deployment) *program {
 	q := *p
-	q.directory, q.content, q.intact = d.Directory, d.Content, d.Intact
+	q.directory, q.content, q.intact, q.origin = d.Directory, d.Content, d.Intact, d.Origin
 	return &q
 }
 
 // same reports whether two programs would do the same.
 func (p *program) same(q *program) bool {
-	return p.def.Manifest.Digest == q.def.Manifest.Digest && p.directory == q.directory && p.content == q.content
+	return p.def.Manifest.Digest == q.def.Manifest.Digest && p.directory == q.directory && p.content == q.content && p.origin.equal(q.origin)
 }
 
 // outcomeClasses returns which outcomes of a watcher type are failures, for retries.

@@ -92,7 +92,7 @@ func followFolder(t *testing.T, files map[string]string) (h *host, f *runtime.Fo
 		writeFile(t, filepath.Join(folder, name), manifestText(text))
 	}
 	h = runHost(t, runtime.Config{Catalogue: newFakes()})
-	f = runtime.NewFollower(h.Host, []string{folder}, func(diag.List) {})
+	f = runtime.NewFollower(h.Host, []string{folder}, runtime.Unsigned, func(diag.List) {})
 	if err := f.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestFollowerKeepsWhatItCannotRead(t *testing.T) {
 	h := runHost(t, runtime.Config{Catalogue: newFakes()})
 	empty := filepath.Join(base, "empty")
 	writeFile(t, filepath.Join(empty, "b.yaml"), manifestText(named(toggler, "two")))
-	f := runtime.NewFollower(h.Host, []string{machines, empty}, func(diag.List) {})
+	f := runtime.NewFollower(h.Host, []string{machines, empty}, runtime.Unsigned, func(diag.List) {})
 	if err := f.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -244,7 +244,7 @@ func TestFollowerSwapsOnlyWhatPasses(t *testing.T) {
 	}
 	write(watchingWith("interval: 1h"))
 	var found diag.List
-	f := runtime.NewFollower(h.Host, []string{folder}, func(l diag.List) { found = l })
+	f := runtime.NewFollower(h.Host, []string{folder}, runtime.Unsigned, func(l diag.List) { found = l })
 	if err := f.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestFollowerRefusesTheWholeAtStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := runtime.NewFollower(h.Host, []string{folder}, func(diag.List) {}).Start(t.Context())
+	err := runtime.NewFollower(h.Host, []string{folder}, runtime.Unsigned, func(diag.List) {}).Start(t.Context())
 	var list diag.List
 	if !errors.As(err, &list) || len(h.Machines()) != 0 {
 		t.Errorf("%v, %+v", err, h.Machines())

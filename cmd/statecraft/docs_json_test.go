@@ -27,7 +27,7 @@ func printed() map[string]any {
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace export": traceResult{}, "trace heads": headsResult{}, "trace verify": traceVerifyResult{},
 		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{}, "token revoked": revokedList{},
 		"node show": nodeShown{}, "fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet inventory": inventoryResult{}, "fleet hosts": fleetHostsResult{}, "fleet machines": machinesResult{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
-		"publish": publishResult{}, "sign": signResult{}, "verify": verifyResult{}, "registry ls": registryResult{}, "registry show": specResult{},
+		"publish": publishResult{}, "sign": signResult{}, "sign DIR": signedFolder{}, "verify": verifyResult{}, "verify of a host": hostVerified{}, "registry ls": registryResult{}, "registry show": specResult{},
 		"registry history": historyResult{}, "registry diff": diffResult{}, "keys rotate": rotateResult{},
 		"demo": demoResult{}, "emulate": emulateResult{}, "overlay init": overlayInitResult{}, "overlay rotate": overlay.Rotated{},
 		"version": versionResult{}, "watchers": all.Reference{}, "why": whyResult{},

@@ -17,17 +17,21 @@ import (
 // nodeRunVerb runs the agent of a node.
 type nodeRunVerb struct {
 	stateFlags
-	Join          string `placeholder:"FILE" help:"The file that holds the join token, or - for standard input. Kept, so that it is needed once."`
-	Identity      string `placeholder:"NAME" help:"What this node is called (default: the host name). Kept, so that it is needed once; a node that was assigned to a cell keeps its name."`
-	Machines      string `placeholder:"DIR" help:"Machines that run beside the built-in ones, or in place of those of the same name; needs --allow-unsigned."`
-	AllowUnsigned bool   `help:"Run the machines of --machines although nobody has signed them."`
+	Join     string `placeholder:"FILE" help:"The file that holds the join token, or - for standard input. Kept, so that it is needed once."`
+	Identity string `placeholder:"NAME" help:"What this node is called (default: the host name). Kept, so that it is needed once; a node that was assigned to a cell keeps its name."`
+	Machines string `placeholder:"DIR" help:"Machines that run beside the built-in ones, or in place of those of the same name: signed folders with --signed-by, others with --allow-unsigned."`
+	vouchFlags
 	ListenMetrics string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
 }
 
 // Run runs the agent until it is told to stop.
 func (v *nodeRunVerb) Run(inv *invocation) error {
-	if v.Machines != "" && !v.AllowUnsigned {
-		return fail(exitRefused, "--allow-unsigned runs them all the same", "the machines of %s are not signed", v.Machines)
+	var vouch runtime.Vouch
+	if v.Machines != "" {
+		var err error
+		if vouch, err = v.vouch("the machines of " + v.Machines); err != nil {
+			return err
+		}
 	}
 	dir, err := v.dir()
 	if err != nil {
@@ -44,7 +48,8 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	defer real.Close()
 	registry := newRegistry()
 	agent, err := node.New(node.Config{
-		Identity: id, Dir: dir, Clock: real, Log: inv.log, Metrics: registry, Machines: v.Machines, Facts: firstFacts(inv),
+		Identity: id, Dir: dir, Clock: real, Log: inv.log, Metrics: registry, Machines: v.Machines, Vouch: vouch, Facts: firstFacts(inv),
+		Version: buildVersion().Version,
 	})
 	if err != nil {
 		return openError(err, dir)

@@ -5,13 +5,14 @@ import (
 	"io/fs"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
 // overlayRunVerb runs a host of a cell.
 type overlayRunVerb struct {
-	AllowUnsigned    bool   `help:"Run the machines of the configuration's folder although nobody has signed them."`
+	vouchFlags
 	WithoutPublished bool   `help:"Run nothing that the channel overlay publishes: the way to publish something else where that keeps the cell from it."`
 	ListenMetrics    string `placeholder:"ADDRESS" help:"Serve metrics for Prometheus over HTTP on a loopback address."`
 	Dir              string `arg:"" help:"The host's folder, or the folder that overlay init made where it has one host."`
@@ -23,8 +24,11 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	if err != nil {
 		return overlayError(err)
 	}
-	if cfg.Machines != "" && !v.AllowUnsigned {
-		return fail(exitRefused, "--allow-unsigned runs them all the same", "the machines of %s are not signed", cfg.Machines)
+	var vouch runtime.Vouch
+	if cfg.Machines != "" {
+		if vouch, err = v.vouch("the machines of " + cfg.Machines); err != nil {
+			return err
+		}
 	}
 	forMany(inv.ctx)
 	real, err := clock.NewReal()
@@ -35,7 +39,7 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	registry := newRegistry()
 	host, err := overlay.NewHost(overlay.HostConfig{
 		Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: firstFacts(inv), Version: buildVersion().Version,
-		WithoutPublished: v.WithoutPublished,
+		WithoutPublished: v.WithoutPublished, Vouch: vouch,
 	})
 	if err != nil {
 		return overlayError(err)
@@ -48,6 +52,8 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 func overlayError(err error) error {
 	var findings diag.List
 	switch {
+	case coded(err):
+		return err
 	case errors.As(err, &findings), errors.Is(err, overlay.ErrSettings):
 		return fail(exitInvalid, "mend the file; docs/overlay.md describes every key", "%w", err)
 	case errors.Is(err, overlay.ErrSeveralHosts):

@@ -19,7 +19,7 @@ import (
 // runVerb hosts machines until it is told to stop.
 type runVerb struct {
 	stateFlags
-	AllowUnsigned bool           `help:"Run machines although nobody has signed them."`
+	vouchFlags
 	Identity      string         `placeholder:"NAME" help:"Name of this host in events and expressions (default: the host name)."`
 	Events        string         `placeholder:"FILE" help:"Append what happens to this file as CloudEvents, one a line; - is standard output, in place of the transitions."`
 	Facts         string         `placeholder:"FILE" help:"A JSON object with the facts to begin with."`
@@ -31,10 +31,11 @@ type runVerb struct {
 
 // Run hosts the machines in the foreground.
 func (v *runVerb) Run(inv *invocation) error {
-	if !v.AllowUnsigned {
-		return fail(exitRefused, "--allow-unsigned runs them all the same", "the machines are not signed")
+	vouch, err := v.vouch("the machines")
+	if err != nil {
+		return err
 	}
-	h, err := v.open(inv)
+	h, err := v.open(inv, vouch)
 	if err != nil {
 		return err
 	}
@@ -127,6 +128,8 @@ func (h *hosting) started(inv *invocation) {
 func (h *hosting) startError(inv *invocation, err error) error {
 	var findings diag.List
 	switch {
+	case coded(err):
+		return err
 	case errors.As(err, &findings):
 		if !h.reported {
 			fmt.Fprintln(inv.stderr, findings.Error())
@@ -152,6 +155,8 @@ func (h *hosting) close() error {
 // openError is the failure of a state folder that cannot be used.
 func openError(err error, dir string) error {
 	switch {
+	case coded(err):
+		return err
 	case errors.Is(err, journal.ErrLocked), errors.Is(err, control.ErrInUse):
 		return fail(exitFailed, "stop the other host, or choose another folder with --state", "%w", err)
 	case errors.Is(err, journal.ErrNewer):

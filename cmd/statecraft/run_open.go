@@ -35,7 +35,7 @@ func (g *group) run(failed chan<- error, f func() error) {
 const maxFacts = 16 << 20
 
 // open prepares everything that a host needs. What it opened is closed again where it fails.
-func (v *runVerb) open(inv *invocation) (h *hosting, err error) {
+func (v *runVerb) open(inv *invocation, vouch runtime.Vouch) (h *hosting, err error) {
 	dir, err := v.dir()
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (v *runVerb) open(inv *invocation) (h *hosting, err error) {
 		return h, openError(errors.Join(err, h.host.Close()), dir)
 	}
 	h.server = control.NewServer(h.host, registry, log)
-	h.follower = runtime.NewFollower(h.host, v.Paths, func(found diag.List) { h.found(inv, found) })
+	h.follower = runtime.NewFollower(h.host, v.Paths, vouch, func(found diag.List) { h.found(inv, found) })
 	h.display.begin(h.host)
 	return h, nil
 }

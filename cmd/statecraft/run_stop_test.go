@@ -66,7 +66,7 @@ func hostOn(t *testing.T, inv *invocation, disk *fragileDisk) *hosting {
 		t.Fatal(err)
 	}
 	h.server = control.NewServer(h.host, nil, inv.log)
-	h.follower = runtime.NewFollower(h.host, []string{patientFolder(t)}, func(diag.List) {})
+	h.follower = runtime.NewFollower(h.host, []string{patientFolder(t)}, runtime.Unsigned, func(diag.List) {})
 	h.closers = []func() error{real.Close}
 	return h
 }

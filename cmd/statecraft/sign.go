@@ -12,9 +12,10 @@ import (
 
 // signVerb adds signatures to a spec or a trust root that several must sign.
 type signVerb struct {
-	Key    []string `required:"" placeholder:"FILE" help:"A key to sign with, once for each."`
-	Output string   `placeholder:"FILE" help:"Write the result here (default: in place of what is signed)."`
-	File   string   `arg:"" help:"A spec that statecraft publish --prepare wrote, or a root that statecraft keys rotate --prepare wrote."`
+	Key     []string `required:"" placeholder:"FILE" help:"A key to sign with, once for each."`
+	Output  string   `placeholder:"FILE" help:"Write the result here (default: in place of what is signed)."`
+	Expires string   `default:"365d" placeholder:"DURATION" help:"How long the signature of a folder counts; after that nothing starts by it."`
+	File    string   `arg:"" help:"A spec that statecraft publish --prepare wrote, a root that statecraft keys rotate --prepare wrote, or the folder of a machine, or of several, for run and node run."`
 }
 
 // signResult is what sign --json prints.
@@ -27,6 +28,9 @@ type signResult struct {
 
 // Run signs what the envelope holds, as it is.
 func (v *signVerb) Run(inv *invocation) error {
+	if info, err := os.Stat(v.File); err == nil && info.IsDir() {
+		return v.folders(inv)
+	}
 	envelope, err := os.ReadFile(v.File)
 	if err != nil {
 		return usage("statecraft publish --prepare writes what there is to sign", "reading what is to be signed: %w", err)

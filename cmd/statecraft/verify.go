@@ -15,7 +15,9 @@ import (
 // verifyVerb holds a signed spec against the trust root, or a deployed folder against what is published.
 type verifyVerb struct {
 	shelfFlags
-	Path string `arg:"" help:"A signed spec, or the folder of a deployed machine."`
+	stateFlags
+	SignedBy []string `placeholder:"KEY" help:"Hold a folder against the signature beside it, by these public keys, in place of what is published."`
+	Path     string   `arg:"" optional:"" help:"A signed spec, or the folder of a machine. Without it, what the host of --state runs, and by whose word."`
 }
 
 // verifyResult is what verify --json prints.
@@ -25,13 +27,24 @@ type verifyResult struct {
 	Refused string      `json:"refused,omitempty"` // why the spec does not count: others are still to sign it
 	Machine string      `json:"machine,omitempty"` // of a folder
 	Version string      `json:"version,omitempty"`
+	Expires time.Time   `json:"expires,omitzero"` // of a folder by --signed-by
+	Signers []string    `json:"signers,omitempty"`
 }
 
 // Run fails with the reason where something is not as it was signed.
 func (v *verifyVerb) Run(inv *invocation) error {
+	switch {
+	case v.Path == "":
+		return v.running(inv)
+	case v.State != "":
+		return usage("leave the path out to ask a host what it runs", "--state is for the host that is asked, and a path for what is verified: give one of them")
+	}
 	info, err := os.Stat(v.Path)
 	if err != nil {
 		return usage("name a signed spec or a machine's folder", "verifying: %w", err)
+	}
+	if info.IsDir() && len(v.SignedBy) > 0 {
+		return v.signed(inv)
 	}
 	if info.IsDir() {
 		return v.directory(inv)

@@ -4,16 +4,20 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/manifests"
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
 // Set is what a host runs.
@@ -24,6 +28,10 @@ type Set struct {
 	// Overrides is a folder of machines, as `statecraft run` takes them, that run in place of those of the same name or beside
 	// them; "" for none.
 	Overrides string
+	// Vouch says which machines of Overrides may run.
+	Vouch runtime.Vouch
+	// Release is of the program, by whose word the machines run that come with it.
+	Release string
 	// Without names machines of the folder that do not run.
 	Without []string
 }
@@ -35,7 +43,7 @@ func Load(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
 		return nil, fmt.Errorf("reading the built-in machines of %q: there are none", s.Folder)
 	}
 	names = append(names, s.Also...)
-	own, err := overrides(s.Overrides, c)
+	own, err := overrides(s.Overrides, s.Vouch, c)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +61,7 @@ func Load(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
 		if err := problems.Err(); err != nil {
 			return nil, fmt.Errorf("built-in machine %q: %w", machineName, err)
 		}
-		set = append(set, runtime.Deployment{Definition: def})
+		set = append(set, runtime.Deployment{Definition: def, Origin: runtime.Origin{Kind: runtime.OriginBuiltIn, Release: s.Release}})
 	}
 	for _, d := range own {
 		set = append(set, *d)
@@ -62,7 +70,7 @@ func Load(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
 }
 
 // overrides reads a site's own machines, by name.
-func overrides(folder string, c runtime.Catalogue) (map[string]*runtime.Deployment, error) {
+func overrides(folder string, vouch runtime.Vouch, c runtime.Catalogue) (map[string]*runtime.Deployment, error) {
 	if folder == "" {
 		return nil, nil
 	}
@@ -78,9 +86,13 @@ func overrides(folder string, c runtime.Catalogue) (map[string]*runtime.Deployme
 			return nil, fmt.Errorf("reading the site's machines: %w", err)
 		}
 		all = append(all, problems...)
-		if d.Definition != nil {
-			own[d.Definition.Manifest.Name] = &d
+		if d.Definition == nil {
+			continue
 		}
+		if err := vouch(&d); err != nil {
+			return nil, err
+		}
+		own[d.Definition.Manifest.Name] = &d
 	}
 	return own, all.Err()
 }
@@ -106,3 +118,47 @@ func Start(ctx context.Context, deploy func(context.Context, runtime.Deployment)
 	}
 	return nil
 }
+
+// Published is by whose word a machine runs that was published to a channel, as its bundle's digest is in the last good list; of one that the list does not name
+// any more only the channel is known. A nil trust knows nothing.
+func Published(trust *registry.Store, channel, name, digest string) runtime.Origin {
+	o := runtime.Origin{Kind: runtime.OriginPublished, Channel: channel}
+	if trust == nil {
+		return o
+	}
+	spec, signers, err := trust.Named(channel, name, digest)
+	if err != nil || spec == nil {
+		return o
+	}
+	o.Serial = spec.Serial
+	for _, key := range signers {
+		o.Signers = append(o.Signers, key.String())
+	}
+	return o
+}
+
+// SignedBy vouches for folders that one of some keys has signed, as registry.VerifyFolder says, and has their files stay as they are. now is the wall clock.
+func SignedBy(keys []identity.PublicKey, now func() time.Time) runtime.Vouch {
+	return func(d *runtime.Deployment) error {
+		if d.Content == "" {
+			return fmt.Errorf("%s: %w", d.Definition.Manifest.Name, ErrNoFolder)
+		}
+		s, err := registry.VerifyFolder(d.Directory, keys, now())
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.Directory, err)
+		}
+		if m := d.Definition.Manifest; s.Name != m.Name || s.Manifest != m.Digest.String() {
+			return fmt.Errorf("%s: %w", d.Directory, &registry.Tampered{Changed: []string{runtime.ManifestName}})
+		}
+		intact := registry.NewIntact(d.Directory, registry.SumsFile, s.Sums)
+		d.Intact = func() error { return intact.Check(context.Background()) }
+		d.Origin = runtime.Origin{Kind: runtime.OriginSigned}
+		for _, key := range s.Signers {
+			d.Origin.Signers = append(d.Origin.Signers, key.String())
+		}
+		return nil
+	}
+}
+
+// ErrNoFolder is a manifest that is in no folder of its own, which cannot be signed.
+var ErrNoFolder = errors.New("its manifest is in no folder of its own, and only folders are signed")

@@ -64,6 +64,11 @@ func (c *Client) Machines(ctx context.Context) (list []runtime.MachineStatus, er
 	return list, c.get(ctx, "/v1/machines", &list)
 }
 
+// Running lists what runs, and by whose word. A host of an earlier release refuses it.
+func (c *Client) Running(ctx context.Context) (list []runtime.Running, err error) {
+	return list, c.get(ctx, "/v1/running", &list)
+}
+
 // Machine describes one machine.
 func (c *Client) Machine(ctx context.Context, name string) (d runtime.MachineDetail, err error) {
 	return d, c.get(ctx, machinePath(name, ""), &d)

@@ -27,6 +27,14 @@ func (s *Server) machines(w http.ResponseWriter, _ *http.Request) error {
 	return s.answer(w, list)
 }
 
+func (s *Server) running(w http.ResponseWriter, _ *http.Request) error {
+	list := s.host.Runs()
+	if list == nil {
+		list = []runtime.Running{}
+	}
+	return s.answer(w, list)
+}
+
 // turn is how long a machine may take for its turn. A peer that has sent all it has to say, and closed its side, still gets its
 // answer, although net/http ends the request's context.
 func turn(r *http.Request) (context.Context, context.CancelFunc) {

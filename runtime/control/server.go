@@ -75,6 +75,7 @@ func (s *Server) routes(metrics prometheus.Gatherer) {
 	for pattern, h := range map[string]handler{
 		"GET /v1/health":                     s.health,
 		"GET /v1/machines":                   s.machines,
+		"GET /v1/running":                    s.running,
 		"GET /v1/machines/{name}":            s.machine,
 		"GET /v1/machines/{name}/definition": s.definition,
 		"GET /v1/machines/{name}/history":    s.history,
@@ -126,7 +127,7 @@ func (s *Server) unknown(w http.ResponseWriter, r *http.Request) error {
 			return refuse(http.StatusMethodNotAllowed, "use "+method, "%.20q is not a method of %.200q", r.Method, r.URL.Path)
 		}
 	}
-	return refuse(http.StatusNotFound, "GET /v1/machines lists the machines; the others are /v1/health, /metrics, and /v1/machines/NAME with nothing, /definition, /history or /fire after it",
+	return refuse(http.StatusNotFound, "GET /v1/machines lists the machines; the others are /v1/health, /v1/running, /metrics, and /v1/machines/NAME with nothing, /definition, /history or /fire after it",
 		"there is nothing at %.200q", r.URL.Path)
 }
 

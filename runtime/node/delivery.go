@@ -14,6 +14,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/builtin"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 )
@@ -50,6 +51,15 @@ func (a *Agent) delivery() delivery.Services {
 		Stores:   a.shipment.store, Slots: a.shipment.slotsOf, Cell: a.shipment.cell,
 	}
 }
+
+// publishedBy is by whose word a published machine of a node runs.
+func (a *Agent) publishedBy(id, name, content string) runtime.Origin {
+	trust, _ := a.shipment.store(id)
+	return builtin.Published(trust, defaultChannel, name, content)
+}
+
+// defaultChannel is the one that nodes follow.
+const defaultChannel = "default"
 
 // builtIn reports whether a machine comes with the program, or is one of the site's own.
 func (a *Agent) builtIn(name string) bool {

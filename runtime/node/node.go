@@ -39,6 +39,10 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Machines is a folder of machines that take the place of built-in ones of the same name, or run beside them; "" for none.
 	Machines string
+	// Vouch says which machines of that folder may run.
+	Vouch runtime.Vouch
+	// Version is of the program.
+	Version string
 	// Without names built-in machines that do not run.
 	Without []string
 	// Facts is the fact document to begin with; nil is empty.
@@ -74,12 +78,12 @@ func New(cfg Config) (*Agent, error) {
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return a.host.Spawn(ctx, o) }),
 	})
 	var err error
-	if a.set, err = builtin.Load(builtin.Set{Folder: "node", Overrides: cfg.Machines, Without: cfg.Without}, catalogue); err != nil {
+	if a.set, err = builtin.Load(builtin.Set{Folder: "node", Overrides: cfg.Machines, Vouch: cfg.Vouch, Release: cfg.Version, Without: cfg.Without}, catalogue); err != nil {
 		return nil, err
 	}
 	host := runtime.Config{
 		Identity: cfg.Identity, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics,
-		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool}, Degraded: func() []string { return a.shipment.degraded() },
+		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool}, Published: a.publishedBy, Degraded: func() []string { return a.shipment.degraded() },
 	}
 	if cfg.Dir != "" {
 		if err := openFolder(cfg.Dir, cfg.Log); err != nil {

@@ -38,11 +38,13 @@ type HostConfig struct {
 	Version string // of the program, as it is shown
 	// WithoutPublished runs nothing that the channel overlay publishes: the way back where what was published keeps the cell from being told so.
 	WithoutPublished bool
+	// Vouch says which machines of the configuration's folder may run.
+	Vouch runtime.Vouch
 }
 
 // machines are the host's, with the site's own of a folder.
 func (c *HostConfig) machines(overrides string) builtin.Set {
-	set := builtin.Set{Folder: "overlay", Also: []string{"node/bundle.yaml"}, Overrides: overrides}
+	set := builtin.Set{Folder: "overlay", Also: []string{"node/bundle.yaml"}, Overrides: overrides, Vouch: c.Vouch, Release: c.Version}
 	if c.WithoutPublished {
 		set.Without = []string{deployerMachine, bundleMachine}
 	}
@@ -128,7 +130,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	h.host, err = runtime.New(runtime.Config{
 		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
-		StateDir: h.StateDir(), Degraded: h.degraded, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
+		StateDir: h.StateDir(), Degraded: h.degraded, Published: h.publishedBy, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
 	})
 	if err == nil && cfg.Metrics != nil {
 		if err = cfg.Metrics.Register(h.settingsMetric()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/broker"
+	"github.com/statecraft-io/statecraft/runtime/builtin"
 	"github.com/statecraft-io/statecraft/watchers/delivery"
 )
 
@@ -76,6 +77,11 @@ func (h *Host) builtIn(name string) (runtime.Deployment, bool) {
 		}
 	}
 	return runtime.Deployment{}, false
+}
+
+// publishedBy is by whose word a published machine runs.
+func (h *Host) publishedBy(_, name, content string) runtime.Origin {
+	return builtin.Published(h.trust, registry.OverlayChannel, name, content)
 }
 
 // publishedFaults say what of the channel overlay does not run as it was published.

@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -106,7 +108,7 @@ func (p *press) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.Host, err = NewHost(HostConfig{Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.DiscardHandler), WithoutPublished: p.without})
+	p.Host, err = NewHost(HostConfig{Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.DiscardHandler), WithoutPublished: p.without, Version: "1.2.3"})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -273,6 +275,16 @@ func (p *press) runs(name, version string) {
 	})
 }
 
+// origin is by whose word a machine runs.
+func (p *press) origin(name string) runtime.Origin {
+	for _, r := range p.Host.Host().Runs() {
+		if r.Name == name {
+			return r.Origin
+		}
+	}
+	return runtime.Origin{}
+}
+
 // beside is a machine that takes no other's place. It shows that it reads the same input as built-in ones.
 const beside = `format: 1
 name: beside
@@ -297,6 +309,14 @@ func TestH77APublishedMachineRunsInPlaceOfABuiltInOne(t *testing.T) {
 	inState(t, p.Host, "beside", "named")
 	inState(t, p.Host, "bundle:names", "running")
 	inState(t, p.Host, "deployer", "settled")
+
+	want := runtime.Origin{Kind: runtime.OriginPublished, Channel: "overlay", Serial: 1, Signers: []string{p.signer.Public().String()}}
+	if diff := cmp.Diff(want, p.origin("names")); diff != "" {
+		t.Errorf("by whose word it runs (-want +got):\n%s", diff)
+	}
+	if got := p.origin("registry"); got.Kind != runtime.OriginBuiltIn || got.Release != "1.2.3" {
+		t.Errorf("a built-in machine runs by the word of %+v", got)
+	}
 
 	p.start()
 	p.runs("names", "0.2.0")

@@ -98,7 +98,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Heads: func(ctx context.Context, id string) (credentials.JournalHead, error) {
 			return h.host.SignHead(ctx, id, h.key)
 		},
-		Cell: cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
+		Cell:     cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
 		Delivery: h.delivery(),
 		Metrics:  cfg.Metrics,
 	})

@@ -80,6 +80,7 @@ func (f contextFlags) connect(inv *invocation, need string) (*member, error) {
 	if err != nil {
 		return nil, contextError(err)
 	}
+	inv.noteEnd(claims, time.Now())
 	m := &member{folder: dir, name: claims.Subject, key: credentials.Key.Public().NKey(), claims: claims, need: need, lost: make(chan error, 1)}
 	m.ctx, m.refuse = context.WithCancelCause(inv.ctx)
 	m.Conn, err = nats.Connect(strings.Join(credentials.URLs, ","), m.options(inv, credentials)...)
@@ -91,6 +92,15 @@ func (f contextFlags) connect(inv *invocation, need string) (*member, error) {
 		return nil, inv.ctx.Err()
 	}
 	return nil, loginError(err, client, claims, dir)
+}
+
+// noteEnd says that the token of a client ends: from 60 days before, or in the last third of a shorter life.
+func (inv *invocation) noteEnd(c *identity.Claims, now time.Time) {
+	left := c.Expires.Sub(now)
+	if c.Expires.IsZero() || left <= 0 || left > min(60*24*time.Hour, c.Expires.Sub(c.IssuedAt)/3) {
+		return
+	}
+	inv.notef("the token of the client %s ends at %s: statecraft token issue client makes another one; statecraft overlay rotate --all that of the operator", c.Subject, instant(c.Expires))
 }
 
 func (m *member) options(inv *invocation, c *messaging.Credentials) []nats.Option {

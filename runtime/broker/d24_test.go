@@ -201,7 +201,7 @@ func fakeTokens(t testing.TB, o *overlay, node, other, join login) []fake {
 		{"of another overlay", false, honest(stranger.node(t, "n1"))},
 		{"signed by its own key", false, with(self)},
 		{"not yet valid", false, honest(o.node(t, "n1", func(c *identity.Claims) { c.NotBefore = now.Add(10 * time.Minute) }))},
-		{"ended long ago", false, honest(o.node(t, "n1", expiring(now.Add(-91*24*time.Hour))))},
+		{"ended long ago", false, honest(o.node(t, "n1", expiring(now.Add(-121*24*time.Hour))))},
 		{"for somebody else", false, honest(o.node(t, "n1", func(c *identity.Claims) { c.Audience = other.claims.PublicKey }))},
 		{"of another cell", false, honest(o.node(t, "n1", func(c *identity.Claims) { c.Cell = "c2" }))},
 		{"from outside of its networks", false, honest(o.node(t, "n1", func(c *identity.Claims) { c.CIDR = []string{"10.0.0.0/8"} }))},

@@ -287,8 +287,8 @@ func claimsRefused(other identity.PublicKey) []refusal {
 			e.Claims.Expires, e.TokenErr = noon.Add(-time.Second), identity.ErrExpired
 		}, ReasonExpired},
 		{"a join token that ended", func(e *Evidence) { become(e, identity.PurposeJoin); e.Claims.Expires = noon }, ReasonExpired},
-		{"a node that ended 90 days ago", func(e *Evidence) {
-			e.Claims.Expires, e.TokenErr = noon.Add(-90*24*time.Hour), identity.ErrExpired
+		{"a node that ended 120 days ago", func(e *Evidence) {
+			e.Claims.Expires, e.TokenErr = noon.Add(-120*24*time.Hour), identity.ErrExpired
 		}, ReasonExpired},
 	}
 }

@@ -127,7 +127,7 @@ func DefaultLimits() Limits {
 		AuthTimeout:           time.Minute,
 		LameDuck:              5 * time.Second,
 		JoinSession:           time.Hour,
-		RenewWithin:           90 * 24 * time.Hour,
+		RenewWithin:           120 * 24 * time.Hour, // a node may be cut off for 90 days, and its token have ended when that began
 		RenewSession:          time.Minute,
 		RenewRate:             50,
 		RenewBurst:            200,

@@ -29,7 +29,7 @@ const (
 	hostTLSLifetime  = 825 * 24 * time.Hour // what common TLS clients accept at most
 	nodeLifetime     = 7 * 24 * time.Hour   // the longest token that a host's enrollment issuer may sign
 	serviceLifetime  = 24 * time.Hour
-	operatorLifetime = 90 * 24 * time.Hour
+	operatorLifetime = 365 * 24 * time.Hour // far beyond the 90 days for which a cell may be cut off
 	joinLifetime     = 365 * 24 * time.Hour
 )
 
@@ -343,10 +343,16 @@ func (m *maker) operator(urls []string) error {
 	if err != nil {
 		return err
 	}
+	lifetime := operatorLifetime
+	if c, err := identity.Inspect(signer.Chain[0]); err != nil {
+		return fmt.Errorf("reading the certificate of the issuer of clients: %w", err)
+	} else if c.Limits != nil && c.Limits.MaxLifetime > 0 { // that of an earlier release has 90 days
+		lifetime = min(lifetime, c.Limits.MaxLifetime)
+	}
 	return m.write(m.path("operator", clientFile), "the operator's context", func() ([]byte, error) {
 		token, err := signer.Sign(identity.Claims{
 			Purpose: identity.PurposeClient, Subject: "operator", PublicKey: key.Public().String(), Cell: m.o.Cell,
-			Permissions: map[string]bool{"admin": true}, IssuedAt: m.o.Now, Expires: m.o.Now.Add(operatorLifetime),
+			Permissions: map[string]bool{"admin": true}, IssuedAt: m.o.Now, Expires: m.o.Now.Add(lifetime),
 		})
 		if err != nil {
 			return nil, err

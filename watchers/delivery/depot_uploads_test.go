@@ -179,3 +179,78 @@ func TestUploadsThatNobodyGoesOnWithAreForgotten(t *testing.T) {
 		t.Errorf("left are %v", s.uploads)
 	}
 }
+
+// TestH68OverlappingUploadsAndFalseDigests has two who may publish send one bundle at once, one of them other bytes, in parts that overlap, with
+// gaps, twice, and of another length than was said. Only what the digest says is stored, whoever sent it.
+func TestH68OverlappingUploadsAndFalseDigests(t *testing.T) {
+	s := newTakes(t, ofRevisions, ofPublications, ofUploads)
+	if code := s.put("root.1", s.sealed(s.root, s.anchor)); code != "" {
+		t.Fatal(code)
+	}
+	liar, err := nats.Connect(s.asker.ConnectedUrl(), nats.CustomInboxPrefix("_INBOX.n2=example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer liar.Close()
+	data, digest := random(t, 1000)
+	signed := s.sealed(s.list(1, digest), s.spec)
+	at := ""
+	begin := func(conn *nats.Conn, size int) {
+		t.Helper()
+		body, err := json.Marshal(UploadQuery{Digest: digest, Size: int64(size), Envelope: signed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a UploadAnswer
+		m, err := conn.Request("node."+strings.TrimPrefix(conn.Opts.InboxPrefix, "_INBOX.")+".out.store", body, archivePatience)
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "" || json.Unmarshal(m.Data, &a) != nil || a.There || a.Next != 0 {
+			t.Fatalf("%v %v %s", err, m.Header, m.Data)
+		}
+		at = a.At
+	}
+	sends := func(conn *nats.Conn, offset int, part []byte, next int64) {
+		t.Helper()
+		if p, code := s.send(conn, at, digest, offset, part); code != "" || p.Next != next || p.Stored {
+			t.Errorf("%d bytes at %d: %+v %q, want %d", len(part), offset, p, code, next)
+		}
+	}
+	wrong := slices.Clone(data)
+	for i := range wrong {
+		wrong[i]++
+	}
+	begin(liar, 400)
+	begin(s.asker, len(data))
+	sends(s.asker, 0, data[:400], 400)
+	sends(liar, 0, wrong[:100], 100)
+	sends(liar, 50, wrong[50:400], 100)   // over what has come
+	sends(liar, 200, wrong[200:400], 100) // with a gap
+	sends(s.asker, 0, wrong[:400], 400)   // other bytes for what has come: nothing is written over
+	sends(s.asker, 300, wrong[300:500], 400)
+	begin(liar, 500) // of another length: it begins anew
+	sends(liar, 0, wrong[:499], 499)
+	if p, code := s.send(liar, at, digest, 499, wrong[499:500]); code != "" || p.Stored {
+		t.Errorf("the last of the false bytes: %+v %q", p, code)
+	}
+	sends(s.asker, 400, data[400:900], 900)
+	var denied string
+	s.until("the false one ends", func() bool {
+		_, denied = s.send(liar, at, digest, 500, nil)
+		return denied != ""
+	})
+	if denied != messaging.CodeUnreadable {
+		t.Errorf("other bytes than the digest says: %q", denied)
+	}
+	if names, err := s.bundles.List(t.Context()); !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		t.Errorf("the store has %v (%v)", names, err)
+	}
+	if _, code := s.send(liar, at, digest, 0, data); code != messaging.CodeNotFound {
+		t.Errorf("a part of what was denied: %q", code)
+	}
+	sends(s.asker, 900, data[900:], 1000)
+	if code := s.ends(at, digest, len(data)); code != "" {
+		t.Fatalf("the true one is not stored: %q", code)
+	}
+	if got, err := s.bundles.GetBytes(t.Context(), digest); err != nil || !slices.Equal(got, data) {
+		t.Errorf("the store has not what was sent: %v", err)
+	}
+}

@@ -325,6 +325,20 @@ func TestH69ADiskThatHangsHoldsUpNoLogin(t *testing.T) {
 	})
 }
 
+// TestH69ALongReasonIsKept: a control character takes six bytes in the copy, and a revocation that has no room there would not be known after a restart.
+func TestH69ALongReasonIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "revoked")
+	long := testRevocation(RevokedToken, strings.Repeat("t", 253))
+	long.Reason, long.By = strings.Repeat("\x01", 5000), strings.Repeat("é<", 5000)
+	r := OpenRevocations(path, time.Now)
+	if err := r.Keep(r.Add(long)...); err != nil {
+		t.Fatal(err)
+	}
+	if again := OpenRevocations(path, time.Now); !again.Ban(Bearer{TokenID: long.Value}) || again.Fault() != "" {
+		t.Errorf("after a restart it is not banned: %s", again.Fault())
+	}
+}
+
 // TestH69RevocationsNameAPurpose bans a node of a host's name, and not the host.
 func TestH69RevocationsNameAPurpose(t *testing.T) {
 	node, host, client := Bearer{Purpose: identity.PurposeNode, Identity: "ov3"}, Bearer{Purpose: identity.PurposeService, Identity: "ov3"},

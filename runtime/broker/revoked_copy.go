@@ -27,7 +27,9 @@ import (
 // JSON; and one line that says when the bucket was first read as a whole. Lines are only ever added, and synced. Nobody who logs in waits for
 // the disk.
 const (
-	copyLine  = 16 << 10  // the longest line, in bytes
+	// copyLine is the longest line, in bytes: two texts as long as cut leaves them, each byte of which JSON may write as six, and a key as long as a
+	// subject may be.
+	copyLine  = 32 << 10
 	copyBytes = 512 << 20 // the largest file that is read
 )
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
@@ -77,26 +79,7 @@ func TestH71AHostThatIsKilledDuringAnApproval(t *testing.T) {
 		kept := <-answered
 		conn.Close()
 		c.start(hostName(0))
-		var approved string
-		eventually(t, clusterWithin, func(ctx context.Context) error {
-			nodes, err := js.KeyValue(ctx, "NODES")
-			if err != nil {
-				return err
-			}
-			entry, err := nodes.Get(ctx, "n1=example")
-			if err != nil {
-				return err
-			}
-			var record struct {
-				Approved struct{ Key, By string }
-				State    string
-			}
-			if err := json.Unmarshal(entry.Value(), &record); err != nil || record.State != "active" || record.Approved.By != "operator" {
-				t.Fatalf("the record is %s: %v", entry.Value(), err)
-			}
-			approved = record.Approved.Key
-			return nil
-		})
+		approved := approvedKey(t, js)
 		if approved != asked && (kept == nil || approved != before) {
 			t.Errorf("killed after %s: %s is approved, %s was, and for %s the answer was %v", pause, approved, before, asked, kept)
 		}
@@ -104,4 +87,29 @@ func TestH71AHostThatIsKilledDuringAnApproval(t *testing.T) {
 		works(asked)
 		before = asked
 	}
+}
+
+// approvedKey is whom the record of n1.example approves, which is whole.
+func approvedKey(t *testing.T, js jetstream.JetStream) (key string) {
+	t.Helper()
+	eventually(t, clusterWithin, func(ctx context.Context) error {
+		nodes, err := js.KeyValue(ctx, "NODES")
+		if err != nil {
+			return err
+		}
+		entry, err := nodes.Get(ctx, "n1=example")
+		if err != nil {
+			return err
+		}
+		var record struct {
+			Approved struct{ Key, By string }
+			State    string
+		}
+		if err := json.Unmarshal(entry.Value(), &record); err != nil || record.State != "active" || record.Approved.By != "operator" {
+			t.Fatalf("the record is %s: %v", entry.Value(), err)
+		}
+		key = record.Approved.Key
+		return nil
+	})
+	return key
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -74,7 +73,7 @@ func (v *Envelopes) OpenStore(dir string, anchors func() ([]identity.PublicKey, 
 	if dir == "" {
 		return s, nil
 	}
-	err := s.disk.Do("make "+dir, func() error { return os.MkdirAll(dir, 0o700) })
+	err := s.disk.Do("make "+dir, func() error { return identity.MakeFolder(dir) })
 	for _, read := range []func() error{s.readSeen, s.readRoots, s.survey} {
 		if err == nil {
 			err = read()

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 	"github.com/statecraft-io/statecraft/runtime/vault"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -101,7 +102,7 @@ func (h *Host) openState() (err error) {
 	if err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := identity.MakeStateFolder(dir); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
 	h.scratchRoot = filepath.Join(dir, "scratch")

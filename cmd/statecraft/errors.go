@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"runtime/debug"
 	"strings"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
 // The exit codes, as docs/cli.md lists them.
@@ -56,6 +58,9 @@ func (inv *invocation) report(err error) int {
 	}
 	f := &failure{code: exitFailed, err: err}
 	errors.As(err, &f)
+	if errors.Is(err, identity.ErrUnsafe) {
+		f = &failure{code: exitRefused, hint: "keys, tokens and state go where nobody else can write: docs/security.md, \"Folders\"", err: err}
+	}
 	fmt.Fprintf(inv.stderr, "statecraft: %s\n", oneLine(err.Error()))
 	if f.hint != "" {
 		fmt.Fprintf(inv.stderr, "statecraft: hint: %s\n", oneLine(f.hint))

@@ -92,7 +92,7 @@ func brokersOf(dir string) ([]string, error) {
 
 // write signs the token and writes the folder, which its owner alone may read.
 func (f *clientFolder) write(i *issuing, c identity.Claims) (*tokenIssued, error) {
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+	if err := identity.MakeFolder(f.dir); err != nil {
 		return nil, fail(exitFailed, "choose another --output", "making the client's folder: %w", err)
 	}
 	files, err := f.key()

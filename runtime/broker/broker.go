@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -57,7 +56,7 @@ func start(ctx context.Context, cfg Config, decide decider) (*Broker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := identity.MakeStateFolder(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("starting the broker: %w", err)
 	}
 	self, err := identity.NewKey()

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -113,6 +112,9 @@ func parseCA(certText, keyText []byte) (*CA, error) {
 // Save writes ca.key and then ca.pem, both of mode 0600, in a folder that is made where there is none. It never replaces another CA
 // (fs.ErrExist); what an interrupted Save left is completed or replaced.
 func (c *CA) Save(dir string) error {
+	if err := MakeFolder(dir); err != nil {
+		return fmt.Errorf("saving the CA: %w", err)
+	}
 	there, err := statefile.Read(filepath.Join(dir, caFile))
 	switch {
 	case err == nil && !bytes.Equal(there, []byte(c.PEM())):
@@ -124,14 +126,10 @@ func (c *CA) Save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("saving the CA: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := WriteFile(filepath.Join(dir, caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
 		return fmt.Errorf("saving the CA: %w", err)
 	}
-	on := disk{dir: dir}
-	if err := on.write(caKeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
-		return fmt.Errorf("saving the CA: %w", err)
-	}
-	if err := on.write(caFile, []byte(c.PEM())); err != nil {
+	if err := WriteFile(filepath.Join(dir, caFile), []byte(c.PEM())); err != nil {
 		return fmt.Errorf("saving the CA: %w", err)
 	}
 	return nil

@@ -113,7 +113,7 @@ func (d disk) names() ([]string, error) {
 
 // prepare makes the folder, of mode 0700, and removes what an earlier process did not finish.
 func (d disk) prepare() error {
-	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+	if err := MakeFolder(d.dir); err != nil {
 		return err
 	}
 	info, err := os.Stat(d.dir)

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nkeys"
@@ -60,6 +59,9 @@ func LoadKey(path string) (*Key, error) {
 
 // Save writes the seed as LoadKey reads it, mode 0600, in a folder that exists. It never replaces another key (fs.ErrExist).
 func (k *Key) Save(path string) error {
+	if err := CheckFile(path); err != nil {
+		return fmt.Errorf("saving a key: %w", err)
+	}
 	there, err := LoadKey(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -70,8 +72,7 @@ func (k *Key) Save(path string) error {
 	default:
 		return fmt.Errorf("saving a key: %s holds another key, which is not replaced; move it away first: %w", path, fs.ErrExist)
 	}
-	on := disk{dir: filepath.Dir(path)}
-	if err := on.write(filepath.Base(path), k.seedLine()); err != nil {
+	if err := WriteFile(path, k.seedLine()); err != nil {
 		return fmt.Errorf("saving a key: %w", err)
 	}
 	return nil
@@ -87,8 +88,7 @@ func (k *Key) SaveNATS(path string) error {
 	if err != nil {
 		return fmt.Errorf("saving a key for NATS: %w", err)
 	}
-	on := disk{dir: filepath.Dir(path)}
-	if err := on.write(filepath.Base(path), append(seed, '\n')); err != nil {
+	if err := WriteFile(path, append(seed, '\n')); err != nil {
 		return fmt.Errorf("saving a key for NATS: %w", err)
 	}
 	return nil

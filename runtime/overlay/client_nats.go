@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
@@ -65,7 +63,7 @@ func (c *Client) SaveNATS(dir string, holder identity.PublicKey, key *identity.K
 	}
 	for _, f := range []struct{ name, text string }{{natsCAFile, c.CA}, {natsContextFile, string(text) + "\n"}} {
 		file := filepath.Join(dir, f.name)
-		if err := renameio.WriteFile(file, []byte(f.text), 0o600); err != nil {
+		if err := identity.WriteFile(file, []byte(f.text)); err != nil {
 			return nil, fmt.Errorf("writing what clients of NATS read: %w", err)
 		}
 		files = append(files, file)
@@ -74,7 +72,7 @@ func (c *Client) SaveNATS(dir string, holder identity.PublicKey, key *identity.K
 	if _, err := os.Lstat(roots); !errors.Is(err, fs.ErrNotExist) {
 		return files, nil // it may know more than one
 	}
-	if err := renameio.WriteFile(roots, []byte(anchor+"\n"), 0o600); err != nil {
+	if err := identity.WriteFile(roots, []byte(anchor+"\n")); err != nil {
 		return nil, fmt.Errorf("writing the cell's root key: %w", err)
 	}
 	return append(files, roots), nil

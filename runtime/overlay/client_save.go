@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
 // ClientFiles are the files of a client's folder: its context, which Save writes and OpenClient reads, and its key.
@@ -19,7 +19,7 @@ func (c *Client) Save(dir string) error {
 		return err
 	}
 	file, _ := ClientFiles(dir)
-	if err := renameio.WriteFile(file, data, 0o600); err != nil {
+	if err := identity.WriteFile(file, data); err != nil {
 		return fmt.Errorf("writing the client's context: %w", err)
 	}
 	return nil

@@ -17,8 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -137,17 +135,20 @@ type maker struct {
 
 // write makes a file of mode 0600 unless there is one.
 func (m *maker) write(path, what string, content func() ([]byte, error)) error {
+	if err := identity.CheckFile(path); err != nil {
+		return fmt.Errorf("making %s: %w", what, err)
+	}
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("making %s: %w", what, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := identity.MakeFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("making %s: %w", what, err)
 	}
 	data, err := content()
 	if err == nil {
-		err = renameio.WriteFile(path, data, 0o600)
+		err = identity.WriteFile(path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("making %s: %w", what, err)
@@ -158,11 +159,15 @@ func (m *maker) write(path, what string, content func() ([]byte, error)) error {
 
 // key makes a key unless there is one, and returns it.
 func (m *maker) key(path, what string) (*identity.Key, error) {
+	// A key that others have put there is not taken for one's own.
+	if err := identity.CheckFile(path); err != nil {
+		return nil, fmt.Errorf("making %s: %w", what, err)
+	}
 	k, err := identity.LoadKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := identity.MakeFolder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("making %s: %w", what, err)
 	}
 	if k, err = identity.NewKey(); err == nil {

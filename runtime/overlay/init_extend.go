@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -38,7 +36,7 @@ func (o *InitOptions) allNamed() error {
 
 // update replaces a file that was made before.
 func (m *maker) update(path, what string, data []byte) error {
-	if err := renameio.WriteFile(path, data, 0o600); err != nil {
+	if err := identity.WriteFile(path, data); err != nil {
 		return fmt.Errorf("updating %s: %w", what, err)
 	}
 	m.made = append(m.made, Made{Path: path, What: what, Updated: true})

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -66,7 +64,10 @@ const (
 func Rotate(o RotateOptions) (*Rotated, error) {
 	m := &maker{o: InitOptions{Dir: o.Dir, Now: o.Now}}
 	r := &rotation{o: o, m: m, at: m.path("authority", rotatingDir), done: &Rotated{Host: o.Host, Made: []Made{}, Revoke: []string{}, OldKeys: []string{}}}
-	err := r.check()
+	err := identity.CheckFolder(m.path("authority"))
+	if err == nil {
+		err = r.check()
+	}
 	if err == nil {
 		err = r.prepare()
 	}
@@ -203,7 +204,7 @@ func (r *rotation) prepare() error {
 		return err
 	}
 	for name, content := range map[string]string{keysFile: keys.String(), labelFile: r.label()} {
-		if err := renameio.WriteFile(filepath.Join(making, name), []byte(content), 0o600); err != nil {
+		if err := identity.WriteFile(filepath.Join(making, name), []byte(content)); err != nil {
 			return err
 		}
 	}
@@ -241,10 +242,10 @@ func (r *rotation) keep(making, name string) error {
 	}
 	path := filepath.Join(making, oldDir, name)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
+		err = identity.MakeFolder(filepath.Dir(path))
 	}
 	if err == nil {
-		err = renameio.WriteFile(path, text, 0o600)
+		err = identity.WriteFile(path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping the certificate of an issuer before: %w", err)
@@ -332,10 +333,10 @@ func (r *rotation) install() error {
 		}
 		to := r.m.path(name)
 		_, missing := os.Lstat(to)
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		if err := identity.MakeFolder(filepath.Dir(to)); err != nil {
 			return err
 		}
-		if err := renameio.WriteFile(to, content, 0o600); err != nil {
+		if err := identity.WriteFile(to, content); err != nil {
 			return err
 		}
 		r.done.Made = append(r.done.Made, Made{Path: to, What: whatIs(name), Updated: missing == nil})
@@ -375,7 +376,7 @@ func whatIs(name string) string {
 // finish gives the folder its last name, removes what is installed from it, and says what is to be revoked of all rotations that are kept.
 func (r *rotation) finish() error {
 	kept := r.m.path("authority", rotatedDir)
-	if err := os.MkdirAll(kept, 0o700); err != nil {
+	if err := identity.MakeFolder(kept); err != nil {
 		return err
 	}
 	base := strings.ReplaceAll(strings.TrimPrefix(r.label(), "host "), " ", "-") + "-" + r.o.Now.UTC().Format("20060102T150405Z")

@@ -32,7 +32,7 @@ const maxSignatures = 32
 // Signer signs envelopes: *identity.Key.
 type Signer interface {
 	Public() identity.PublicKey
-	Sign(message []byte) []byte
+	SignMessage(message []byte) ([]byte, error)
 }
 
 // Sign makes the envelope (DSSE, as JSON) of a *Root or *Spec over its canonical JSON. Errors are those of Validate.
@@ -54,7 +54,9 @@ func Sign(document any, signers ...Signer) (envelope []byte, err error) {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
 	e := &dsse.Envelope{PayloadType: payloadType, Payload: base64.StdEncoding.EncodeToString(payload), Signatures: []dsse.Signature{}}
-	sign(e, payload, signers)
+	if err := sign(e, payload, signers); err != nil {
+		return nil, err
+	}
 	return json.Marshal(e)
 }
 
@@ -72,18 +74,26 @@ func Cosign(envelope []byte, signers ...Signer) ([]byte, error) {
 	if _, err := o.read(); err != nil {
 		return nil, err
 	}
-	sign(e, payload, signers)
+	if err := sign(e, payload, signers); err != nil {
+		return nil, err
+	}
 	return json.Marshal(e)
 }
 
-func sign(e *dsse.Envelope, payload []byte, signers []Signer) {
+func sign(e *dsse.Envelope, payload []byte, signers []Signer) error {
 	message := dsse.PAE(e.PayloadType, payload)
 	for _, s := range signers {
 		id := s.Public().String()
-		if !slices.ContainsFunc(e.Signatures, func(have dsse.Signature) bool { return have.KeyID == id }) {
-			e.Signatures = append(e.Signatures, dsse.Signature{KeyID: id, Sig: base64.StdEncoding.EncodeToString(s.Sign(message))})
+		if slices.ContainsFunc(e.Signatures, func(have dsse.Signature) bool { return have.KeyID == id }) {
+			continue
 		}
+		signature, err := s.SignMessage(message)
+		if err != nil {
+			return fmt.Errorf("signing with the key %s: %w", id, err)
+		}
+		e.Signatures = append(e.Signatures, dsse.Signature{KeyID: id, Sig: base64.StdEncoding.EncodeToString(signature)})
 	}
+	return nil
 }
 
 // Signers are the keys whose signatures in an envelope are good, whatever role they have.

@@ -24,5 +24,5 @@ func (v *keysNewVerb) Run(inv *invocation) error {
 	case err != nil:
 		return fail(exitFailed, "choose another name; statecraft keys show prints what a key file holds", "%w", err)
 	}
-	return inv.key(v.File, k)
+	return inv.key(v.File, k.Public())
 }

@@ -7,7 +7,7 @@ type keysShowVerb struct {
 
 // Run prints the public key; the seed is never printed.
 func (v *keysShowVerb) Run(inv *invocation) error {
-	k, err := loadKey(v.File, "statecraft keys new "+v.File+" makes one")
+	k, err := loadPublic(v.File, "statecraft keys new "+v.File+" makes one")
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,8 @@ func (v *overlayInitVerb) Run(inv *invocation) error {
 		v.Cell = cmp.Or(there, "main")
 	}
 	made, err := overlay.Init(overlay.InitOptions{
-		Dir: v.Dir, Cell: v.Cell, Hosts: hosts, Now: time.Now(), MaxUses: v.MaxUses, Helper: v.Helper, HelperWorkers: v.HelperWorkers,
+		Open: keyOpener().Open,
+		Dir:  v.Dir, Cell: v.Cell, Hosts: hosts, Now: time.Now(), MaxUses: v.MaxUses, Helper: v.Helper, HelperWorkers: v.HelperWorkers,
 	})
 	if err != nil {
 		return fail(exitFailed, "what was made stays; mend the cause and run the command again", "making the cell: %w", err)

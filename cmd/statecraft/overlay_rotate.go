@@ -21,7 +21,7 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	if v.All == (v.Host != "") {
 		return usage("name the host, or give --all", "it is not said whose keys are to be replaced")
 	}
-	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now()})
+	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now(), Open: keyOpener().Open})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitFailed, "--dir is the folder that statecraft overlay init made, with authority/ and hosts/ in it", "%w", err)

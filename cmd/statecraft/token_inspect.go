@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/keyfile"
 )
 
 // tokenInspectVerb says what a token holds.
@@ -107,11 +108,11 @@ func rootsOf(dir string) ([]identity.PublicKey, error) {
 		}
 	}
 	if len(roots) == 0 {
-		k, err := identity.LoadKey(filepath.Join(dir, "authority", "root.key"))
+		k, err := keyfile.Public(filepath.Join(dir, "authority", "root.key"))
 		if err != nil {
 			return nil, usage("name the root with --root", "%s has neither the roots of a host nor a root key: %w", dir, err)
 		}
-		roots = append(roots, k.Public())
+		roots = append(roots, k)
 	}
 	return roots, nil
 }

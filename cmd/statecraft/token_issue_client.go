@@ -31,11 +31,11 @@ type holderFlags struct {
 func (f *holderFlags) holder() (key identity.PublicKey, given bool, err error) {
 	switch {
 	case f.Key != "":
-		k, err := loadKey(f.Key, "statecraft keys new "+f.Key+" makes one")
+		k, err := loadPublic(f.Key, "statecraft keys new "+f.Key+" makes one")
 		if err != nil {
 			return key, false, err
 		}
-		return k.Public(), true, nil
+		return k, true, nil
 	case f.PublicKey != "":
 		key, err = parsePublicKey("--public-key", f.PublicKey)
 		return key, true, err

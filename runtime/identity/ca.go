@@ -77,7 +77,7 @@ func LoadCA(dir string) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA: %w", err)
 	}
-	keyText, err := readPrivate(filepath.Join(dir, caKeyFile))
+	keyText, err := ReadPrivate(filepath.Join(dir, caKeyFile))
 	if err != nil {
 		return nil, fmt.Errorf("reading the CA: %w", err)
 	}

@@ -19,7 +19,14 @@ import (
 
 // Key is an ed25519 key pair. It never prints its seed: every form of it in a text is the public key. Immutable and safe for concurrent use.
 type Key struct {
-	private func() ed25519.PrivateKey // a function, as printing follows pointers into fields that are not exported
+	private func() ed25519.PrivateKey // a function, as printing follows pointers into fields that are not exported; nil where another program has it
+	public  PublicKey
+	remote  func(message []byte) ([]byte, error) // signs where another program has the private half
+}
+
+// RemoteKey is a key whose private half another program has. Signatures that are not the key's are refused.
+func RemoteKey(public PublicKey, sign func(message []byte) ([]byte, error)) *Key {
+	return &Key{public: public, remote: sign}
 }
 
 // NewKey makes a key from the system's random numbers.
@@ -40,13 +47,13 @@ func KeyFromSeed(seed []byte) (*Key, error) {
 }
 
 func keyOf(private ed25519.PrivateKey) *Key {
-	return &Key{private: func() ed25519.PrivateKey { return private }}
+	return &Key{private: func() ed25519.PrivateKey { return private }, public: PublicKey(private[ed25519.SeedSize:])}
 }
 
 // LoadKey reads a file that holds a seed as one line of 64 hexadecimal digits. It refuses files that others than their owner may read.
 // Errors are fs.ErrNotExist, ErrDamaged and those of reading.
 func LoadKey(path string) (*Key, error) {
-	content, err := readPrivate(path)
+	content, err := ReadPrivate(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)
 	}
@@ -59,6 +66,10 @@ func LoadKey(path string) (*Key, error) {
 
 // Save writes the seed as LoadKey reads it, mode 0600, in a folder that exists. It never replaces another key (fs.ErrExist).
 func (k *Key) Save(path string) error {
+	seed, err := k.Seed()
+	if err != nil {
+		return fmt.Errorf("saving a key: %w", err)
+	}
 	if err := CheckFile(path); err != nil {
 		return fmt.Errorf("saving a key: %w", err)
 	}
@@ -67,7 +78,7 @@ func (k *Key) Save(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return fmt.Errorf("saving a key: what is there is not replaced: %w", err)
-	case subtle.ConstantTimeCompare(there.private(), k.private()) == 1:
+	case subtle.ConstantTimeCompare(there.private().Seed(), seed) == 1:
 		return nil
 	default:
 		return fmt.Errorf("saving a key: %s holds another key, which is not replaced; move it away first: %w", path, fs.ErrExist)
@@ -80,7 +91,11 @@ func (k *Key) Save(path string) error {
 
 // SaveNATS writes the seed in the form that clients of NATS read (SU...), mode 0600, in a folder that exists. A file that is there is replaced.
 func (k *Key) SaveNATS(path string) error {
-	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteUser, k.private().Seed())
+	raw, err := k.Seed()
+	if err != nil {
+		return fmt.Errorf("saving a key for NATS: %w", err)
+	}
+	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteUser, raw)
 	if err != nil {
 		return fmt.Errorf("saving a key for NATS: %w", err)
 	}
@@ -95,14 +110,41 @@ func (k *Key) SaveNATS(path string) error {
 }
 
 // Public is the key that others know.
-func (k *Key) Public() PublicKey { return PublicKey(k.private()[ed25519.SeedSize:]) }
+func (k *Key) Public() PublicKey { return k.public }
 
-// Sign returns the ed25519 signature of the message, 64 bytes.
-func (k *Key) Sign(message []byte) []byte { return ed25519.Sign(k.private(), message) }
+// Sign returns the ed25519 signature of the message, 64 bytes; nil where another program has the key and does not sign. It is for keys that
+// are at hand; who may be given another one uses SignMessage.
+func (k *Key) Sign(message []byte) []byte {
+	signature, _ := k.SignMessage(message)
+	return signature
+}
+
+// SignMessage is Sign with the reason where another program has the key and does not sign.
+func (k *Key) SignMessage(message []byte) ([]byte, error) {
+	if k.private != nil {
+		return ed25519.Sign(k.private(), message), nil
+	}
+	signature, err := k.remote(message)
+	if err != nil {
+		return nil, err
+	}
+	if !k.public.Verify(message, signature) {
+		return nil, fmt.Errorf("what was returned is no signature by the key %s", k.public)
+	}
+	return signature, nil
+}
+
+// Seed returns the 32 bytes that the key is made of: a secret. ErrNoKey where another program has them.
+func (k *Key) Seed() ([]byte, error) {
+	if k.private == nil {
+		return nil, fmt.Errorf("the key %s is held by another program: %w", k.public, ErrNoKey)
+	}
+	return k.private().Seed(), nil
+}
 
 // String is the public key.
 func (k Key) String() string {
-	if k.private == nil {
+	if k.private == nil && k.remote == nil {
 		return "no key"
 	}
 	return k.Public().String()
@@ -119,6 +161,10 @@ func (k *Key) seedLine() []byte {
 }
 
 func parseSeed(content []byte) (*Key, error) {
+	if text := strings.TrimSpace(string(content)); strings.HasPrefix(text, "-----BEGIN") || strings.HasPrefix(text, "{") {
+		return nil, fmt.Errorf("it has a passphrase or a helper program, which are for keys of the authority and of publishers: here a seed of %d "+
+			"hexadecimal digits is needed: %w", 2*ed25519.SeedSize, ErrDamaged)
+	}
 	seed, err := hex.DecodeString(strings.TrimSpace(string(content)))
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("it does not hold a seed of %d hexadecimal digits: %w", 2*ed25519.SeedSize, ErrDamaged)
@@ -126,8 +172,8 @@ func parseSeed(content []byte) (*Key, error) {
 	return KeyFromSeed(seed)
 }
 
-// readPrivate reads a small file that only its owner may read.
-func readPrivate(path string) ([]byte, error) {
+// ReadPrivate reads a small file that only its owner may read. Errors name the file and the next step.
+func ReadPrivate(path string) ([]byte, error) {
 	content, err := statefile.Read(path)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,10 @@ func (s *Signer) sign(c *Claims) (string, error) {
 		return "", fmt.Errorf("signing a token of purpose %q: it would have %d bytes, more than %d; hand large things over by digest", c.Purpose, size, maxToken)
 	}
 	token := form.AppendEncode(append(make([]byte, 0, size), header...), content)
-	signature := s.Key.Sign(token)
+	signature, err := s.Key.SignMessage(token)
+	if err != nil {
+		return "", fmt.Errorf("signing a token of purpose %q: %w", c.Purpose, err)
+	}
 	return string(form.AppendEncode(append(token, '.'), signature)), nil
 }
 

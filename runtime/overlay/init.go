@@ -40,6 +40,8 @@ type InitOptions struct {
 	Cell  string
 	Hosts []HostOptions
 	Now   time.Time
+	// Open reads the keys of the authority; nil takes those that neither have a passphrase nor are held by another program.
+	Open func(path string) (*identity.Key, error)
 	// MaxUses bounds how many nodes the join token takes; 0 is any number.
 	MaxUses int
 	// Helper, HelperWorkers and Machines go into the hosts' configuration as they are.
@@ -163,7 +165,7 @@ func (m *maker) key(path, what string) (*identity.Key, error) {
 	if err := identity.CheckFile(path); err != nil {
 		return nil, fmt.Errorf("making %s: %w", what, err)
 	}
-	k, err := identity.LoadKey(path)
+	k, err := m.open(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
@@ -229,7 +231,33 @@ func (m *maker) issuer(dir, name, what string, limits identity.IssuerLimits) (*i
 	if err != nil {
 		return nil, err
 	}
-	return loadIssuer(dir, name)
+	return withCertificate(key, dir, name)
+}
+
+// load reads an issuer of the authority.
+func (m *maker) load(dir, name string) (*identity.Signer, error) {
+	key, err := m.open(filepath.Join(dir, name+".key"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
+	}
+	return withCertificate(key, dir, name)
+}
+
+// open reads a key of the authority.
+func (m *maker) open(path string) (*identity.Key, error) {
+	if m.o.Open != nil {
+		return m.o.Open(path)
+	}
+	return identity.LoadKey(path)
+}
+
+// withCertificate makes the signer of an issuer's key and the certificate beside it.
+func withCertificate(key *identity.Key, dir, name string) (*identity.Signer, error) {
+	cert, err := statefile.Read(filepath.Join(dir, name+".jwt"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
+	}
+	return &identity.Signer{Key: key, Chain: []string{strings.TrimSpace(string(cert))}}, nil
 }
 
 func loadIssuer(dir, name string) (*identity.Signer, error) {
@@ -237,11 +265,7 @@ func loadIssuer(dir, name string) (*identity.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
 	}
-	cert, err := statefile.Read(filepath.Join(dir, name+".jwt"))
-	if err != nil {
-		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
-	}
-	return &identity.Signer{Key: key, Chain: []string{strings.TrimSpace(string(cert))}}, nil
+	return withCertificate(key, dir, name)
 }
 
 // host makes the folder of one host.

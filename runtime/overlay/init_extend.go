@@ -157,7 +157,7 @@ func (m *maker) extendJoin(path string) error {
 		return nil
 	}
 	claims.Join.URLs = urls
-	signer, err := loadIssuer(m.path("authority"), "join")
+	signer, err := m.load(m.path("authority"), "join")
 	if err != nil {
 		return err
 	}

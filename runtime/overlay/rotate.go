@@ -23,6 +23,8 @@ type RotateOptions struct {
 	Dir  string // of the cell, as Init made it, with its authority
 	Host string // "" is everything that can be replaced without making the cell anew
 	Now  time.Time
+	// Open reads the keys of the authority, as in InitOptions.
+	Open func(path string) (*identity.Key, error)
 
 	step func(done string) // told after each change of a file; nil but in tests that end there
 }
@@ -62,7 +64,7 @@ const (
 //
 // All of it is made beside before anything is replaced. A rotation that was interrupted is brought to its end by the same call.
 func Rotate(o RotateOptions) (*Rotated, error) {
-	m := &maker{o: InitOptions{Dir: o.Dir, Now: o.Now}}
+	m := &maker{o: InitOptions{Dir: o.Dir, Now: o.Now, Open: o.Open}}
 	r := &rotation{o: o, m: m, at: m.path("authority", rotatingDir), done: &Rotated{Host: o.Host, Made: []Made{}, Revoke: []string{}, OldKeys: []string{}}}
 	err := identity.CheckFolder(m.path("authority"))
 	if err == nil {
@@ -159,7 +161,7 @@ func (r *rotation) belongs(host string) error {
 	if cfg.Cell != r.done.Cell {
 		return fmt.Errorf("%s is of the cell %s, and another host of %s", folder, cfg.Cell, r.done.Cell)
 	}
-	root, err := identity.LoadKey(r.m.path("authority", "root.key"))
+	root, err := r.m.open(r.m.path("authority", "root.key"))
 	if err != nil {
 		return err
 	}
@@ -187,7 +189,7 @@ func (r *rotation) prepare() error {
 	if err := os.RemoveAll(making); err != nil {
 		return err
 	}
-	n := &maker{o: InitOptions{Dir: filepath.Join(making, newDir), Cell: r.done.Cell, Now: r.o.Now}, root: r.m.root, ca: r.m.ca}
+	n := &maker{o: InitOptions{Dir: filepath.Join(making, newDir), Cell: r.done.Cell, Now: r.o.Now, Open: r.o.Open}, root: r.m.root, ca: r.m.ca}
 	var keys strings.Builder
 	if r.o.Host == "" {
 		err := r.remakeAuthority(n, making, &keys)

@@ -1,0 +1,112 @@
+// Package keyfile reads key files of people: of a cell's authority and of publishers. Beside plain ones there are those with a passphrase, in
+// OpenSSH's format, and those that name a helper program which has the key, such as one in front of a hardware token. Hosts and nodes, which start without
+// anybody at hand, have plain ones and do not need this package.
+package keyfile
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
+)
+
+// ErrPassphrase is the cause where a passphrase is wrong, or there is nobody to ask for it.
+var ErrPassphrase = errors.New("passphrase")
+
+// armour begins a file in OpenSSH's format (PROTOCOL.key of OpenSSH, openssh-key-v1).
+const armour = "-----BEGIN OPENSSH PRIVATE KEY-----"
+
+// Opener opens key files.
+type Opener struct {
+	// Passphrase is asked for the passphrase of a file. nil where there is nobody to ask.
+	Passphrase func(path string) ([]byte, error)
+}
+
+// Open reads a key file. Errors are fs.ErrNotExist, identity.ErrDamaged, ErrPassphrase and those of reading.
+func (o Opener) Open(path string) (*identity.Key, error) {
+	content, err := identity.ReadPrivate(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a key: %w", err)
+	}
+	switch text := bytes.TrimSpace(content); {
+	case bytes.HasPrefix(text, []byte(armour)):
+		return o.protected(path, text)
+	case bytes.HasPrefix(text, []byte("{")):
+		h, err := parseHelper(path, text)
+		if err != nil {
+			return nil, err
+		}
+		return identity.RemoteKey(h.public, h.sign), nil
+	default:
+		return identity.LoadKey(path)
+	}
+}
+
+// Public is the public key of a file, for which no passphrase is needed.
+func Public(path string) (identity.PublicKey, error) {
+	none := Opener{Passphrase: func(string) ([]byte, error) { return nil, ErrPassphrase }}
+	k, err := none.Open(path)
+	if err == nil {
+		return k.Public(), nil
+	}
+	var missing *ssh.PassphraseMissingError
+	content, readErr := identity.ReadPrivate(path)
+	if readErr != nil {
+		return identity.PublicKey{}, err
+	}
+	if _, parseErr := ssh.ParseRawPrivateKey(content); errors.As(parseErr, &missing) && missing.PublicKey != nil {
+		if key, ok := missing.PublicKey.(ssh.CryptoPublicKey); ok {
+			if public, ok := key.CryptoPublicKey().(ed25519.PublicKey); ok {
+				return identity.PublicKey(public), nil
+			}
+		}
+	}
+	return identity.PublicKey{}, err
+}
+
+// protected reads a file in OpenSSH's format.
+func (o Opener) protected(path string, content []byte) (*identity.Key, error) {
+	raw, err := ssh.ParseRawPrivateKey(content)
+	var missing *ssh.PassphraseMissingError
+	if errors.As(err, &missing) {
+		if o.Passphrase == nil {
+			return nil, fmt.Errorf("reading the key %s: it has a %w, and there is nobody to ask", path, ErrPassphrase)
+		}
+		phrase, askErr := o.Passphrase(path)
+		if askErr != nil {
+			return nil, fmt.Errorf("reading the key %s: %w", path, askErr)
+		}
+		raw, err = ssh.ParseRawPrivateKeyWithPassphrase(content, phrase)
+	}
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		return nil, fmt.Errorf("reading the key %s: the %w is wrong", path, ErrPassphrase)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the key %s: %w: %w", path, identity.ErrDamaged, err)
+	}
+	private, ok := raw.(*ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("reading the key %s: it is a %T, not an ed25519 key: %w", path, raw, identity.ErrDamaged)
+	}
+	return identity.KeyFromSeed(private.Seed())
+}
+
+// Protect is the content of a key's file with a passphrase: OpenSSH's format, encrypted with AES-256 under a key that bcrypt makes of the
+// passphrase. ssh-keygen reads it, and can change the passphrase.
+func Protect(k *identity.Key, passphrase []byte) ([]byte, error) {
+	seed, err := k.Seed()
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(ed25519.NewKeyFromSeed(seed), "statecraft", passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("protecting a key: %w", err)
+	}
+	return pem.EncodeToMemory(block), nil
+}

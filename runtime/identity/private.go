@@ -114,13 +114,18 @@ func MakeFolder(dir string) error {
 	return os.MkdirAll(dir, 0o700)
 }
 
-// MakeStateFolder is MakeFolder for state: the folder may be a symbolic link of this user's or root's, as to another disk.
-func MakeStateFolder(dir string) error {
+// CheckStateFolder is CheckFolder for state: the folder may be a symbolic link of this user's or root's, as to another disk.
+func CheckStateFolder(dir string) error {
 	path, err := filepath.Abs(dir)
-	if err == nil {
-		err = checkWay(path)
-	}
 	if err != nil {
+		return err
+	}
+	return checkWay(path)
+}
+
+// MakeStateFolder is MakeFolder for state, as CheckStateFolder has it.
+func MakeStateFolder(dir string) error {
+	if err := CheckStateFolder(dir); err != nil {
 		return err
 	}
 	return os.MkdirAll(dir, 0o700)

@@ -103,6 +103,9 @@ const passable = 0o011
 
 // openFolder makes a node's folder, or makes one that belongs to this user passable.
 func openFolder(dir string, log *slog.Logger) error {
+	if err := identity.CheckStateFolder(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700|passable); err != nil {
 		return err
 	}

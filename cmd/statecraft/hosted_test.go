@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
@@ -33,7 +34,7 @@ func newHostedCell(t *testing.T) *fleetCell {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.host, err = overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: now, Log: slog.New(slog.DiscardHandler)})
+	c.host, err = overlay.NewHost(overlay.HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

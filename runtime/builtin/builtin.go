@@ -74,6 +74,9 @@ func overrides(folder string, vouch runtime.Vouch, c runtime.Catalogue) (map[str
 	if folder == "" {
 		return nil, nil
 	}
+	if vouch == nil {
+		return nil, fmt.Errorf("reading the site's machines: nobody says which of %s may run", folder)
+	}
 	found, err := runtime.FindMachines(folder)
 	if err != nil {
 		return nil, fmt.Errorf("reading the site's machines: %w", err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/node"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -84,7 +85,7 @@ func (c *cell) run() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.host, err = overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: c.log})
+	c.host, err = overlay.NewHost(overlay.HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: real, Log: c.log})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func newAgent(t testing.TB, change func(c *node.Config)) *node.Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := node.Config{Identity: "agent", Dir: t.TempDir(), Clock: real, Log: quiet(), MaxLooks: 16384}
+	cfg := node.Config{Vouch: runtime.Unsigned, Identity: "agent", Dir: t.TempDir(), Clock: real, Log: quiet(), MaxLooks: 16384}
 	if change != nil {
 		change(&cfg)
 	}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/watchers/sandbox"
@@ -40,7 +41,7 @@ func runHost(dir string) error {
 	if err != nil {
 		return err
 	}
-	h, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: quiet()})
+	h, err := overlay.NewHost(overlay.HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: real, Log: quiet()})
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func newMember(t testing.TB, id, dir, join string, change func(c *node.Config)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := node.Config{Identity: id, Dir: dir, Clock: real, Log: quiet()}
+	cfg := node.Config{Vouch: runtime.Unsigned, Identity: id, Dir: dir, Clock: real, Log: quiet()}
 	if change != nil {
 		change(&cfg)
 	}

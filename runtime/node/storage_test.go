@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/manifests"
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
@@ -196,7 +197,7 @@ func TestG45AHostWhoseStreamsCannotHaveTheirRoomDoesNotStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = real.Close() }()
-			h, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: quiet()})
+			h, err := overlay.NewHost(overlay.HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: real, Log: quiet()})
 			if h != nil && err == nil {
 				_ = h.Host().Close()
 			}

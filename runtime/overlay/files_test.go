@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -73,7 +74,7 @@ func startWith(t *testing.T, name string) error {
 	}
 	defer real.Close()
 	var log strings.Builder
-	h, err := NewHost(HostConfig{Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	h, err := NewHost(HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		return err
 	}

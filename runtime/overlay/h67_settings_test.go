@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
@@ -34,7 +35,7 @@ func TestH67AHostDoesNotStartWithSettingsThatCannotBe(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		h, err := overlay.NewHost(overlay.HostConfig{Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.DiscardHandler)})
+		h, err := overlay.NewHost(overlay.HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return err
 		}

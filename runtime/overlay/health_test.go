@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/clock"
 )
 
@@ -40,7 +41,7 @@ func runningHost(t *testing.T, streams string) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := NewHost(HostConfig{Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.DiscardHandler)})
+	h, err := NewHost(HostConfig{Vouch: runtime.Unsigned, Folder: folder, Config: cfg, Clock: real, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ var rights = []Right{
 	},
 	{
 		Name:     RightEventsRead,
-		Doc:      "read the cell's events and inventories from its streams, by consumers of its own, with any NATS client; docs/consumers.md",
+		Doc:      "read the cell's events, inventories and signed heads of journals from its streams, by consumers of its own, with any NATS client; docs/consumers.md",
 		Services: []string{ConsumersService + ".>"},
 		Own:      []string{consumers.AckSubject("KEY")},
 	},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,13 @@ import (
 
 // LockName is the file by which a log's directory can be told.
 const LockName = "LOCK"
+
+// A process that is killed while it starts a program leaves a child behind that has the lock until it runs that program: where nobody
+// lives who has written down that the log is theirs, the lock is free in a moment.
+const (
+	lastsAfterKill = 2 * time.Second
+	lockPause      = 10 * time.Millisecond
+)
 
 // acquire takes the directory's lock, which ends with the process however it ends. The file holds the
 // process id, for messages only.
@@ -27,7 +35,12 @@ func acquire(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the log: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for wait := time.Duration(0); errors.Is(err, unix.EWOULDBLOCK) && wait < lastsAfterKill && !inUse(dir); wait += lockPause {
+		time.Sleep(lockPause)
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		defer file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s is held by process %d; stop it or choose another directory", ErrLocked, dir, holder(dir))

@@ -34,9 +34,11 @@ type press struct {
 	serial  uint64
 }
 
-// newPress makes a cell of one, starts its host, and lets a key sign for hosts.
+// newPress makes a cell of one, starts its host, and lets a key sign for hosts. Its tests run side by side: most of their time is waiting for what
+// is confirmed.
 func newPress(t *testing.T) *press {
 	t.Helper()
+	t.Parallel()
 	p := &press{t: t, dir: t.TempDir(), stop: func() {}}
 	if _, err := Init(InitOptions{Dir: p.dir, Cell: "c1", Now: time.Now(), Hosts: []HostOptions{{Name: "o1", Address: "127.0.0.1", Listen: "127.0.0.1", Fleet: 4222}}}); err != nil {
 		t.Fatal(err)

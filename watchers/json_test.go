@@ -1,7 +1,6 @@
 package watchers
 
 import (
-	"encoding/json"
 	"math"
 	"reflect"
 	"strings"
@@ -32,7 +31,7 @@ func TestReadJSONRefuses(t *testing.T) {
 
 // FuzzReadJSON holds the quick way against the exact one, and that what was read is read again as it is.
 func FuzzReadJSON(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,2.5,null]}`, `[[["`, `1e999`, `9007199254740993`, `{"a":1}{"b":2}`, `-0`, strings.Repeat("[", 100)} {
+	for _, seed := range []string{`{"a":[1,2.5,null]}`, `{"a": "b", "c" :"<d>"}`, `{"a":"b","a":"c"}`, `{"a":"b"},`, "{\"a\":\"\x01é\"}", `{"a":"\n"}`, `[[["`, `1e999`, `9007199254740993`, `{"a":1}{"b":2}`, `-0`, strings.Repeat("[", 100)} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -50,11 +49,14 @@ func FuzzReadJSON(f *testing.F) {
 		if err != nil {
 			return
 		}
-		encoded, err := json.Marshal(v)
+		if quick, err := ReadJSONText(string(text), 64); err != nil || !reflect.DeepEqual(quick, v) {
+			t.Fatalf("%#v is read quickly as %#v, %v", v, quick, err)
+		}
+		encoded, err := WriteJSON(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := ReadJSON(encoded, 64); err != nil || !reflect.DeepEqual(again, v) {
+		if again, err := ReadJSON([]byte(encoded), 64); err != nil || !reflect.DeepEqual(again, v) {
 			t.Fatalf("%#v is read again as %#v, %v", v, again, err)
 		}
 	})

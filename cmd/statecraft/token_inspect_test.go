@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/base64"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,11 +75,11 @@ func TestH74ATokenOfALaterReleaseIsShownAndRevoked(t *testing.T) {
 	body := part(`{"alg":"EdDSA"}`) + "." + part(`{"iss":"`+root.Public().String()+`","jti":"later","iat":1,"exp":4000000000,"purpose":"client","sub":"alice",`+
 		`"public_key":"`+newTestKey(t).Public().String()+`","cell":"main","signer":"required","crit":["signer"]}`)
 	token := body + "." + base64.RawURLEncoding.EncodeToString(root.Sign([]byte(body)))
-	a := answer(t, &tokenInspectVerb{Token: token}, false)
+	a := answer(t, &tokenInspectVerb{Token: tokenFile(t, token)}, false)
 	if a.wants(t, exitOK, ""); !strings.Contains(a.out, "alice") || !strings.Contains(a.out, "it asks for signer, which this release does not know") {
 		t.Errorf("it says\n%s", a.out)
 	}
-	answer(t, &tokenInspectVerb{Token: token, Root: []string{root.Public().String()}}, false).wants(t, exitRefused, "signer")
+	answer(t, &tokenInspectVerb{Token: tokenFile(t, token), Root: []string{root.Public().String()}}, false).wants(t, exitRefused, "signer")
 	var q revocationQuestion
 	if err := q.of(token); err != nil || q.Kind != "id" || q.Value != "later" {
 		t.Errorf("it is revoked by %+v, %v", q, err)
@@ -94,4 +96,14 @@ func newTestKey(t *testing.T) *identity.Key {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// tokenFile is a file that holds a token.
+func tokenFile(t *testing.T, token string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token.jwt")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

@@ -78,6 +78,35 @@ watchers:
 `,
 	},
 	{
+		Code: "SC259", Title: "fields of a message",
+		Explanation: "Each field of a body has a name, a type and, where that is a text, a list or an open object, a size. A field of an object comes behind " +
+			"the object.",
+		Bad: `format: 1
+name: listener
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: heard, from: [idle], destination: idle}
+watchers:
+  - name: listen
+    type: subscribe
+    success_transition: heard
+    properties: {subject: in.*, fields: [{name: node, type: text}]}
+`,
+		Good: `format: 1
+name: listener
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: heard, from: [idle], destination: idle}
+watchers:
+  - name: listen
+    type: subscribe
+    success_transition: heard
+    properties: {subject: in.*, fields: [{name: node, type: text, max_size: 253}]}
+`,
+	},
+	{
 		Code: "SC340", Title: "path of a file watcher",
 		Explanation: "A relative path stays below the machine's directory. Write an absolute one for files elsewhere.",
 		Bad: `format: 1

@@ -212,7 +212,9 @@ func lifecycleEvent(t testing.TB, id, component string) []byte {
 	data, err := json.Marshal(map[string]any{
 		"specversion": "1.0", "id": uuid.NewString(), "type": "io.choria.lifecycle.v1.startup", "source": "io.choria.lifecycle", "subject": id,
 		"datacontenttype": "application/json",
-		"data":            map[string]any{"protocol": "io.choria.lifecycle.v1.startup", "identity": id, "component": component, "version": "raw"},
+		"data": map[string]any{
+			"protocol": "io.choria.lifecycle.v1.startup", "id": uuid.NewString(), "identity": id, "component": component, "timestamp": 1, "version": "raw",
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +261,7 @@ func TestD23EventsInAnothersName(t *testing.T) {
 				}
 			}
 			// Events of one node stay in order, so that a forged one would have come before the true one.
-			forged, wanted := 0, map[string]bool{`"identity":"` + k + `"`: true, `"identity":"n2.example","protocol":"io.choria.lifecycle.v1.startup","version":"raw"`: true}
+			forged, wanted := 0, map[string]bool{`"identity":"` + k + `"`: true, `"identity":"n2.example","protocol":"io.choria.lifecycle.v1.startup","timestamp":1,"version":"raw"`: true}
 			for len(wanted) > 0 {
 				m, err := heard.NextMsg(patience)
 				if err != nil {

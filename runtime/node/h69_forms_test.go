@@ -54,9 +54,10 @@ func TestH69ARevocationHasTheFormOfItsKind(t *testing.T) {
 			refuse(kind, form, value)
 		}
 	}
+	// What is of another type is refused by the declaration of the field.
 	for field, value := range map[string]any{"value": 7, "kind": []string{"id"}, "reason": "", "by": nil, "force": "yes", "host": 1, "until": "soon"} {
 		question := map[string]any{"kind": "id", "value": "t1", "reason": "odd", "by": "operator", "force": true, field: value}
-		if code, said := c.question("revoke", question); code != messaging.CodeRefused || said == "" || said == "refused" {
+		if code, said := c.question("revoke", question); code != messaging.CodeRefused && code != messaging.CodeUnreadable || said == "" || said == "refused" {
 			t.Errorf("%s: %v is answered with %q %s", field, value, code, said)
 		}
 	}

@@ -54,6 +54,11 @@ type ingestSpec struct {
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 6/m, burst: 20}]; one that has no room in all of them is refused.
 	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
+	// Fields are what a message's body is: a JSON object with these fields, each of a type and a size. One that is another is refused. What the stream
+	// keeps is written anew of them; what is not declared is left out. Without it the body goes on as it came.
+	Fields []watchers.Field `yaml:"fields" empty:"refused"`
+
+	fields watchers.Fields // Fields, read
 }
 
 // CodeIngestSubject is a subject or queue of an ingest watcher that cannot be.
@@ -70,7 +75,9 @@ func (s *ingestSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if !strings.Contains(s.Queue, "{{") && strings.ContainsAny(s.Queue, " \t\r\n") {
 		list.Add(diag.Error, CodeIngestSubject, w.Properties.Get("queue").Pos, "write one word", "queue: %q is not the name of a queue", s.Queue)
 	}
-	return append(list, watchers.CheckQuotas(s.Quota, w.Properties.Get("quota"))...)
+	fields, found := watchers.CompileFields(s.Fields, w.Properties.Get("fields"))
+	s.fields = fields
+	return append(append(list, watchers.CheckQuotas(s.Quota, w.Properties.Get("quota"))...), found...)
 }
 
 func ingestType(s Services) watchers.Type {

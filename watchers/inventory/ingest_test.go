@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
@@ -70,6 +72,26 @@ func newAdapterTest(t testing.TB, always bool) *adapterTest {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// anew has documents written anew of their fields, as overlay/adapter declares them.
+func (a *adapterTest) anew() {
+	a.t.Helper()
+	text, err := os.ReadFile("../../manifests/overlay/adapter.yaml")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	manifest, problems := strict.Parse("adapter.yaml", text)
+	if problems.HasErrors() {
+		a.t.Fatal(problems)
+	}
+	n := manifest.Get("watchers").Items[0].Get("properties").Get("fields")
+	var fields []watchers.Field
+	problems = strict.Decode(n, &fields, strict.Options{})
+	a.spec.fields, _ = watchers.CompileFields(fields, n)
+	if len(problems) > 0 || !a.spec.fields.Declared() {
+		a.t.Fatal("the manifest declares no fields: ", problems)
+	}
 }
 
 // start starts the broker, by the port that it had.
@@ -223,11 +245,14 @@ func TestAdapterWritesWhatConsumersExpect(t *testing.T) {
 }
 
 func BenchmarkAdapter(b *testing.B) {
-	for name, tt := range map[string]struct{ always, answered bool }{
-		"buffered": {false, false}, "sync_always": {true, false}, "answered": {false, true},
+	for name, tt := range map[string]struct{ always, answered, anew bool }{
+		"buffered": {}, "buffered_anew": {anew: true}, "sync_always": {always: true}, "answered": {answered: true}, "answered_anew": {answered: true, anew: true},
 	} {
 		b.Run(name, func(b *testing.B) {
 			a := newAdapterTest(b, tt.always)
+			if tt.anew {
+				a.anew()
+			}
 			stream := a.stream()
 			a.listen()
 			body := fmt.Sprintf(`{"protocol":%q,"zcontent":%q}`, protocol, strings.Repeat("H4sIAAAA", 250))
@@ -263,5 +288,25 @@ func stored(b *testing.B, stream jetstream.Stream, n uint64) func() bool {
 	return func() bool {
 		info, err := stream.Info(b.Context())
 		return err == nil && info.State.LastSeq >= n
+	}
+}
+
+// BenchmarkOutlet is what an adapter does with one document before it sends it on.
+func BenchmarkOutlet(b *testing.B) {
+	for name, anew := range map[string]bool{"as it came": false, "anew": true} {
+		b.Run(name, func(b *testing.B) {
+			a := newAdapterTest(b, false)
+			if anew {
+				a.anew()
+			}
+			out := &outlet{spec: a.spec}
+			m := inventoryOf("n1=example", "n1.example", fmt.Sprintf(`{"protocol":%q,"zcontent":%q}`, protocol, strings.Repeat("H4sIAAAA", 250)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := out.read(&watchers.Look{}, m, messageOf(m)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

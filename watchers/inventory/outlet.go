@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,6 +126,9 @@ func (o *outlet) astray(look *watchers.Look, m *nats.Msg) error {
 
 // read makes of a message what goes into the stream.
 func (o *outlet) read(look *watchers.Look, m *nats.Msg, message map[string]any) (*nats.Msg, error) {
+	if err := o.anew(message); err != nil {
+		return nil, err
+	}
 	holds, err := o.spec.Where.Holds(look, message)
 	if err == nil && !holds {
 		err = errWhere
@@ -133,6 +137,26 @@ func (o *outlet) read(look *watchers.Look, m *nats.Msg, message map[string]any) 
 		return nil, err
 	}
 	return o.onward(look, m.Header.Get(DigestHeader), message)
+}
+
+// maxDepth is how deep a body may nest whose fields are declared.
+const maxDepth = 60
+
+// anew writes the body of a message anew of the fields that are declared.
+func (o *outlet) anew(message map[string]any) error {
+	if !o.spec.fields.Declared() {
+		return nil
+	}
+	given, _ := message[bodyKey].(string)
+	body, err := watchers.ReadJSONText(given, maxDepth)
+	if err != nil {
+		return err
+	}
+	if body, err = o.spec.fields.Read(body); err != nil {
+		return err
+	}
+	message[bodyKey], err = watchers.WriteJSON(body)
+	return err
 }
 
 func (o *outlet) onward(look *watchers.Look, digest string, message map[string]any) (*nats.Msg, error) {
@@ -167,7 +191,7 @@ func (o *outlet) onward(look *watchers.Look, digest string, message map[string]a
 		return nil, err
 	}
 	onward.Header[jetstream.MsgIDHeader] = []string{cmp.Or(id, doc.RequestID)}
-	if digest != "" && len(digest) <= maxDigest {
+	if _, err := hex.DecodeString(digest); err == nil && digest != "" && len(digest) <= maxDigest {
 		onward.Header[DigestHeader] = []string{digest}
 	}
 	return onward, nil

@@ -1,8 +1,6 @@
 package messaging
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/statecraft-io/statecraft/watchers"
@@ -28,11 +26,9 @@ func writeBody(v any) ([]byte, error) {
 	case string:
 		return []byte(v), nil
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	text, err := watchers.WriteJSON(v)
+	if err != nil {
 		return nil, fmt.Errorf("the body is not a JSON value: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return []byte(text), nil
 }

@@ -75,6 +75,9 @@ func (c *counter) serve(r request) {
 	if err == nil {
 		message, err = d.read(machine.MaxPayload)
 	}
+	if err == nil {
+		err = c.inlet.read(message)
+	}
 	if err != nil {
 		code := CodeUnreadable
 		if errors.Is(err, errTooLarge) {

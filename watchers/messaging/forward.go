@@ -60,13 +60,18 @@ func (f *forwarding) take(in *inlet, m *nats.Msg) {
 		f.unreadable(m, err)
 		return
 	}
+	body := message[bodyKey]
+	if err := in.read(message); err != nil {
+		f.unreadable(m, err)
+		return
+	}
 	rep, ok := admits(f.spec.Where, in.look, message, d.subject)
 	if !ok {
 		f.answer(m, nil, fmt.Errorf("%w: %s", ErrRefused, rep.Message))
 		in.tell(outcomeRefused, rep)
 		return
 	}
-	if f.spec.Where != nil && f.spec.Forward.Body == nil && ambiguous(d.data, message["body"]) {
+	if (f.spec.Where != nil || in.from.fields.Declared()) && f.spec.Forward.Body == nil && ambiguous(d.data, body) {
 		f.unreadable(m, errAmbiguous)
 		return
 	}
@@ -138,8 +143,9 @@ func (f *forwarding) onward(d delivery, message map[string]any) (*nats.Msg, erro
 		return nil, fmt.Errorf("the subject to forward to: %w: %q", err, diag.Brief(subject, quoted))
 	}
 	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: d.data}
+	anew := f.inlet.from.fields.Declared()
 	for key, values := range d.header {
-		if !strings.HasPrefix(strings.ToLower(key), brokerHeaders) {
+		if !anew && !strings.HasPrefix(strings.ToLower(key), brokerHeaders) {
 			m.Header[key] = values
 		}
 	}
@@ -155,12 +161,14 @@ func (f *forwarding) onward(d delivery, message map[string]any) (*nats.Msg, erro
 			m.Header.Set(jetstream.MsgIDHeader, id)
 		}
 	}
-	if to.Body == nil {
+	if to.Body == nil && !anew {
 		return m, nil
 	}
-	v, err := to.Body.Value(f.inlet.look, message)
-	if err != nil {
-		return nil, fmt.Errorf("the body to forward: %w", err)
+	v := message[bodyKey]
+	if to.Body != nil {
+		if v, err = to.Body.Value(f.inlet.look, message); err != nil {
+			return nil, fmt.Errorf("the body to forward: %w", err)
+		}
 	}
 	m.Data, err = writeBody(v)
 	return m, err

@@ -50,6 +50,7 @@ type intake struct {
 	pending                    int
 	maxSize                    int // of a message in bytes; 0 is no bound
 	quota                      []watchers.Quota
+	fields                     watchers.Fields // of the body
 }
 
 func (i intake) check(f *findings) {
@@ -193,6 +194,15 @@ func (in *inlet) plain(handle func(m *nats.Msg), end func(*nats.Subscription) er
 		}
 		return func() error { return end(sub) }, nil
 	}
+}
+
+// read leaves of a message's body what is declared of it.
+func (in *inlet) read(message map[string]any) error {
+	body, err := in.from.fields.Read(message[bodyKey])
+	if err == nil {
+		message[bodyKey] = body
+	}
+	return err
 }
 
 // once reports an outcome the first time only.

@@ -20,6 +20,9 @@ var (
 	errBinary   = errors.New("the message is no text: its body is not UTF-8")
 )
 
+// bodyKey is what a message's body is called.
+const bodyKey = "body"
+
 // messagePayload is what formulas read as message and events carry as their payload.
 func messagePayload() map[string]machine.ValueType {
 	return map[string]machine.ValueType{

@@ -33,6 +33,9 @@ type serviceSpec struct {
 	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; a request that has not is
 	// answered with an error of code 429, with the seconds after which there is room in the header Retry-After.
 	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
+	// Fields are what a message's body is: a JSON object with these fields, each of a type and a size, such as
+	// [{name: node, type: text, max_size: 253}]. One that is another is answered with an error, code 400. What is not declared is left out, so that nothing reads it.
+	Fields []watchers.Field `yaml:"fields" empty:"refused"`
 	// Micro makes it a service that "nats micro ls", info and stats know. Nodes may not: they need false.
 	Micro bool `yaml:"micro" default:"true"`
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A request that
@@ -50,6 +53,8 @@ type serviceSpec struct {
 	Spawn *serviceSpawn `yaml:"spawn"`
 	// Relay passes each request on to another subject, and what is answered there back to its asker.
 	Relay *serviceRelay `yaml:"relay"`
+
+	fields watchers.Fields // Fields, read
 }
 
 // serviceSpawn says which instance answers.
@@ -73,7 +78,7 @@ type serviceSpawn struct {
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (s *serviceSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, s.Name), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota}
+	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, s.Name), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
 }
 
 // Validate holds the properties against each other.
@@ -82,6 +87,7 @@ func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 	from := s.intake()
 	from.queue = s.Queue // without one it is the name, which is checked below
 	from.check(&f)
+	s.fields = f.fields(s.Fields)
 	if !serviceName.MatchString(s.Name) {
 		f.add("name", CodeName, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)
 	}

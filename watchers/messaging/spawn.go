@@ -53,21 +53,27 @@ type spawnSpec struct {
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; one that has not is left out and counted.
 	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
+	// Fields are what a message's body is: a JSON object with these fields, each of a type and a size, such as
+	// [{name: node, type: text, max_size: 253}]. One that is another is unreadable. What is not declared is left out, so that nothing reads it.
+	Fields []watchers.Field `yaml:"fields" empty:"refused"`
+
+	fields watchers.Fields // Fields, read
 }
 
 func (s *spawnSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota}
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
 }
 
 // Validate checks the subject and the queue.
 func (s *spawnSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	s.intake().check(&f)
+	s.fields = f.fields(s.Fields)
 	f.spawn(w.Properties, s.For, s.LimitFor)
 	if s.Subject == "" && s.Queue != "" {
 		f.add("queue", CodeTogether, "give a subject, or leave out the queue", "a queue is for messages, and there is no subject")
 	}
-	for _, key := range []string{"quota", "max_size"} {
+	for _, key := range []string{"quota", "max_size", "fields"} {
 		if s.Subject == "" && w.Properties.Get(key) != nil {
 			f.add(key, CodeTogether, "give a subject, or leave out "+key, "%s bounds messages, and there is no subject", key)
 		}
@@ -137,6 +143,9 @@ func (s *spawnListener) Listen(ctx context.Context, look *watchers.Look, emit fu
 		}
 		d := deliveryOf(m)
 		message, err := d.read(machine.MaxPayload)
+		if err == nil {
+			err = in.read(message)
+		}
 		if err != nil {
 			in.unreadable(d.subject, err)
 			return

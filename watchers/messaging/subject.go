@@ -101,6 +101,13 @@ func (f *findings) add(key string, code diag.Code, hint, format string, args ...
 	f.list.Add(diag.Error, code, at, hint, format, args...)
 }
 
+// fields reads the property fields.
+func (f *findings) fields(fields []watchers.Field) watchers.Fields {
+	read, found := watchers.CompileFields(fields, f.w.Properties.Get("fields"))
+	f.list = append(f.list, found...)
+	return read
+}
+
 // subject checks the property subject as far as it is known.
 func (f *findings) subject(text string, wildcards bool) {
 	if text == "" || isTemplate(text) {

@@ -26,11 +26,16 @@ type subscribeSpec struct {
 	// Quota is how much is taken of each who is counted, such as
 	// [{by: "message.tokens[1]", rate: 1/s, burst: 100}]. A message must have room in all of them; one that has not is left out and counted.
 	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
+	// Fields are what a message's body is: a JSON object with these fields, each of a type and a size, such as
+	// [{name: node, type: text, max_size: 253}]. One that is another is unreadable. What is not declared is left out, so that nothing reads it and nothing of it is passed on.
+	Fields []watchers.Field `yaml:"fields" empty:"refused"`
 	// Where is a condition on the message; one for which it is false or has no answer is left out. So is one that would be passed on as it
 	// came, and of which others may read something else: an object of its JSON body has a key twice, or keys that differ in case alone.
 	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// Forward passes messages on in place of firing an event for each.
 	Forward *forwardSpec `yaml:"forward"`
+
+	fields watchers.Fields // Fields, read
 }
 
 // forwardSpec says where messages are passed on to.
@@ -40,7 +45,7 @@ type forwardSpec struct {
 	// Subject is an expression for where the message goes, such as 'choria.' + message.tokens[3].
 	Subject *watchers.Formula `yaml:"subject,required" gives:"text"`
 	// Body is an expression for the body; by default the message goes on as it came, without the headers that would tell the broker what
-	// to do (Nats-...).
+	// to do (Nats-...). Where fields are declared it is written anew, as a JSON object of these, and no header goes on.
 	Body *watchers.Formula `yaml:"body"`
 	// Acknowledged sends to a stream, several times within four seconds where that does not answer, and tells who sent a message with a reply
 	// subject what has become of it: the stream's acknowledgement, {"stream": "EVENTS", "seq": 7}, or an error with a code, 503 or 429 where
@@ -57,13 +62,14 @@ type forwardSpec struct {
 }
 
 func (s *subscribeSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota}
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
 }
 
 // Validate checks the subject and the queue.
 func (s *subscribeSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	s.intake().check(&f)
+	s.fields = f.fields(s.Fields)
 	if s.Forward == nil || s.Forward.Acknowledged {
 		return f.list
 	}
@@ -132,6 +138,10 @@ func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit fun
 func (s *subscription) fire(in *inlet, m *nats.Msg) {
 	message, err := deliveryOf(m).read(machine.MaxPayload)
 	if err != nil {
+		in.unreadable(m.Subject, err)
+		return
+	}
+	if err := in.read(message); err != nil {
 		in.unreadable(m.Subject, err)
 		return
 	}

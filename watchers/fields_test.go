@@ -1,0 +1,103 @@
+package watchers
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/statecraft-io/statecraft/machine/strict"
+)
+
+const eventFields = `
+- {name: id, type: text, max_size: 8, pattern: "[a-z]+"}
+- {name: n, type: integer, optional: true}
+- {name: x, type: number, optional: true}
+- {name: on, type: boolean, optional: true}
+- {name: list, type: list, max_size: 8, optional: true}
+- {name: data, type: object}
+- {name: data.identity, type: text, max_size: 8}
+- {name: data.more, type: object, open: true, max_size: 32, optional: true}
+- {name: data.more.kind, type: text, max_size: 8}`
+
+func fieldsOf(t *testing.T, text string) (Fields, []string) {
+	t.Helper()
+	node, problems := strict.Parse("machine.yaml", []byte(text))
+	if problems.HasErrors() {
+		t.Fatal(problems)
+	}
+	var list []Field
+	found := strict.Decode(node, &list, strict.Options{})
+	f, more := CompileFields(list, node)
+	var codes []string
+	for _, d := range append(found, more...) {
+		codes = append(codes, fmt.Sprintf("%s %d", d.Code, d.Position.Line))
+	}
+	return f, codes
+}
+
+// TestD23FieldsOfABody holds what is kept of a body, and what is refused with the name of the field.
+func TestD23FieldsOfABody(t *testing.T) {
+	f, problems := fieldsOf(t, eventFields)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	good := map[string]any{"id": "a", "data": map[string]any{"identity": "n1"}}
+	for body, want := range map[string]any{
+		`{"id": "a", "data": {"identity": "n1"}}`: good,
+		`{"id": "a", "data": {"identity": "n1", "data_base64": "eA=="}, "data_base64": "eA==", "other": {"a": [1]}}`: good,
+		`{"id": "a", "n": null, "data": {"identity": "n1"}}`:                                                         good,
+		`{"id": "a", "n": 7, "x": 1.5, "on": false, "list": [1, 2], "data": {"identity": "n1", "more": {"kind": "k", "any": [1.5]}}}`: map[string]any{
+			"id": "a", "n": 7, "x": 1.5, "on": false, "list": []any{1, 2}, "data": map[string]any{"identity": "n1", "more": map[string]any{"kind": "k", "any": []any{1.5}}},
+		},
+		`[]`:                        "no JSON object",
+		`"id"`:                      "no JSON object",
+		`{"data": {}}`:              "id is not there",
+		`{"id": 1, "data": {}}`:     "id is no text",
+		`{"id": "A", "data": {}}`:   "id does not match",
+		`{"id": "a\n", "data": {}}`: "id does not match",
+		`{"id": "` + strings.Repeat("a", 9) + `", "data": {}}`:                                                     "id has 9 bytes, 8 are allowed",
+		`{"id": "a", "data": []}`:                                                                                  "data is no object",
+		`{"id": "a", "data": {}}`:                                                                                  "data.identity is not there",
+		`{"id": "a", "n": 1.5, "data": {"identity": "n1"}}`:                                                        "n is no integer",
+		`{"id": "a", "n": 1e400, "data": {"identity": "n1"}}`:                                                      "n is no integer",
+		`{"id": "a", "x": 1e400, "data": {"identity": "n1"}}`:                                                      "x is no number",
+		`{"id": "a", "n": "7", "data": {"identity": "n1"}}`:                                                        "n is no integer",
+		`{"id": "a", "on": 1, "data": {"identity": "n1"}}`:                                                         "on is no boolean",
+		`{"id": "a", "list": {}, "data": {"identity": "n1"}}`:                                                      "list is no list",
+		`{"id": "a", "list": [1,2,3,4,5], "data": {"identity": "n1"}}`:                                             "list has 11 bytes",
+		`{"id": "a", "data": {"identity": "n1", "more": {}}}`:                                                      "data.more.kind is not there",
+		`{"id": "a", "data": {"identity": "n1", "more": {"kind": "k", "any": "` + strings.Repeat("x", 32) + `"}}}`: "data.more has",
+	} {
+		v, err := ReadJSON([]byte(body), 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := f.Read(v)
+		if reason, refused := want.(string); refused {
+			if err == nil || !strings.Contains(err.Error(), reason) {
+				t.Errorf("%s: %v, %v", body, got, err)
+			}
+		} else if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Errorf("%s: %v %s", body, err, d)
+		}
+	}
+	if got, err := (Fields{}).Read("text"); got != "text" || err != nil {
+		t.Errorf("where nothing is declared: %v, %v", got, err)
+	}
+}
+
+func TestFieldsThatAreDeclaredWrong(t *testing.T) {
+	for text, want := range map[string]string{
+		`[{name: a, type: text}]`: "SC259 1", `[{name: a, type: list}]`: "SC259 1", `[{name: a, type: object, open: true}]`: "SC259 1",
+		`[{name: a, type: integer, max_size: 3}]`: "SC259 1", `[{name: a.b, type: integer}]`: "SC259 1", `[{name: a, type: integer}, {name: a.b, type: integer}]`: "SC259 1",
+		`[{name: a, type: integer}, {name: a, type: integer}]`: "SC259 1", `[{name: "", type: integer}]`: "SC028 1, SC259 1", `[{name: a., type: integer}]`: "SC259 1",
+		`[{name: a, type: text, max_size: 3, pattern: "["}]`: "SC259 1", `[{name: a, type: integer, pattern: x}]`: "SC259 1",
+		`[{name: a, type: text, open: true, max_size: 3}]`: "SC259 1", `[{name: a, type: object}, {name: a.b, type: boolean}]`: "",
+	} {
+		if _, problems := fieldsOf(t, text); strings.Join(problems, ", ") != want {
+			t.Errorf("%s: %v", text, problems)
+		}
+	}
+}

@@ -164,7 +164,7 @@ func TestD25ClonedDisk(t *testing.T) {
 // TestD25OwnWrite has a host that does not take a success of the register for one: what it then finds there is its own, and not of
 // somebody who was faster.
 func TestD25OwnWrite(t *testing.T) {
-	doubting := override(t, t.TempDir(), "overlay/enrollee", "success_transition: written\n    on: {exists: overtaken}", "success_transition: overtaken",
+	doubting := override(t, t.TempDir(), "overlay/enrollee", "success_transition: written\n    on: {exists: overtaken, full: no_room}", "success_transition: overtaken\n    on: {full: no_room}",
 		"success_transition: written\n    on: {conflict: overtaken, missing: overtaken}", "success_transition: overtaken")
 	c, seen := newCell(t, func(o *overlay.InitOptions) { o.Machines = doubting }), &trail{}
 	machines := hurriedNodes(t)

@@ -43,13 +43,15 @@ func link(t *testing.T, to, at string) string {
 	return at
 }
 
-// H78: a key is not written where others could replace it.
-func TestH78FoldersOfOthersAreRefused(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		make func(t *testing.T, dir string) string // the file to write
-		want string                                // "" where it is written
-	}{
+// folderCase is a folder that a key is to be written to.
+type folderCase struct {
+	name string
+	make func(t *testing.T, dir string) string // the folder
+	want string                                // "" where it is written
+}
+
+func folderCases() []folderCase {
+	return []folderCase{
 		{"a folder of one's own", func(_ *testing.T, dir string) string { return dir }, ""},
 		{"one that others can read", func(t *testing.T, dir string) string { return makeFolder(t, 0o755, dir, "a") }, ""},
 		{"below one that all can write to, with the sticky bit", func(t *testing.T, dir string) string {
@@ -70,7 +72,22 @@ func TestH78FoldersOfOthersAreRefused(t *testing.T) {
 			return b
 		}, "a belongs to uid 61234"},
 		{"one that all can write to", func(t *testing.T, dir string) string { return makeFolder(t, 0o777, dir, "a") }, "can be written to by others (mode 0777)"},
-		{"one that its group can write to", func(t *testing.T, dir string) string { return makeFolder(t, 0o770, dir, "a") }, "(mode 0770)"},
+		{"one that a group of several can write to", func(t *testing.T, dir string) string {
+			a := makeFolder(t, 0o770, dir, "a")
+			if os.Geteuid() != 0 {
+				t.Skip("NOT RUN: only root can give a folder to any group; run the tests as root")
+			}
+			if err := os.Lchown(a, -1, somebody); err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}, "(mode 0770)"},
+		{"one that the user's own group can write to", func(t *testing.T, dir string) string {
+			if os.Getegid() != os.Geteuid() {
+				t.Skip("NOT RUN: this user has no group of the same number")
+			}
+			return makeFolder(t, 0o770, dir, "a")
+		}, ""},
 		{"below one that all can write to", func(t *testing.T, dir string) string {
 			return makeFolder(t, 0o700, makeFolder(t, 0o777, dir, "a"), "b")
 		}, "a can be written to by others"},
@@ -100,7 +117,12 @@ func TestH78FoldersOfOthersAreRefused(t *testing.T) {
 			}
 			return path
 		}, "is no folder"},
-	} {
+	}
+}
+
+// H78: a key is not written where others could replace it.
+func TestH78FoldersOfOthersAreRefused(t *testing.T) {
+	for _, tt := range folderCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := tt.make(t, makeFolder(t, 0o700, t.TempDir(), "top"))
 			path := filepath.Join(dir, "node.key")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,10 +32,22 @@ func (s *site) slots() *registry.Slots {
 	return &registry.Slots{Target: filepath.Join(s.dir, "machines"), Sync: true}
 }
 
-// store puts a bundle where the archive watcher finds it without a source: the tests are not about downloads.
+// store puts a bundle where the archive watcher finds it without a source: the tests are not about downloads. What the name points to stays what it was, as
+// it is tampering to change that.
 func (s *site) store(b *registry.Bundle) error {
-	_, err := s.slots().Install(b.Name, b.Digest, bytes.NewReader(b.Data), int64(len(b.Data)), nil, registry.DefaultLimits())
-	return err
+	made := &registry.Slots{Target: filepath.Join(s.dir, "made")}
+	slot, err := made.Install(b.Name, b.Digest, bytes.NewReader(b.Data), int64(len(b.Data)), nil, registry.DefaultLimits())
+	if err != nil {
+		return err
+	}
+	place := filepath.Join(s.slots().Target, filepath.Base(filepath.Dir(slot)), filepath.Base(slot))
+	if err := os.MkdirAll(filepath.Dir(place), 0o711); err != nil {
+		return err
+	}
+	if err := os.Rename(slot, place); err != nil && !errors.Is(err, fs.ErrExist) { // it is there already
+		return err
+	}
+	return os.RemoveAll(made.Target)
 }
 
 // entryOf is the input of an instance of the template.

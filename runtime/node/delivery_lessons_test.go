@@ -266,7 +266,7 @@ func TestC18ReplacedSpec(t *testing.T) {
 		m.holds(tt.reason)
 	}
 	for reason, text := range map[registry.Reason][]byte{
-		registry.Malformed: []byte(`{"nothing":true}`),
+		registry.Malformed: []byte(`{"payload": 1}`),
 		registry.WrongType: s.sign(s.firstRoot(), s.root, s.key),
 	} {
 		s.publish(good)

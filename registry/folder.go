@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -119,10 +119,8 @@ func VerifyFolder(dir string, keys []identity.PublicKey, now time.Time) (*Signed
 	signed.Manifest = listed["machine.yaml"]
 	all, err := Signers(bytes.TrimSpace(envelope))
 	for _, key := range all {
-		for _, known := range keys {
-			if key == known {
-				signed.Signers = append(signed.Signers, key)
-			}
+		if slices.Contains(keys, key) {
+			signed.Signers = append(signed.Signers, key)
 		}
 	}
 	return signed, err
@@ -139,10 +137,10 @@ func realFolder(dir string) (string, error) {
 
 // readAtMost reads a file that is no longer than it may be.
 func readAtMost(name string, most int64) ([]byte, error) {
-	if info, err := os.Stat(name); err != nil {
-		return nil, err
-	} else if info.Size() > most {
-		return nil, refuse(TooLarge, "%s has more than %d bytes", name, most)
-	}
-	return statefile.Read(name)
+	return statefile.ReadChecked(name, func(info fs.FileInfo) error {
+		if info.Size() > most {
+			return refuse(TooLarge, "%s has more than %d bytes", name, most)
+		}
+		return nil
+	})
 }

@@ -64,8 +64,8 @@ func (s *Store) readSeen() error {
 	return err
 }
 
-// see notes what is about to be accepted, before it is. It never goes back.
-func (s *Store) see(root uint64, channel string, at seenSerial) error {
+// noteSeen writes what is about to be accepted, before it is. It never goes back.
+func (s *Store) noteSeen(root uint64, channel string, at seenSerial) error {
 	if s.dir == "" {
 		return nil
 	}
@@ -93,10 +93,13 @@ func (s *Store) see(root uint64, channel string, at seenSerial) error {
 func (s *Store) survey() error {
 	var older error
 	if root := s.root(); root != nil {
-		older = s.see(root.Version, "", seenSerial{})
+		older = s.noteSeen(root.Version, "", seenSerial{})
 	}
 	s.judgeRoots()
-	names, err := filepath.Glob(filepath.Join(s.dir, fmt.Sprintf(specName, "*")))
+	if err := s.judgeForgotten(); err != nil {
+		return err
+	}
+	names, err := s.list(fmt.Sprintf(specName, "*"))
 	if err != nil {
 		return err
 	}
@@ -110,7 +113,7 @@ func (s *Store) survey() error {
 			return err
 		}
 		if last.serial > s.seen.Channels[channel].Serial {
-			older = errors.Join(older, s.see(0, channel, seenSerial{Serial: last.serial, Under: last.under}))
+			older = errors.Join(older, s.noteSeen(0, channel, seenSerial{Serial: last.serial, Under: last.under}))
 		}
 	}
 	if older != nil {
@@ -121,7 +124,7 @@ func (s *Store) survey() error {
 
 // judgeDamaged says which lists were damaged, now or before an earlier start, and are not there again.
 func (s *Store) judgeDamaged() error {
-	names, err := filepath.Glob(filepath.Join(s.dir, fmt.Sprintf(specName, "*")+damagedName))
+	names, err := s.list(fmt.Sprintf(specName, "*") + damagedName)
 	if err != nil {
 		return err
 	}
@@ -146,25 +149,56 @@ func (s *Store) judgeDamaged() error {
 	return nil
 }
 
-// judgeRoots says whether the chain of roots is shorter than it was.
+// list returns the paths of the files whose names have a pattern.
+func (s *Store) list(pattern string) ([]string, error) {
+	found := make(chan []string, 1)
+	err := s.disk.Do("list "+s.dir, func() error {
+		names, err := filepath.Glob(filepath.Join(s.dir, pattern))
+		found <- names
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-found, nil
+}
+
+// judgeRoots says whether the chain of roots is shorter than it was. It does not ask the disk: a store that others use is locked meanwhile.
 func (s *Store) judgeRoots() {
 	if s.dir == "" {
 		return
 	}
 	path := filepath.Join(s.dir, rootsName)
-	_, damaged := os.Lstat(path + damagedName)
 	switch have := uint64(len(s.roots)); {
 	case s.later != nil: // the rest is there, and not for this release
 	case have < s.seen.Root:
 		s.faults.set(rootsName, "the trust root of version %d was known here, and the chain in %s has reached version %d: no list is taken before the cell has given "+
 			"the rest; where the cell's roots were made anew on purpose, remove the folder and start anew", s.seen.Root, path, have)
-	case have == 0 && damaged == nil:
-		s.rootsForgotten = true
-		s.faults.set(rootsName, "the chain of trust roots %s was damaged and is kept as %s%s, and how far it reached is not known any more, so that none is taken; "+
-			"look that the cell's root is the one that should count, remove what is kept, and start anew", path, rootsName, damagedName)
 	default:
 		s.faults.clear(rootsName)
 	}
+}
+
+// judgeForgotten says whether roots were damaged, now or before an earlier start, and nothing tells how far they reached.
+func (s *Store) judgeForgotten() error {
+	if s.later != nil || len(s.roots) > 0 || s.seen.Root > 0 {
+		return nil
+	}
+	path := filepath.Join(s.dir, rootsName)
+	err := s.disk.Do("look for "+path+damagedName, func() error {
+		_, err := os.Lstat(path + damagedName)
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	s.rootsForgotten = true
+	s.faults.set(rootsName, "the chain of trust roots %s was damaged and is kept as %s%s, and how far it reached is not known any more, so that none is taken; "+
+		"look that the cell's root is the one that should count, remove what is kept, and start anew", path, rootsName, damagedName)
+	return nil
 }
 
 // channelOf is the channel that a file is of.

@@ -1,13 +1,16 @@
 package registry
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // spoil makes something of a file that nobody has written.
@@ -183,4 +186,28 @@ func TestC18PipesInPlaceOfFiles(t *testing.T) {
 		}()
 		refusedFor(t, <-opened, Rollback)
 	}
+}
+
+// TestA03OpeningAStoreAsksTheDiskWithinBounds: where the disk does not answer, that is said, and not that nothing is there.
+func TestA03OpeningAStoreAsksTheDiskWithinBounds(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStore(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		if err := s.disk.Do("read", func() error { <-release; return nil }); !errors.Is(err, statefile.ErrHangs) {
+			t.Fatal(err)
+		}
+		for name, look := range map[string]func() error{"survey": s.survey, "lists": s.judgeDamaged, "roots": s.judgeForgotten} {
+			if err := look(); !errors.Is(err, statefile.ErrHangs) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
 }

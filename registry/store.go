@@ -187,7 +187,7 @@ func (s *Store) AcceptRoot(envelope []byte, now time.Time) (*Root, error) {
 		return nil, err
 	}
 	chain := append(slices.Clip(s.chain), o.envelope)
-	err = s.see(root.Version, "", seenSerial{})
+	err = s.noteSeen(root.Version, "", seenSerial{})
 	if err == nil {
 		err = s.write(rootsName, chain)
 	}
@@ -284,7 +284,7 @@ func (s *Store) Accept(envelope []byte, w Want) (spec *Spec, fresh bool, err err
 		return last.spec, false, nil
 	}
 	name := fmt.Sprintf(specName, w.Channel)
-	err = s.see(next.under, w.Channel, seenSerial{Serial: next.serial, Under: next.under})
+	err = s.noteSeen(next.under, w.Channel, seenSerial{Serial: next.serial, Under: next.under})
 	if err == nil {
 		err = s.write(name, storedSpec{Serial: next.serial, Under: next.under, Envelope: next.envelope})
 	}

@@ -34,6 +34,9 @@ func (inv *invocation) key(file string, k identity.PublicKey) error {
 	return nil
 }
 
+// keyForms is the next step where a key file is damaged.
+const keyForms = "a key file is one line of 64 hexadecimal digits, as statecraft keys new makes it, a file of keys passphrase, or one of keys helper"
+
 // loadKey reads a key file. Missing is the next step where it is not there.
 func loadKey(file, missing string) (*identity.Key, error) {
 	k, err := keyOpener().Open(file)
@@ -41,7 +44,7 @@ func loadKey(file, missing string) (*identity.Key, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fail(exitFailed, missing, "%w", err)
 	case errors.Is(err, identity.ErrDamaged):
-		return nil, fail(exitInvalid, "a key file is one line of 64 hexadecimal digits, as statecraft keys new makes it, a file of keys passphrase, or one of keys helper", "%w", err)
+		return nil, fail(exitInvalid, keyForms, "%w", err)
 	case errors.Is(err, keyfile.ErrPassphrase):
 		return nil, fail(exitRefused, "run it on a terminal, or name a file or descriptor whose first line is the passphrase in "+passphraseVariable, "%w", err)
 	case err != nil:
@@ -57,7 +60,7 @@ func loadPublic(file, missing string) (identity.PublicKey, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return k, fail(exitFailed, missing, "%w", err)
 	case errors.Is(err, identity.ErrDamaged):
-		return k, fail(exitInvalid, "a key file is one line of 64 hexadecimal digits, as statecraft keys new makes it, a file of keys passphrase, or one of keys helper", "%w", err)
+		return k, fail(exitInvalid, keyForms, "%w", err)
 	case err != nil:
 		return k, fail(exitFailed, "", "%w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -41,6 +42,7 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 		inv.notef("1. copy each folder below %s to its host, and start the hosts anew, one right after another: what they sign is trusted by everybody", filepath.Join(v.Dir, "hosts"))
 		inv.notef("2. statecraft fleet reprovision gives nodes tokens of the new issuers, and the renewed certificate of the authority")
 		inv.notef("3. issue clients and join tokens anew: those of the issuers before end when these are revoked; nodes keep the join token that they have, for another one run them once with --join")
+		v.noteNew(inv, r.Made)
 	} else {
 		inv.notef("1. copy %s to the host, and start it anew: what its new issuers sign is trusted by everybody", filepath.Join(v.Dir, "hosts", r.Host))
 		inv.notef("2. in a cell of several hosts copy cluster.secret to the others and start them anew, one right after another")
@@ -57,4 +59,18 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	}
 	inv.notef("after a theft 4 and 5 may come first: nodes whose tokens the old issuer signed enroll again then, by the join token that they have kept")
 	return nil
+}
+
+// noteNew says what of a whole cell's keys is not as it was before.
+func (v *overlayRotateVerb) noteNew(inv *invocation, made []overlay.Made) {
+	for _, issuer := range []string{"client.key", "join.key"} {
+		inv.notef("%[1]s is a plain file, whether the key before had a passphrase, a helper or neither: statecraft keys passphrase %[1]s gives it one",
+			filepath.Join(v.Dir, "authority", issuer))
+	}
+	for _, kept := range []string{filepath.Join("operator", "context.json"), "join.jwt"} {
+		path := filepath.Join(v.Dir, kept)
+		if !slices.ContainsFunc(made, func(m overlay.Made) bool { return m.Path == path }) {
+			inv.notef("%s was not there, and none was made: statecraft overlay init makes one by the new issuers", path)
+		}
+	}
 }

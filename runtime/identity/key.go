@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/nats-io/nkeys"
@@ -57,6 +56,11 @@ func LoadKey(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)
 	}
+	return ParseKey(path, content)
+}
+
+// ParseKey is the key of what LoadKey reads from the file at path, which errors name.
+func ParseKey(path string, content []byte) (*Key, error) {
 	k, err := parseSeed(content)
 	if err != nil {
 		return nil, fmt.Errorf("reading the key %s: %w", path, err)
@@ -174,17 +178,10 @@ func parseSeed(content []byte) (*Key, error) {
 
 // ReadPrivate reads a small file that only its owner may read. Errors name the file and the next step.
 func ReadPrivate(path string) ([]byte, error) {
-	content, err := statefile.Read(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %s, and replace the key if somebody may have read it",
-			path, info.Mode().Perm(), path)
-	}
-	return content, nil
+	return statefile.ReadChecked(path, func(info fs.FileInfo) error {
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			return fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %s, and replace the key if somebody may have read it", path, mode, path)
+		}
+		return nil
+	})
 }

@@ -170,3 +170,42 @@ func TestH78WhatIsThereIsNotWrittenThrough(t *testing.T) {
 		})
 	}
 }
+
+// TestTheModeIsOfTheFileThatIsRead puts another file in the place of a key again and again: what others may read is never taken by the mode of the other one.
+func TestTheModeIsOfTheFileThatIsRead(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	stop, swapped := make(chan struct{}), make(chan error, 1)
+	swap := func() error {
+		for {
+			for content, mode := range map[string]os.FileMode{"own": 0o600, "open": 0o644} {
+				err := os.WriteFile(at("new"), []byte(content), mode)
+				if err == nil {
+					err = os.Chmod(at("new"), mode)
+				}
+				if err == nil {
+					err = os.Rename(at("new"), at("key"))
+				}
+				select {
+				case <-stop:
+					return nil
+				default:
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	go func() { swapped <- swap() }()
+	for range 3000 {
+		if content, err := ReadPrivate(at("key")); err == nil && string(content) == "open" {
+			t.Error("a file that others can read is taken for one of the owner")
+			break
+		}
+	}
+	close(stop)
+	if err := <-swapped; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -34,6 +34,11 @@ func (o Opener) Open(path string) (*identity.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a key: %w", err)
 	}
+	return o.parse(path, content)
+}
+
+// parse reads the content of the key file at path.
+func (o Opener) parse(path string, content []byte) (*identity.Key, error) {
 	switch text := bytes.TrimSpace(content); {
 	case bytes.HasPrefix(text, []byte(armour)):
 		return o.protected(path, text)
@@ -44,22 +49,22 @@ func (o Opener) Open(path string) (*identity.Key, error) {
 		}
 		return identity.RemoteKey(h.public, h.sign), nil
 	default:
-		return identity.LoadKey(path)
+		return identity.ParseKey(path, content)
 	}
 }
 
 // Public is the public key of a file, for which no passphrase is needed.
 func Public(path string) (identity.PublicKey, error) {
+	content, err := identity.ReadPrivate(path)
+	if err != nil {
+		return identity.PublicKey{}, fmt.Errorf("reading a key: %w", err)
+	}
 	none := Opener{Passphrase: func(string) ([]byte, error) { return nil, ErrPassphrase }}
-	k, err := none.Open(path)
+	k, err := none.parse(path, content)
 	if err == nil {
 		return k.Public(), nil
 	}
 	var missing *ssh.PassphraseMissingError
-	content, readErr := identity.ReadPrivate(path)
-	if readErr != nil {
-		return identity.PublicKey{}, err
-	}
 	if _, parseErr := ssh.ParseRawPrivateKey(content); errors.As(parseErr, &missing) && missing.PublicKey != nil {
 		if key, ok := missing.PublicKey.(ssh.CryptoPublicKey); ok {
 			if public, ok := key.CryptoPublicKey().(ed25519.PublicKey); ok {

@@ -164,7 +164,7 @@ func TestHelpersThatMisbehave(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "pid")
 	for _, tt := range []struct{ name, timeout, script, want string }{
 		{"hangs", "300ms", "sleep 600 & echo $! > " + started + "; echo waiting for a touch >&2; wait", "has not signed within 300ms and was ended: waiting for a touch"},
-		{"signs something else", "", `printf '{"signature":"` + wrong + `"}'`, "no signature of this"},
+		{"signs something else", "", `printf '{"signature":"` + wrong + `"}'`, "no signature by the key"},
 		{"answers no JSON", "", "echo done", "has not answered"},
 		{"answers no base64", "", `echo '{"signature":"?"}'`, "is not base64"},
 		{"says nothing", "", "true", "has not answered"},

@@ -43,9 +43,12 @@ type shipment struct {
 	temp   string // of the slots of nodes that are kept in memory; "" while there is none
 }
 
+func newShipment(a *Agent) *shipment {
+	return &shipment{agent: a, trusts: map[string]*trustPlace{}, slots: map[string]*registry.Slots{}}
+}
+
 // delivery are the services of the watchers that bring machines.
 func (a *Agent) delivery() delivery.Services {
-	a.shipment = &shipment{agent: a, trusts: map[string]*trustPlace{}, slots: map[string]*registry.Slots{}}
 	return delivery.Services{
 		Deployer: runtime.NewDeployer(runtime.DeployerConfig{Host: func() *runtime.Host { return a.host }, Reserved: a.builtIn}),
 		Stores:   a.shipment.store, Slots: a.shipment.slotsOf, Cell: a.shipment.cell,

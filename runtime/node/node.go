@@ -72,7 +72,7 @@ type Agent struct {
 // New opens the agent's state. The caller runs it with Run.
 func New(cfg Config) (*Agent, error) {
 	a := &Agent{cfg: cfg, wallets: map[string]*identity.Wallet{}}
-	a.pool = messaging.NewPool(a.credentials, cfg.Log)
+	a.pool, a.shipment = messaging.NewPool(a.credentials, cfg.Log), newShipment(a)
 	catalogue := all.New(all.Services{
 		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh, Delivery: a.delivery(), Heads: a.signHead,
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return a.host.Spawn(ctx, o) }),

@@ -89,11 +89,11 @@ func TestTheOperatorOfAnOlderIssuerGetsWhatItMaySign(t *testing.T) {
 	if err := m.authority(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := m.issuer(m.path("authority"), "client", "", identity.IssuerLimits{
+	signer, err := m.issuer(m.path("authority"), "client", "", identity.IssuerLimits{
 		Purposes: []identity.Purpose{identity.PurposeClient}, Cells: []string{"c1"}, MaxLifetime: cutOff,
 	})
 	if err == nil {
-		err = m.operator([]string{"tls://127.0.0.1:4222"})
+		err = m.operator(signer, []string{"tls://127.0.0.1:4222"})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -91,6 +91,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	}
 	h.wallet.Revoked = h.broker.revoked.HasKey
 	h.pool = messaging.NewPool(h.credentials, cfg.Log)
+	h.deployer = h.newDeployer()
 	catalogue := all.New(all.Services{
 		Pool:    h.pool,
 		Wallets: func(string) (*identity.Wallet, error) { return h.wallet, nil },
@@ -257,7 +258,7 @@ func (h *Host) openIdentity() error {
 	}
 	h.wallet = &identity.Wallet{Signers: map[string]*identity.Signer{}}
 	for _, name := range issuerNames() {
-		if h.wallet.Signers[name], err = loadIssuer(filepath.Join(h.cfg.Folder, issuersDir), name); err != nil {
+		if h.wallet.Signers[name], err = loadIssuer(filepath.Join(h.cfg.Folder, issuersDir), name, identity.LoadKey); err != nil {
 			return err
 		}
 	}

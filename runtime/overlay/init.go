@@ -92,7 +92,11 @@ func Init(o InitOptions) ([]Made, error) {
 			return m.made, fmt.Errorf("host %s: %w", h.Name, err)
 		}
 	}
-	if err := m.operator(m.urls(fleetPort)); err != nil {
+	clients, err := m.clientIssuer()
+	if err != nil {
+		return m.made, err
+	}
+	if err := m.operator(clients, m.urls(fleetPort)); err != nil {
 		return m.made, err
 	}
 	if err := m.trust(); err != nil {
@@ -234,15 +238,6 @@ func (m *maker) issuer(dir, name, what string, limits identity.IssuerLimits) (*i
 	return withCertificate(key, dir, name)
 }
 
-// load reads an issuer of the authority.
-func (m *maker) load(dir, name string) (*identity.Signer, error) {
-	key, err := m.open(filepath.Join(dir, name+".key"))
-	if err != nil {
-		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
-	}
-	return withCertificate(key, dir, name)
-}
-
 // open reads a key of the authority.
 func (m *maker) open(path string) (*identity.Key, error) {
 	if m.o.Open != nil {
@@ -260,8 +255,9 @@ func withCertificate(key *identity.Key, dir, name string) (*identity.Signer, err
 	return &identity.Signer{Key: key, Chain: []string{strings.TrimSpace(string(cert))}}, nil
 }
 
-func loadIssuer(dir, name string) (*identity.Signer, error) {
-	key, err := identity.LoadKey(filepath.Join(dir, name+".key"))
+// loadIssuer reads an issuer's key, which open opens, and the certificate beside it.
+func loadIssuer(dir, name string, open func(path string) (*identity.Key, error)) (*identity.Signer, error) {
+	key, err := open(filepath.Join(dir, name+".key"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s issuer: %w", name, err)
 	}
@@ -361,13 +357,14 @@ func (m *maker) urls(port func(HostOptions) int) []string {
 func fleetPort(h HostOptions) int      { return h.Fleet }
 func enrollmentPort(h HostOptions) int { return h.Enrollment }
 
-// operator makes a client that may do everything in the cell, and reaches its brokers at the URLs.
-func (m *maker) operator(urls []string) error {
+// clientIssuer makes who signs the tokens of clients.
+func (m *maker) clientIssuer() (*identity.Signer, error) {
 	limits := identity.IssuerLimits{Purposes: []identity.Purpose{identity.PurposeClient}, Cells: []string{m.o.Cell}, MaxLifetime: operatorLifetime}
-	signer, err := m.issuer(m.path("authority"), "client", "the issuer of clients", limits)
-	if err != nil {
-		return err
-	}
+	return m.issuer(m.path("authority"), "client", "the issuer of clients", limits)
+}
+
+// operator makes a client that may do everything in the cell, and reaches its brokers at the URLs.
+func (m *maker) operator(signer *identity.Signer, urls []string) error {
 	key, err := m.key(m.path("operator", clientKeyFile), "the operator's key")
 	if err != nil {
 		return err

@@ -144,20 +144,16 @@ func (m *maker) extendClient(path string) error {
 // extendJoin signs the join token once more, under its own id and for as long as before: its uses go on being counted, and what is
 // revoked stays revoked.
 func (m *maker) extendJoin(path string) error {
-	text, err := statefile.Read(path)
+	claims, err := readJoin(path)
 	if err != nil {
-		return fmt.Errorf("reading the join token: %w", err)
-	}
-	claims, err := identity.Inspect(strings.TrimSpace(string(text)))
-	if err != nil || claims.Join == nil {
-		return fmt.Errorf("%s is no join token: remove it, and it is made anew", path)
+		return err
 	}
 	urls := with(claims.Join.URLs, m.urls(enrollmentPort))
 	if len(urls) == len(claims.Join.URLs) {
 		return nil
 	}
 	claims.Join.URLs = urls
-	signer, err := m.load(m.path("authority"), "join")
+	signer, err := loadIssuer(m.path("authority"), "join", m.open)
 	if err != nil {
 		return err
 	}
@@ -166,4 +162,20 @@ func (m *maker) extendJoin(path string) error {
 		return fmt.Errorf("updating the join token: %w", err)
 	}
 	return m.update(path, "the join token, with the hosts that have come: nodes that have the old one know the old hosts only", []byte(token+"\n"))
+}
+
+// readJoin reads a file with a join token, whose Join is never nil.
+func readJoin(path string) (*identity.Claims, error) {
+	text, err := statefile.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the join token: %w", err)
+	}
+	claims, err := identity.Inspect(strings.TrimSpace(string(text)))
+	if err == nil && claims.Join == nil {
+		err = fmt.Errorf("it is for the purpose %s", claims.Purpose)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is no join token; remove it, and statecraft overlay init makes one: %w", path, err)
+	}
+	return claims, nil
 }

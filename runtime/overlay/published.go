@@ -25,18 +25,23 @@ const (
 	bundleMachine   = "bundle"
 )
 
-// irreplaceable are the built-in machines that nothing published takes the place of: by them it comes, or they run before it can.
+// irreplaceable are the built-in machines that nothing published takes the place of: the deployer and bundle, by which it comes, and join, which a host that comes
+// to a cell runs before there is anything published.
 func irreplaceable() []string { return []string{deployerMachine, bundleMachine, joinMachine} }
 
 // afterServing are the machines that run when all others do: what they bring takes the place of others.
 func afterServing() []string { return []string{deployerMachine, bundleMachine} }
 
-// delivery are the services of the watchers that bring machines, and of those that take what is published.
-func (h *Host) delivery() delivery.Services {
-	h.deployer = runtime.NewDeployer(runtime.DeployerConfig{
+// newDeployer makes what runs what is published, with the input of the host's own machines.
+func (h *Host) newDeployer() *runtime.Deployer {
+	return runtime.NewDeployer(runtime.DeployerConfig{
 		Host: func() *runtime.Host { return h.host }, Reserved: h.reservedMachine, BuiltIn: h.builtIn,
 		Input: func() (map[string]any, error) { return h.input, nil },
 	})
+}
+
+// delivery are the services of the watchers that bring machines, and of those that take what is published.
+func (h *Host) delivery() delivery.Services {
 	return delivery.Services{
 		Deployer: h.deployer,
 		Stores:   func(string) (*registry.Store, error) { return h.trust, nil },

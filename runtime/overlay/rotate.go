@@ -59,7 +59,7 @@ const (
 
 // Rotate gives a host new keys: its own, those of its issuers with their certificates, and that of its listeners, whose names stay; and all
 // hosts of the cell another secret for their cluster, as the host knew that. For all hosts the issuers of clients and join tokens, the operator and the
-// join token are made anew, too, and the certificate of the authority is renewed. The cell's root key and the authority's stay, so that what is made is trusted at once by
+// join token are made anew, too, where they are there, and the certificate of the authority is renewed. The cell's root key and the authority's stay, so that what is made is trusted at once by
 // everybody. What was replaced is kept to be revoked.
 //
 // All of it is made beside before anything is replaced. A rotation that was interrupted is brought to its end by the same call.
@@ -225,8 +225,11 @@ func (r *rotation) remakeHost(n *maker, making, host string, keys *strings.Build
 	if err != nil {
 		return err
 	}
-	if key, err := identity.LoadKey(filepath.Join(folder, keyFile)); err == nil {
+	key, err := identity.LoadKey(filepath.Join(folder, keyFile))
+	if err == nil {
 		fmt.Fprintf(keys, "%s %s\n", host, key.Public())
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("which key of %s is to be revoked is not known: mend it, or move it away where it is lost: %w", host, err)
 	}
 	for _, name := range issuerNames() {
 		if err := r.keep(making, filepath.Join("hosts", host, issuersDir, name+".jwt")); err != nil {
@@ -255,7 +258,8 @@ func (r *rotation) keep(making, name string) error {
 	return nil
 }
 
-// remakeAuthority makes what belongs to the cell as a whole: the authority's certificate, the issuers of clients and join tokens, the operator and the join token.
+// remakeAuthority makes what belongs to the cell as a whole: the authority's certificate, the issuers of clients and join tokens, and where they are there the
+// operator and the join token.
 func (r *rotation) remakeAuthority(n *maker, making string, keys *strings.Builder) error {
 	var err error
 	if n.ca, err = r.m.ca.Renewed(r.o.Now, issuerLifetime); err != nil {
@@ -275,25 +279,27 @@ func (r *rotation) remakeAuthority(n *maker, making string, keys *strings.Builde
 			return err
 		}
 	}
-	var urls, enrollment []string
-	maxUses := 0
-	if c, err := OpenClient(r.m.path("operator")); err == nil {
-		urls = c.URLs
+	signer, err := n.clientIssuer()
+	if err != nil {
+		return err
+	}
+	switch c, err := OpenClient(r.m.path("operator")); {
+	case err == nil:
 		fmt.Fprintf(keys, "operator %s\n", c.key.Public())
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	text, err := statefile.Read(r.m.path("join.jwt"))
-	if err == nil {
-		claims, err := identity.Inspect(strings.TrimSpace(string(text)))
-		if err != nil || claims.Join == nil {
-			return fmt.Errorf("join.jwt is no join token; remove it, and statecraft overlay init makes one: %w", err)
+		if err := n.operator(signer, c.URLs); err != nil {
+			return err
 		}
-		enrollment, maxUses = claims.Join.URLs, claims.Join.MaxUses
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	return errors.Join(n.operator(urls), n.join(enrollment, maxUses))
+	switch claims, err := readJoin(r.m.path("join.jwt")); {
+	case err == nil:
+		return n.join(claims.Join.URLs, claims.Join.MaxUses)
+	case errors.Is(err, fs.ErrNotExist):
+		return n.join(nil, 0)
+	default:
+		return err
+	}
 }
 
 // remakeSecret makes another secret for the brokers of the cluster.
@@ -402,15 +408,15 @@ func (r *rotation) finish() error {
 			return err
 		}
 		r.step("tidied")
-		if err := r.done.toRevoke(folder); err != nil {
+		if err := r.done.toRevoke(folder, filepath.Base(folder) == name); err != nil {
 			return err
 		}
 	}
 	return statefile.SyncDir(kept)
 }
 
-// toRevoke reads what a rotation has replaced.
-func (d *Rotated) toRevoke(folder string) error {
+// toRevoke reads what a rotation has replaced, the present one or an earlier one.
+func (d *Rotated) toRevoke(folder string, present bool) error {
 	d.Kept = append(d.Kept, folder)
 	keys, err := statefile.Read(filepath.Join(folder, keysFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a folder of a release before this has none
@@ -419,7 +425,7 @@ func (d *Rotated) toRevoke(folder string) error {
 	for line := range strings.Lines(string(keys)) {
 		whose, key, _ := strings.Cut(strings.TrimSpace(line), " ")
 		d.OldKeys = append(d.OldKeys, key)
-		if whose == d.Host {
+		if present && whose == d.Host {
 			d.OldKey = key
 		}
 	}

@@ -131,7 +131,7 @@ func replaced(t *testing.T, dir string, before map[string]string, r *Rotated) {
 		for _, name := range issuerNames() {
 			at := filepath.Join("hosts", host, issuersDir, name)
 			want = append(want, before[at+".jwt"])
-			signer, err := loadIssuer(filepath.Join(dir, "hosts", host, issuersDir), name)
+			signer, err := loadIssuer(filepath.Join(dir, "hosts", host, issuersDir), name, identity.LoadKey)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -105,3 +105,102 @@ func TestRotateRefusesWhatIsNoHostOfTheCell(t *testing.T) {
 		t.Error("something was changed")
 	}
 }
+
+// TestRotateLeavesOutWhatIsNotThere: where the operator's folder was taken away none is made, as it would reach nobody and nobody asked for it; the rest is replaced.
+func TestRotateLeavesOutWhatIsNotThere(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "o1"))
+	before := contents(t, dir)
+	for _, gone := range []string{"operator", "join.jwt"} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := contents(t, dir)
+	for _, gone := range []string{"operator/context.json", "operator/client.key", "join.jwt"} {
+		if after[filepath.Join(dir, gone)] != "" {
+			t.Errorf("%s was made", gone)
+		}
+	}
+	for _, issuer := range []string{"authority/client.key", "authority/client.jwt", "authority/join.key", "authority/join.jwt"} {
+		if path := filepath.Join(dir, issuer); after[path] == "" || after[path] == before[path] {
+			t.Errorf("%s was not replaced", issuer)
+		}
+	}
+	if len(r.Revoke) != 4 || len(r.OldKeys) != 1 {
+		t.Errorf("to revoke are %q and %q", r.Revoke, r.OldKeys)
+	}
+	initialise(t, cellOptions(dir, "o1"))
+	if c, err := overlay.OpenClient(filepath.Join(dir, "operator")); err != nil || len(c.URLs) == 0 {
+		t.Errorf("the operator that init makes again: %+v, %v", c, err)
+	}
+}
+
+// TestRotateNamesEachKeyThatIsReplaced: the old key of a host is that of this rotation, whatever folders of earlier ones are called, and a key that cannot be read
+// ends the rotation before anything is replaced.
+func TestRotateNamesEachKeyThatIsReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "a1", "o2"))
+	if _, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "hosts/a1/host.key")
+	had, err := identity.LoadKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "a1", Now: noon})
+	if err != nil || r.OldKey != had.Public().String() || len(r.OldKeys) != 4 {
+		t.Errorf("the old key is not %s: %+v, %v", had.Public(), r, err)
+	}
+	for what, spoil := range map[string]func() error{
+		"can be read by others": func() error { return os.Chmod(path, 0o644) },
+		"does not hold a seed":  func() error { return os.WriteFile(path, []byte("x\n"), 0o600) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		before := contents(t, dir)
+		if r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "a1", Now: noon}); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("a key that %s: %+v, %v", what, r, err)
+		}
+		if err := errors.Join(os.RemoveAll(filepath.Join(dir, "authority/rotating.new")), os.Chmod(path, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if after := contents(t, dir); !maps.Equal(before, after) {
+			t.Error("something was replaced")
+		}
+	}
+	if err := os.Remove(path); err != nil { // there is nothing to revoke
+		t.Fatal(err)
+	}
+	if r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "a1", Now: noon}); err != nil || r.OldKey != "" {
+		t.Errorf("without a key: %+v, %v", r, err)
+	}
+}
+
+// TestWhatIsNoJoinTokenIsSaidWithItsReason by rotate and by init, for a text that is no token and for a token of another purpose.
+func TestWhatIsNoJoinTokenIsSaidWithItsReason(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cell")
+	initialise(t, cellOptions(dir, "o1"))
+	issuer, err := os.ReadFile(filepath.Join(dir, "authority/join.jwt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, why := range map[string]string{"x": "token", string(issuer): "it is for the purpose issuer"} {
+		if err := os.WriteFile(filepath.Join(dir, "join.jwt"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, rotateErr := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon})
+		_, initErr := overlay.Init(cellOptions(dir, "o1"))
+		for verb, err := range map[string]error{"rotate": rotateErr, "init": initErr} {
+			if err == nil || !strings.Contains(err.Error(), "join.jwt is no join token") || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "%!") {
+				t.Errorf("%s of %.20q: %v", verb, text, err)
+			}
+		}
+	}
+}

@@ -78,6 +78,10 @@ func (d *Disk) Do(what string, f func() error) error {
 
 // Read reads a regular file of at most MaxBytes. Errors are ErrNotRegular, ErrHangs, and those of reading, such as fs.ErrNotExist.
 func (d *Disk) Read(path string) ([]byte, error) {
+	return d.read(path, func(fs.FileInfo) error { return nil })
+}
+
+func (d *Disk) read(path string, check func(fs.FileInfo) error) ([]byte, error) {
 	read := make(chan []byte, 1)
 	err := d.Do("read "+path, func() error {
 		f, err := Open(path, os.O_RDONLY, 0)
@@ -85,6 +89,13 @@ func (d *Disk) Read(path string) ([]byte, error) {
 			return err
 		}
 		defer f.Close()
+		info, err := f.Stat()
+		if err == nil {
+			err = check(info)
+		}
+		if err != nil {
+			return err
+		}
 		content, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
 		if err == nil && len(content) > MaxBytes {
 			err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it has more than %d bytes", MaxBytes)}
@@ -112,19 +123,20 @@ func (d *Disk) Stream(path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{File: <-opened, disk: d}, nil
+	return &stream{file: <-opened, disk: d}, nil
 }
 
+// stream is an open file. It does not embed it, so that nothing reads by another of its methods, which nothing bounds.
 type stream struct {
-	*os.File
+	file *os.File
 	disk *Disk
 }
 
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (n int, err error) {
 	read := make(chan int, 1)
-	err = s.disk.Do("read "+s.Name(), func() error {
-		n, err := s.File.Read(p)
+	err = s.disk.Do("read "+s.file.Name(), func() error {
+		n, err := s.file.Read(p)
 		read <- n
 		return err
 	})
@@ -135,8 +147,16 @@ func (s *stream) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Close implements io.Closer.
+func (s *stream) Close() error { return s.file.Close() }
+
 // Read is Disk.Read of a disk that nothing is remembered of.
 func Read(path string) ([]byte, error) { return (*Disk)(nil).Read(path) }
+
+// ReadChecked is Read of a file that check does not refuse. It is told of the very file that is read, whatever is put in its place meanwhile.
+func ReadChecked(path string, check func(fs.FileInfo) error) ([]byte, error) {
+	return (*Disk)(nil).read(path, check)
+}
 
 // SyncDir makes the entries of a folder durable. It is not bounded in time: call it within Disk.Do.
 func SyncDir(path string) error {

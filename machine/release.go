@@ -60,6 +60,11 @@ func (r Requirement) Met(text string) bool {
 	return slices.Compare(of[:], r.from[:]) >= 0 && (r.below == release{} || slices.Compare(of[:], r.below[:]) < 0)
 }
 
+// String is the release without the zeros at its end.
+func (r release) String() string {
+	return strings.TrimSuffix(strings.TrimSuffix(fmt.Sprintf("%d.%d.%d", r[0], r[1], r[2]), ".0"), ".0")
+}
+
 // readRelease reads what has the form of a release.
 func readRelease(text string) (r release) {
 	for i, number := range strings.SplitN(text, ".", len(r)) {
@@ -68,11 +73,11 @@ func readRelease(text string) (r release) {
 	return r
 }
 
-const codeTooOld = diag.Code("SC119")
+const codeOtherRelease = diag.Code("SC119")
 
 // TooOld reports whether a manifest was refused because it is written for another release of the program.
 func TooOld(list diag.List) bool {
-	return slices.ContainsFunc(list, func(d diag.Diagnostic) bool { return d.Code == codeTooOld || d.Code == "SC103" })
+	return slices.ContainsFunc(list, func(d diag.Diagnostic) bool { return d.Code == codeOtherRelease || d.Code == "SC103" })
 }
 
 // tooOld holds the program against what a manifest requires, before anything else of the manifest is read: what a later release added would
@@ -82,10 +87,16 @@ func tooOld(root *strict.Node) (list diag.List) {
 	if n == nil || n.Kind != strict.Scalar {
 		return nil
 	}
-	if r, err := ParseRequirement(n.Value); err == nil && !r.Met(Release) {
-		list.Add(diag.Error, codeTooOld, n.Pos, "upgrade statecraft where this is to run; statecraft version prints the release",
-			"too_old: this program is of release %s, and the manifest requires %s", Release, r)
+	r, err := ParseRequirement(n.Value)
+	if err != nil || r.Met(Release) {
+		return nil
 	}
+	missed, next := "too_old", "upgrade statecraft where this is to run"
+	if of := readRelease(Release); slices.Compare(of[:], r.from[:]) >= 0 {
+		missed, next = "too_new", fmt.Sprintf("run it by a release below %s, or have its author say that it runs with this one, too", r.below)
+	}
+	list.Add(diag.Error, codeOtherRelease, n.Pos, next+"; statecraft version prints the release",
+		"%s: this program is of release %s, and the manifest requires %s", missed, Release, r)
 	return list
 }
 

@@ -59,10 +59,17 @@ watchers: [{name: check, type: census, interval: 10s, success_transition: done}]
 			continue
 		}
 		required := strings.Split(head, "'")[1]
-		for _, text := range []string{"too_old", Release, required} {
+		missed, next := "too_old", "upgrade statecraft"
+		if required == ">=0.0.1, <0.1" {
+			missed, next = "too_new", "below 0.1"
+		}
+		for _, text := range []string{missed, Release, required} {
 			if !strings.Contains(list[0].Message, text) {
 				t.Errorf("it does not say %q: %s", text, list[0].Message)
 			}
+		}
+		if !strings.Contains(list[0].Hint, next) {
+			t.Errorf("the hint for %s is %q", required, list[0].Hint)
 		}
 	}
 	for _, head := range []string{"format: 1\n", "format: 1\nrequires: '>=0.1'\n"} {

@@ -90,8 +90,15 @@ func (h *Host) enter(name string, w who) (u *unit, made bool) {
 	return u, !known
 }
 
-// include makes a unit known. It is called under the lock.
+// include makes a unit known, and counts an instance. It is called under the lock.
 func (h *Host) include(u *unit) {
+	if t := h.templates[u.who.template]; t != nil {
+		u.template = t
+		t.running++
+		if u.who.beneficiary != "" {
+			t.of[u.who.beneficiary]++
+		}
+	}
 	h.units[u.name] = u
 	if h.scopes[u.who.scope] == nil {
 		h.scopes[u.who.scope] = map[string]*unit{}

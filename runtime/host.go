@@ -83,6 +83,9 @@ func New(cfg Config) (*Host, error) {
 		units: map[string]*unit{}, scopes: map[string]map[string]*unit{}, templates: map[string]*template{}, programs: map[string]*program{}, stopped: make(chan struct{}),
 	}
 	h.metrics = newMetrics(cfg.Metrics)
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(newInstanceMetrics(h))
+	}
 	h.publisher = newPublisher(cfg, h.metrics)
 	h.facts.Store(cfg.Facts)
 	if err := h.openState(); err != nil {

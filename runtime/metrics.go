@@ -10,8 +10,6 @@ import (
 // is bounded by the manifests that are deployed, however many machines run them.
 type metrics struct {
 	machines    prometheus.Gauge
-	instances   *prometheus.GaugeVec
-	limits      *prometheus.GaugeVec
 	records     *prometheus.CounterVec
 	looks       *prometheus.CounterVec
 	stale       *prometheus.CounterVec
@@ -27,12 +25,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "statecraft", Name: name, Help: help}, labels)
 	}
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "statecraft", Name: name, Help: help}, []string{"machine"})
-	}
 	m := &metrics{
-		instances:   gauge("instances", "Instances of a template that run."),
-		limits:      gauge("instances_limit", "Instances of a template that may run at once."),
 		machines:    prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "statecraft", Name: "machines", Help: "Machines deployed on this host."}),
 		records:     vector("records_total", "Records by kind: transition, stay, refused and so on.", "machine", "kind"),
 		looks:       vector("looks_total", "Looks by outcome; skipped are those that a condition left out.", "machine", "watcher", "outcome"),
@@ -42,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		unpublished: counter("unpublished_events_total", "Events that the bus did not take."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.machines, m.instances, m.limits, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
+		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
 	}
 	return m
 }
@@ -57,4 +50,39 @@ func (m *metrics) recordsOf(name string) map[machine.RecordKind]prometheus.Count
 		counters[kind] = m.records.WithLabelValues(name, string(kind))
 	}
 	return counters
+}
+
+// instanceMetrics count the instances of templates when they are asked, by the manifest's name: those of all identities together, and none of a template that
+// is gone.
+type instanceMetrics struct {
+	host           *Host
+	running, limit *prometheus.Desc
+}
+
+func newInstanceMetrics(h *Host) *instanceMetrics {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, []string{"machine"}, nil)
+	}
+	return &instanceMetrics{
+		host: h, running: desc("statecraft_instances", "Instances of a template that run."),
+		limit: desc("statecraft_instances_limit", "Instances of a template that may run at once, where there is a limit."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *instanceMetrics) Describe(to chan<- *prometheus.Desc) { to <- m.running; to <- m.limit }
+
+// Collect implements prometheus.Collector.
+func (m *instanceMetrics) Collect(to chan<- prometheus.Metric) {
+	running, limit := map[string]int{}, map[string]int{}
+	for _, i := range m.host.Instances() {
+		running[i.Machine] += i.Running
+		limit[i.Machine] += i.Limit
+	}
+	for name, n := range running {
+		to <- prometheus.MustNewConstMetric(m.running, prometheus.GaugeValue, float64(n), name)
+		if limit[name] > 0 {
+			to <- prometheus.MustNewConstMetric(m.limit, prometheus.GaugeValue, float64(limit[name]), name)
+		}
+	}
 }

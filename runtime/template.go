@@ -116,23 +116,27 @@ func (h *Host) admit(name string, w who, o watchers.SpawnOrder) (*unit, *program
 	}
 	u := &unit{host: h, name: name, who: w, left: make(chan struct{})}
 	h.include(u)
-	t.running++
-	if w.beneficiary != "" {
-		t.of[w.beneficiary]++
-	}
 	h.metrics.machines.Set(float64(len(h.units)))
-	h.metrics.instances.WithLabelValues(o.Template).Set(float64(t.running))
-	h.metrics.limits.WithLabelValues(o.Template).Set(float64(t.limit))
 	return u, t.prog, nil
 }
 
-// Instances calls visit for each template with how many instances of it run, and may run at once as the last that started one said; 0 is no limit.
-func (h *Host) Instances(visit func(template string, running, limit int)) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// Instances is how many instances of a template run.
+type Instances struct {
+	Template string // its name, with the identity and a slash before it where that is not the host's
+	Machine  string // the name in its manifest
+	Running  int
+	Limit    int // how many may run at once, as the last that started one said; 0 is no limit
+}
+
+// Instances counts the instances of all templates, in no order.
+func (h *Host) Instances() []Instances {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	all := make([]Instances, 0, len(h.templates))
 	for name, t := range h.templates {
-		visit(name, t.running, t.limit)
+		all = append(all, Instances{Template: name, Machine: t.prog.def.Manifest.Name, Running: t.running, Limit: t.limit})
 	}
+	return all
 }
 
 // forget drops what is left of an instance that has left the host.
@@ -141,9 +145,8 @@ func (h *Host) forget(u *unit) {
 		return
 	}
 	h.mu.Lock()
-	if t := h.templates[u.who.template]; t != nil {
+	if t := u.template; t != nil {
 		t.running--
-		h.metrics.instances.WithLabelValues(t.prog.def.Manifest.Name).Set(float64(t.running))
 		if n := t.of[u.who.beneficiary]; n > 1 {
 			t.of[u.who.beneficiary] = n - 1
 		} else {

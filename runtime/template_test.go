@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -258,4 +261,65 @@ func waiting(release <-chan struct{}) checker {
 			return watchers.Failure("ended")
 		}
 	}
+}
+
+// TestInstancesAreCountedByTheirTemplate: those that go on after a restart count, those of two identities are added up, and a template that goes leaves nothing behind.
+func TestInstancesAreCountedByTheirTemplate(t *testing.T) {
+	c, dir := newFakes(), t.TempDir()
+	release := make(chan struct{})
+	c.add("probe", &watchers.Prepared{New: func() watchers.Watcher { return waiting(release) }})
+	def := replaced(jobTemplate, "DURABLE", "true")
+	h := runHost(t, runtime.Config{Catalogue: c, StateDir: dir})
+	h.deploy(def)
+	for _, key := range []string{"a", "b"} {
+		if _, err := h.Spawn(t.Context(), order(key, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.stop(); err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	h = runHost(t, runtime.Config{Catalogue: c, StateDir: dir, Metrics: reg})
+	h.deploy(def)
+	counted := func(want map[string]float64) {
+		t.Helper()
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, f := range families {
+			if name, ok := strings.CutPrefix(f.GetName(), "statecraft_instances"); ok {
+				for _, m := range f.GetMetric() {
+					got[m.GetLabel()[0].GetValue()+name] = m.GetGauge().GetValue()
+				}
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("instances (-want +got):\n%s", diff)
+		}
+	}
+	counted(map[string]float64{"job": 2})
+	other := "n2.example.net"
+	if err := h.Deploy(t.Context(), runtime.Deployment{Definition: load(t, c, def), Identity: other}); err != nil {
+		t.Fatal(err)
+	}
+	o := order("a", nil)
+	o.Identity, o.Limit = other, 5
+	if _, err := h.Spawn(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	counted(map[string]float64{"job": 3, "job_limit": 5})
+	if err := h.Remove(t.Context(), other+"/job"); err != nil {
+		t.Fatal(err)
+	}
+	counted(map[string]float64{"job": 2})
+	close(release)
+	eventually(t, "the instances have ended", func() bool { return h.Instances()[0].Running == 0 })
+	counted(map[string]float64{"job": 0})
+	if err := h.Remove(t.Context(), "job"); err != nil {
+		t.Fatal(err)
+	}
+	counted(map[string]float64{})
 }

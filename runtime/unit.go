@@ -17,6 +17,8 @@ type unit struct {
 	// timer is guarded by the host's timers.
 	timer timerEntry
 	left  chan struct{} // closed when the unit has left the host
+	// template is what the unit is an instance of; nil where it is none. The host's lock guards what is counted there.
+	template *template
 	// published is what others may see: the program and the last recorded snapshot, never modified.
 	published atomic.Pointer[published]
 	// holders are the active watchers that hold something in the machine's name.

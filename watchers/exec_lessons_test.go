@@ -207,41 +207,38 @@ func TestB16ExecEnvironment(t *testing.T) {
 	t.Setenv("STATECRAFT_TOKEN", "secret")
 	t.Setenv("OTHER_SECRET", "secret")
 	t.Setenv("WANTED", "yes")
-	b := newExecBench(t, `
-command: env
-environment: [MINE=1]
-sandbox: {env_allow: [WANTED, STATECRAFT_TOKEN, NOT_SET]}`)
-	output, _ := b.run().Payload["output"].(string)
-	got := map[string]bool{}
-	for entry := range strings.Lines(output) {
-		name, _, _ := strings.Cut(entry, "=")
-		got[name] = true
+	const plain = `{command: env, environment: [MINE=1]}`
+	for _, tt := range []struct {
+		name, spec string
+		strict     bool
+		also       []string
+	}{
+		{"what a sandbox allows", `{command: env, environment: [MINE=1], sandbox: {env_allow: [WANTED, STATECRAFT_TOKEN, NOT_SET]}}`, true, []string{"WANTED"}},
+		// A manifest of Choria's, which has no format, gets what Choria gives, and nothing that the host was started with.
+		{"without format", plain, false, []string{"MACHINE_DEADLINE"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newExecBench(t, tt.spec)
+			if b.look.Strict = tt.strict; !tt.strict {
+				b.look.Deadline = time.Unix(1_000_000_000, 0)
+			}
+			want := map[string]bool{}
+			for _, name := range append(tt.also, "PATH", "MACHINE_NAME", "MACHINE_WATCHER_NAME", "WATCHER_DATA", "WATCHER_FACTS", "MINE", "STATECRAFT_RUN") {
+				want[name] = true
+			}
+			got := map[string]bool{}
+			output, _ := b.run().Payload["output"].(string)
+			for entry := range strings.Lines(output) {
+				name, _, _ := strings.Cut(entry, "=")
+				got[name] = true
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+		})
 	}
-	want := map[string]bool{"PATH": true, "MACHINE_NAME": true, "MACHINE_WATCHER_NAME": true, "WATCHER_DATA": true,
-		"WATCHER_FACTS": true, "WANTED": true, "MINE": true, "STATECRAFT_RUN": true}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
-}
-
-// TestB16EnvironmentWithoutFormat holds that a manifest of Choria's gets what Choria gives, and nothing that the host was started with.
-func TestB16EnvironmentWithoutFormat(t *testing.T) {
-	t.Setenv("OTHER_SECRET", "secret")
-	b := newExecBench(t, `{command: env, environment: [MINE=1]}`)
-	if output, _ := b.run().Payload["output"].(string); !strings.Contains(output, "OTHER_SECRET") {
-		t.Error("the test cannot fail: with a format the host's variables are not there")
-	}
-	b.look.Strict, b.look.Deadline = false, time.Unix(1_000_000_000, 0)
-	output, _ := b.run().Payload["output"].(string)
-	got := map[string]bool{}
-	for entry := range strings.Lines(output) {
-		name, _, _ := strings.Cut(entry, "=")
-		got[name] = true
-	}
-	want := map[string]bool{"PATH": true, "MACHINE_NAME": true, "MACHINE_WATCHER_NAME": true, "WATCHER_DATA": true,
-		"WATCHER_FACTS": true, "MACHINE_DEADLINE": true, "MINE": true, "STATECRAFT_RUN": true}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	if output, _ := newExecBench(t, plain).run().Payload["output"].(string); !strings.Contains(output, "OTHER_SECRET") {
+		t.Error("the test cannot fail: a command with a format and no sandbox does not have the host's variables")
 	}
 }
 

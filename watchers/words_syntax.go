@@ -80,9 +80,14 @@ func (s *splitter) shellSyntax() string {
 	return ""
 }
 
+var shellVariableForm = regexp.MustCompile(`^\$(\{[A-Za-z_][^}]*\}?|\(|[A-Za-z_][A-Za-z0-9_]*)`)
+
 // variableAt returns the variable or command that a text begins with, "" where it begins with something else.
 func variableAt(text string) string {
-	return regexp.MustCompile(`^\$(\{[A-Za-z_][^}]*\}?|\(|[A-Za-z_][A-Za-z0-9_]*)`).FindString(text)
+	if !strings.HasPrefix(text, "$") {
+		return ""
+	}
+	return shellVariableForm.FindString(text)
 }
 
 // shellVariable returns the first variable in a text that a shell would replace, outside of templates; "" where there is none.

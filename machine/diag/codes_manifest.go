@@ -72,8 +72,9 @@ watchers:
 `,
 	},
 	{
-		Code: "SC119", Title: "program too old",
-		Explanation: "The manifest requires another release of the program than this one. Nothing else of it is read, as what a later " +
+		Code: "SC119", Title: "another release",
+		Explanation: "The manifest requires another release of the program than this one, which is older than the first that can run it (too_old), or not below the " +
+			"bound that its author has set (too_new). Nothing else of it is read, as what a later " +
 			"release has added would only be called unknown.",
 		Bad: `format: 1
 requires: ">=999"

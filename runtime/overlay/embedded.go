@@ -125,11 +125,11 @@ const instancesMachine = "instances"
 
 // Instances implements cell.Templates.
 func (h *Host) Instances() (all []cell.Instances) {
-	h.host.Instances(func(template string, running, limit int) {
-		if limit > 0 {
-			all = append(all, cell.Instances{Template: template, Running: running, Max: limit})
+	for _, i := range h.host.Instances() {
+		if i.Limit > 0 {
+			all = append(all, cell.Instances{Template: i.Template, Running: i.Running, Max: i.Limit})
 		}
-	})
+	}
 	return all
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -71,15 +72,13 @@ func (w *instances) Check(_ context.Context, look *watchers.Look) watchers.Repor
 	}
 	all := w.of.Instances()
 	slices.SortFunc(all, func(a, b Instances) int { return strings.Compare(a.Template, b.Template) })
-	crowded, percents, words, same := map[string]bool{}, map[string]any{}, []string{}, true
+	crowded, percents, words := map[string]bool{}, map[string]any{}, []string{}
 	for _, i := range all {
 		above := w.spec.Above
 		if w.crowded[i.Template] {
 			above -= above / 16
 		}
-		is := i.Running*100 >= i.Max*above
-		same = same && is == w.crowded[i.Template]
-		if !is {
+		if i.Running*100 < i.Max*above {
 			continue
 		}
 		crowded[i.Template], percents[i.Template] = true, i.Running*100/i.Max
@@ -88,7 +87,7 @@ func (w *instances) Check(_ context.Context, look *watchers.Look) watchers.Repor
 	reason := strings.Join(words, "; ")
 	rep := watchers.Report{Outcome: machine.OutcomeSuccess, Message: reason, Payload: map[string]any{"crowded": percents, "reason": reason}}
 	switch {
-	case w.told && look.Moment == watchers.Interval && same:
+	case w.told && look.Moment == watchers.Interval && maps.Equal(crowded, w.crowded):
 		rep.Outcome = watchers.OutcomeUnchanged
 	case len(crowded) > 0:
 		rep.Outcome = outcomeCrowded

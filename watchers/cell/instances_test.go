@@ -35,6 +35,10 @@ func TestTemplatesThatAreCrowdedAreTold(t *testing.T) {
 			t.Errorf("step %d: %s %q, want %s", i+1, rep.Outcome, rep.Message, step.outcome)
 		}
 	}
+	*of = []Instances{{"turn", 0, 2000}}
+	if rep := w.Check(t.Context(), &watchers.Look{Moment: watchers.Interval}); rep.Outcome != "success" {
+		t.Errorf("when the crowded template is gone: %s %q", rep.Outcome, rep.Message)
+	}
 	if rep := (&instances{spec: &instancesSpec{Above: 80}}).Check(t.Context(), &watchers.Look{}); rep.Outcome != "fail" {
 		t.Errorf("without a host it is %s", rep.Outcome)
 	}

@@ -20,25 +20,45 @@ type room struct {
 	conn    *nats.Conn // that was asked
 	until   time.Time
 	percent int
+	asking  chan struct{} // closed when who asks the bucket has ended; nil while nobody does
 }
 
 // taken is how many percent of its bytes, or messages, a bucket has; 0 where it has no bounds.
+// Of those who come together one asks the bucket, and the others wait for what that finds; where it finds nothing, the next one asks.
 func (r *room) taken(ctx context.Context, b *bucket, now time.Time) (int, error) {
-	r.mu.Lock()
-	known, percent := r.conn == b.nc && now.Before(r.until), r.percent
-	r.mu.Unlock()
-	if known {
-		return percent, nil
+	for {
+		r.mu.Lock()
+		known, percent, asking := r.conn == b.nc && now.Before(r.until), r.percent, r.asking
+		if !known && asking == nil {
+			r.asking = make(chan struct{})
+		}
+		r.mu.Unlock()
+		switch {
+		case known:
+			return percent, nil
+		case asking == nil:
+			return r.ask(ctx, b, now)
+		}
+		select {
+		case <-asking:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("waiting for how full %s is: %w", b.name, ctx.Err())
+		}
 	}
+}
+
+// ask asks the bucket, for all who wait.
+func (r *room) ask(ctx context.Context, b *bucket, now time.Time) (int, error) {
 	info, err := b.info(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.asking)
+	r.asking = nil
 	if err != nil {
 		return 0, err
 	}
-	percent = fullness(info)
-	r.mu.Lock()
-	r.conn, r.until, r.percent = b.nc, now.Add(roomHolds), percent
-	r.mu.Unlock()
-	return percent, nil
+	r.conn, r.until, r.percent = b.nc, now.Add(roomHolds), fullness(info)
+	return r.percent, nil
 }
 
 // create writes where there is no value, unless the bucket has to keep what is free for the keys that it has.

@@ -1,6 +1,8 @@
 package keyvalue
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -57,5 +59,41 @@ func TestG45ABucketKeepsRoomForItsKeys(t *testing.T) {
 	now = now.Add(roomHolds)
 	if got := does(modeCreate, "i", 10); got != outcomeCreated {
 		t.Errorf("where there is room again it is %s", got)
+	}
+}
+
+// TestG45ThousandsAskHowFullABucketIsTogether: one of them asks, and the others wait for its answer, or until nobody wants theirs any more.
+func TestG45ThousandsAskHowFullABucketIsTogether(t *testing.T) {
+	l := dial(t, broker(t).ClientURL())
+	keyValue(t, l, jetstream.KeyValueConfig{Bucket: "NODES", MaxBytes: 100_000})
+	asked, err := l.nc.SubscribeSync("$JS.API.STREAM.INFO.KV_NODES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, b, now := &room{}, &bucket{nc: l.nc, name: "NODES"}, time.Now()
+	const together = 200
+	answered := make(chan error, together)
+	for range together {
+		go func() {
+			_, err := free.taken(t.Context(), b, now)
+			answered <- err
+		}()
+	}
+	for range together {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := l.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := asked.Pending(); n != 1 || err != nil {
+		t.Errorf("the bucket was asked %d times: %v", n, err)
+	}
+	free.asking, free.until = make(chan struct{}), time.Time{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := free.taken(ctx, b, now); !errors.Is(err, context.Canceled) {
+		t.Errorf("who is not asked any more: %v", err)
 	}
 }

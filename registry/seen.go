@@ -185,14 +185,8 @@ func (s *Store) judgeForgotten() error {
 		return nil
 	}
 	path := filepath.Join(s.dir, rootsName)
-	err := s.disk.Do("look for "+path+damagedName, func() error {
-		_, err := os.Lstat(path + damagedName)
-		return err
-	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
+	damaged, err := s.list(rootsName + damagedName)
+	if err != nil || len(damaged) == 0 {
 		return err
 	}
 	s.rootsForgotten = true

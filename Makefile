@@ -20,11 +20,12 @@ help: ## list the targets
 build: ## build the binary as ./statecraft
 	go build -trimpath -o statecraft ./cmd/statecraft
 
+# Tests wait more than they compute: packages share a processor.
 test: ## run every test
-	go test -count=1 -timeout 20m ./... $(HARNESS)
+	go test -p 4 -count=1 -timeout 20m ./... $(HARNESS)
 
 race: ## run the packages with goroutines under the race detector
-	go test -count=1 -timeout 20m -race ./runtime/... ./watchers/... ./machine/...
+	go test -p 3 -count=1 -timeout 20m -race ./runtime/... ./watchers/... ./machine/...
 
 lint: $(GOLANGCI) ## run the linters
 	$(GOLANGCI) run ./...

@@ -36,13 +36,16 @@ func TestA03AChildOfAHostThatWasKilledHoldsTheLogForAMomentOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer child.Close()
 			if err := unix.Flock(int(child.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 				t.Fatal(err)
 			}
-			ends := time.AfterFunc(20*lockPause, func() { _ = unix.Flock(int(child.Fd()), unix.LOCK_UN) })
-			defer ends.Stop()
+			ended := make(chan struct{})
+			time.AfterFunc(20*lockPause, func() {
+				defer close(ended)
+				_ = child.Close()
+			})
 			lock, err := acquire(dir)
+			<-ended
 			if !errors.Is(err, c.expects) {
 				t.Fatalf("%v, want %v", err, c.expects)
 			}

@@ -21,7 +21,7 @@ const maxLinks = 40
 
 // CheckFolder refuses a folder for keys and tokens in which others than this user and root could replace a file: each folder from the root
 // of the file system to it belongs to one of the two, and none can be written to by others, or by a group that is not its
-// owner's own (one of the same number), but for those with the sticky bit such as /tmp. The folder itself is no symbolic link; those above it count as where they lead, and must be of this user
+// owner's own (one of the same number and name), but for those with the sticky bit such as /tmp. The folder itself is no symbolic link; those above it count as where they lead, and must be of this user
 // or root. What is not there yet is passed over. Errors are ErrUnsafe, which name the folder, and those of the file system.
 func CheckFolder(dir string) error {
 	path, err := filepath.Abs(dir)
@@ -88,13 +88,24 @@ func checkOwn(path string, info fs.FileInfo) error {
 		return unsafePath(path, "belongs to "+userName(stat.Uid), "choose a folder of your own, or do this as that user")
 	}
 	mode, others := info.Mode(), fs.FileMode(0o022)
-	if stat.Gid == stat.Uid {
-		others = 0o002 // the user's own group, where each user has one
+	if mode.IsDir() && mode.Perm()&0o020 != 0 && ownGroup(stat) {
+		others = 0o002
 	}
 	if mode.IsDir() && mode.Perm()&others != 0 && mode&fs.ModeSticky == 0 {
 		return unsafePath(path, fmt.Sprintf("can be written to by others (mode %04o)", mode.Perm()), "chmod go-w "+path+", or choose another")
 	}
 	return nil
+}
+
+// ownGroup reports whether a group is the owner's alone, as where each user has a group of the same number and name.
+func ownGroup(stat *syscall.Stat_t) bool {
+	id := strconv.FormatUint(uint64(stat.Uid), 10)
+	u, err := user.LookupId(id)
+	if err != nil || stat.Gid != stat.Uid {
+		return false
+	}
+	g, err := user.LookupGroupId(id)
+	return err == nil && g.Name == u.Username
 }
 
 func userName(uid uint32) string {

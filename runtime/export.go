@@ -88,6 +88,9 @@ func (e Export) Write(ctx context.Context, w io.Writer) (Exported, error) {
 	if err == nil {
 		err = x.headLines(ctx)
 	}
+	if ctx.Err() != nil { // what reads the journal may still be at it
+		return Exported{}, context.Cause(ctx)
+	}
 	return x.done, err
 }
 

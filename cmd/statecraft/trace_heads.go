@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -85,8 +85,11 @@ func (f contextFlags) published(inv *invocation, node string) (heads []evidence.
 	}
 	for _, text := range texts {
 		h, err := evidence.Open(text)
-		if err != nil || h.Identity != string(id) {
-			inv.notef("a head that %s told is passed over: it is none of its own (%v)", node, err)
+		if err == nil && h.Identity != string(id) {
+			err = fmt.Errorf("it is of the journal of %s", h.Identity)
+		}
+		if err != nil {
+			inv.notef("a head that %s told is passed over: %v", node, err)
 			continue
 		}
 		heads = append(heads, h)
@@ -150,19 +153,19 @@ func readHeads(files []string) (heads []evidence.Signed, err error) {
 		if err != nil {
 			return nil, usage("name a file that statecraft trace heads NODE has printed", "reading signed heads: %w", err)
 		}
-		line := 0
+		line, known := 0, len(heads)
 		for text := range strings.Lines(string(text)) {
 			line++
 			if text = strings.TrimSpace(text); text == "" {
 				continue
 			}
 			h, err := evidence.Open([]byte(text))
-			if errors.Is(err, evidence.ErrNoHead) {
+			if err != nil {
 				return nil, fail(exitRefused, "take the heads from somebody whom you trust, such as the cell: statecraft trace heads NODE", "%s:%d: %w", file, line, err)
 			}
 			heads = append(heads, h)
 		}
-		if line == 0 {
+		if len(heads) == known {
 			return nil, usage("name a file that statecraft trace heads NODE has printed", "%s holds no signed head", file)
 		}
 	}

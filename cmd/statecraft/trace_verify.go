@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/evidence"
@@ -35,12 +36,16 @@ type traceVerifyResult struct {
 	Departs int            `json:"departs"`
 	// Unproven counts heads of its time that nothing in a trace ties its records to.
 	Unproven int `json:"unproven"`
+	// UnprovenRecords are those of a trace that a gap cuts off from all that heads vouch for.
+	UnprovenRecords []evidence.TraceRecords `json:"unproven_records"`
 }
 
 // headStanding is what came of holding it against a head.
 type headStanding struct {
 	headResult
-	Standing journal.Standing `json:"standing"` // holds, departs, unproven or too_old
+	Standing journal.Standing `json:"standing"`       // holds, departs, unproven or too_old
+	Name     string           `json:"name,omitempty"` // of the machine, in a trace
+	From     uint64           `json:"from,omitempty"` // the records of a trace that the head vouches for are From to Seq
 	Seq      uint64           `json:"seq,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
 }
@@ -55,7 +60,7 @@ func (v *traceVerifyVerb) Run(inv *invocation) error {
 	if err != nil {
 		return usage("name a trace, or the state folder of a host", "verifying: %w", err)
 	}
-	r := traceVerifyResult{Path: v.Path, Wrong: []string{}, Heads: []headStanding{}}
+	r := traceVerifyResult{Path: v.Path, Wrong: []string{}, Heads: []headStanding{}, UnprovenRecords: []evidence.TraceRecords{}}
 	if info.IsDir() {
 		err = v.journal(inv, heads, &r)
 	} else {
@@ -102,12 +107,15 @@ func (v *traceVerifyVerb) heads(inv *invocation) ([]evidence.Signed, error) {
 		if want == (identity.PublicKey{}) {
 			want = key
 		}
+		if published, err = inv.signedBy(published, want); err != nil {
+			return nil, err
+		}
 		heads = append(heads, published...)
 		slices.SortStableFunc(heads, func(a, b evidence.Signed) int { return a.At.Compare(b.At) })
 	}
 	known := want != identity.PublicKey{}
 	if !known {
-		inv.notef("the heads were signed by %s; whose key that is was not checked: give --key", heads[len(heads)-1].Key)
+		inv.notef("the heads were signed by %s; whose key that is was not checked: give --key", strings.Join(keysOf(heads), " and by "))
 	}
 	for _, h := range heads {
 		switch {
@@ -118,6 +126,40 @@ func (v *traceVerifyVerb) heads(inv *invocation) ([]evidence.Signed, error) {
 		}
 	}
 	return heads, nil
+}
+
+// signedBy leaves out the heads of other keys, which the cell has for 30 days after a node was given another one. It fails where none is left.
+func (inv *invocation) signedBy(heads []evidence.Signed, want identity.PublicKey) ([]evidence.Signed, error) {
+	if want == (identity.PublicKey{}) {
+		return heads, nil
+	}
+	var kept, others []evidence.Signed
+	for _, h := range heads {
+		if h.Key == want {
+			kept = append(kept, h)
+		} else {
+			others = append(others, h)
+		}
+	}
+	switch {
+	case len(others) == 0:
+	case len(kept) == 0:
+		return nil, fail(exitRefused, "was the node given another key since? --key takes the one that it had", "the cell's heads were signed by %s, not by %s",
+			strings.Join(keysOf(others), " and by "), want)
+	default:
+		inv.notef("%s left out, signed by another key than %s: --key %s holds it against those", counted(len(others), "head"), want, strings.Join(keysOf(others), " or "))
+	}
+	return kept, nil
+}
+
+// keysOf are the keys that heads were signed by, the last one last.
+func keysOf(heads []evidence.Signed) (keys []string) {
+	for _, h := range heads {
+		if key := h.Key.String(); !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func (v *traceVerifyVerb) journal(inv *invocation, heads []evidence.Signed, r *traceVerifyResult) error {
@@ -157,9 +199,9 @@ func (v *traceVerifyVerb) trace(heads []evidence.Signed, r *traceVerifyResult) e
 	if err != nil {
 		return err
 	}
-	r.Machine, r.Records, r.Wrong = c.Machine, int64(c.Records), append(r.Wrong, c.Wrong...)
+	r.Machine, r.Records, r.Wrong, r.UnprovenRecords = c.Machine, int64(c.Records), append(r.Wrong, c.Wrong...), append(r.UnprovenRecords, c.Unproven...)
 	for i, h := range c.Heads {
-		r.Heads = append(r.Heads, headStanding{headResult: showHead(heads[i]), Standing: h.Standing, Seq: h.Seq, Reason: h.Reason})
+		r.Heads = append(r.Heads, headStanding{headResult: showHead(heads[i]), Standing: h.Standing, Name: h.Name, From: h.From, Seq: h.Seq, Reason: h.Reason})
 	}
 	return nil
 }
@@ -177,12 +219,15 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 		for _, h := range r.Heads {
 			text := fmt.Sprintf("segment %d, %d bytes", h.Segment, h.Size)
 			if r.Machine != "" {
-				text = fmt.Sprintf("record %d", h.Seq)
+				text = fmt.Sprintf("%s, records %d to %d", h.Name, h.From, h.Seq)
 			}
 			if h.Reason != "" {
 				text = h.Reason
 			}
 			inv.printf("%-9s %s  %s\n", h.Standing, instant(h.At), text)
+		}
+		for _, u := range r.UnprovenRecords {
+			inv.printf("%-9s records %d to %d\n", evidence.Unproven, u.First, u.Last)
 		}
 	}
 	held, last := "no head", -1
@@ -195,7 +240,7 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 	case r.Departs > 0:
 		at := slices.IndexFunc(r.Heads, func(h headStanding) bool { return h.Standing == journal.Departs })
 		before := "nothing before it is known to be as it was"
-		if last >= 0 && last < at {
+		if last >= 0 && last < at && len(r.UnprovenRecords) == 0 {
 			before = "up to " + held + " it is as it was"
 		}
 		return fail(exitRefused, "what was recorded was changed after it was told: copy the folder before anything else, and ask who could write there",
@@ -207,6 +252,10 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 			"%s of the time of %s cannot be held against it", counted(r.Unproven, "head"), r.Path)
 	case r.Holds == 0:
 		return fail(exitPartial, "name heads of the time that it is of", "none of %s says anything of %s", counted(len(r.Heads), "head"), r.Path)
+	case len(r.UnprovenRecords) > 0:
+		u := r.UnprovenRecords[0]
+		return fail(exitPartial, "hold the journal itself against the heads", "no head vouches for the records %d to %d of %s: a gap is between them and those that one does vouch for",
+			u.First, u.Last, r.Path)
 	}
 	inv.notef("as it was up to %s; what came after that is vouched for by nobody", held)
 	return nil

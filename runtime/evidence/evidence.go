@@ -110,8 +110,11 @@ func Open(envelope []byte) (s Signed, err error) {
 	if err := json.Unmarshal(payload, &s.Head); err != nil {
 		return s, fmt.Errorf("%w: %w", ErrNoHead, err)
 	}
-	if s.Protocol != Protocol || s.Size <= 0 {
-		return s, fmt.Errorf("%w: its protocol is %q", ErrNoHead, s.Protocol)
+	if s.Protocol != Protocol {
+		return s, fmt.Errorf("%w: its protocol is %q, not %q", ErrNoHead, s.Protocol, Protocol)
+	}
+	if s.Size <= 0 {
+		return s, fmt.Errorf("%w: it is of %d bytes of a journal", ErrNoHead, s.Size)
 	}
 	s.Envelope = slices.Clone(envelope)
 	return s, nil

@@ -2,8 +2,13 @@ package evidence_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,6 +156,7 @@ func TestH76SegmentsAndRetention(t *testing.T) {
 // H76: a trace is held against heads that others have.
 func TestH76ATraceRewrittenOrCut(t *testing.T) {
 	s, heads := told(t)
+	last := s.head()
 	good := s.trace()
 	s.stop()
 	forged := copied(t, s.dir)
@@ -172,23 +178,49 @@ func TestH76ATraceRewrittenOrCut(t *testing.T) {
 		return bytes.Join(l[:len(l)-1-but], nil)
 	}
 	proofs := only(lines, isHead)
+	of := bytes.SplitAfter(records(good, 0), []byte("\n")) // the header, then record after record
+	// around is the trace with what is given in the place of a record, and a gap behind it up to another, whose digest is the true one.
+	around := func(instead []byte, record, missing int) []byte {
+		snapshot := fmt.Sprintf(`{"snapshot":{"state":"open","seq":%d,"epoch":1,"entered":"2026-01-01T00:00:00Z","digest":"","head":"%s"}}`+"\n",
+			missing, hash(bytes.TrimSpace(of[missing])))
+		gap := `{"gap":{"reason":"retention","first":"2026-01-01T00:00:00Z","last":"2026-01-01T00:00:00Z","records":1}}` + "\n"
+		return slices.Concat(bytes.Join(of[:record], nil), instead, []byte(gap+snapshot), bytes.Join(of[missing+1:], nil), proofs)
+	}
+	// What is wanted is a word a head, with the first record that it vouches for where that is not 1, then records that none vouches for.
 	for _, tt := range []struct {
 		name, want, says string
 		trace            []byte
 		unnoticed        bool
+		heads            []evidence.Signed // the three where it is nil
 	}{
-		{"as it was exported", "holds holds holds", "", good, true},
-		{"rewritten with its chain", "holds unproven unproven", "hold the journal itself", rewritten, true},
-		{"rewritten, with the lines of the true one", "holds departs departs", "is not the one that was there", append(records(rewritten, 0), proofs...), true},
-		{"cut at its end", "holds holds departs", "cut at its end", append(records(good, 2), proofs...), true},
-		{"the last record edited", "holds holds holds", "", bytes.ReplaceAll(good, []byte("Donna"), []byte("Mallo")), true},
+		{"as it was exported", "holds holds holds", "", good, true, nil},
+		{"rewritten with its chain", "holds unproven unproven", "hold the journal itself", rewritten, true, nil},
+		{"rewritten, with the lines of the true one", "holds departs departs", "is not the one that was there", append(records(rewritten, 0), proofs...), true, nil},
+		{"cut at its end", "holds holds departs", "cut at its end", append(records(good, 2), proofs...), true, nil},
+		{"the last record edited", "holds holds holds", "", bytes.ReplaceAll(good, []byte("Donna"), []byte("Mallo")), true, nil},
 		{"its last record edited, which a head is of", "holds holds departs", "is not the one that was there",
-			append(bytes.ReplaceAll(records(good, 1), []byte("Clara"), []byte("Mallo")), proofs...), true},
-		{"a record edited", "holds departs holds wrong", "does not continue the chain", bytes.ReplaceAll(good, []byte("Bruno"), []byte("Mallo")), false},
-		{"without the lines", "unproven unproven unproven", "taken out", only(lines, notHead), true},
-		{"the lines made anew for other records", "holds departs departs", "not what the head was made of", append(records(rewritten, 0), remade(t, proofs, rewritten)...), true},
+			append(bytes.ReplaceAll(records(good, 1), []byte("Clara"), []byte("Mallo")), proofs...), true, nil},
+		{"a record edited", "holds departs holds@4 3-3 wrong", "does not continue the chain", bytes.ReplaceAll(good, []byte("Bruno"), []byte("Mallo")), false, nil},
+		{"without the lines", "unproven unproven unproven 1-5", "taken out", only(lines, notHead), true, nil},
+		{"a record forged, and a gap with the digest of the true one behind it", "holds departs holds@4 3-3 wrong", "the snapshot is not of the record before it",
+			around(bytes.ReplaceAll(of[3], []byte("Bruno"), []byte("Mallo")), 3, 3), false, nil},
+		{"a record forged, and one less behind it", "too_old holds@3 holds@3 1-1", "",
+			around(bytes.Replace(of[1], []byte(`"to":"shut"`), []byte(`"to":"open"`), 1), 1, 2), true, nil},
+		{"records forged between the last head before a gap and the gap", "holds holds@5 3-3", "",
+			around(bytes.Replace(of[3], []byte("Bruno"), []byte("Mallo"), 1), 3, 4), true, []evidence.Signed{heads[0], last}},
+		{"another machine's, by its header", "holds holds holds wrong", `of the machine "front", not of "back"`,
+			bytes.Replace(good, []byte(`"machine":"front"`), []byte(`"machine":"back"`), 1), false, nil},
+		{"records of another machine behind a gap", "holds@2 holds@2 holds@2 1-1 wrong", `of the machine "back", not of "front"`,
+			around(bytes.ReplaceAll(of[1], []byte(`"machine":"front"`), []byte(`"machine":"back"`)), 1, 1), false, nil},
+		{"another host's, by its header", "holds holds holds wrong", "of the host n2.example, and the head of",
+			bytes.Replace(good, []byte(`"exported"`), []byte(`"host":"n2.example","exported"`), 1), false, nil},
+		{"the lines made anew for other records", "holds departs departs", "not what the head was made of", append(records(rewritten, 0), remade(t, proofs, rewritten)...), true, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			heads := heads
+			if tt.heads != nil {
+				heads = tt.heads
+			}
 			c, err := evidence.CheckTrace("front.trace", bytes.NewReader(tt.trace), heads)
 			must(t, err)
 			if (len(c.Wrong) == 0) != tt.unnoticed {
@@ -196,7 +228,14 @@ func TestH76ATraceRewrittenOrCut(t *testing.T) {
 			}
 			var got, why []string
 			for _, h := range c.Heads {
-				got, why = append(got, string(h.Standing)), append(why, h.Reason)
+				text := string(h.Standing)
+				if h.From > 1 {
+					text += fmt.Sprintf("@%d", h.From)
+				}
+				got, why = append(got, text), append(why, h.Reason)
+			}
+			for _, r := range c.Unproven {
+				got = append(got, fmt.Sprintf("%d-%d", r.First, r.Last))
 			}
 			if len(c.Wrong) > 0 {
 				got, why = append(got, "wrong"), append(why, c.Wrong...)
@@ -205,6 +244,47 @@ func TestH76ATraceRewrittenOrCut(t *testing.T) {
 				t.Errorf("it %s, not %s\n%s", text, tt.want, strings.Join(why, "\n"))
 			}
 		})
+	}
+}
+
+// endsAt is a context that ends when what reads a journal has asked it for the last time but one: before the head at the end.
+type endsAt struct {
+	context.Context
+	asked, last int
+	done        chan struct{}
+}
+
+// Done implements context.Context.
+func (c *endsAt) Done() <-chan struct{} { return c.done }
+
+// Err implements context.Context. Who was told that the context has ended asks it from a second goroutine, and finds it closed.
+func (c *endsAt) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+	}
+	if c.asked++; c.asked == c.last {
+		close(c.done)
+	}
+	return nil
+}
+
+// H76: whose context ends while a trace is made shares nothing with what reads on. The race detector finds it where that is not so.
+func TestH76WhatReadsOnSharesNothing(t *testing.T) {
+	s, heads := told(t)
+	s.stop()
+	dir, last := filepath.Join(s.dir, "journal"), heads[2:]
+	whole := &endsAt{Context: t.Context(), done: make(chan struct{})}
+	if lines, err := evidence.Prove(whole, dir, "front", last); err != nil || len(lines) != 1 {
+		t.Fatalf("%d lines, %v", len(lines), err)
+	}
+	for range 50 {
+		// Whole was asked twice behind the last entry: by what reads at its end, and by who waited for it.
+		ctx := &endsAt{Context: t.Context(), last: whole.asked - 2, done: make(chan struct{})}
+		if lines, err := evidence.Prove(ctx, dir, "front", last); !errors.Is(err, context.Canceled) {
+			t.Fatalf("%d lines, %v", len(lines), err)
+		}
 	}
 }
 

@@ -31,38 +31,49 @@ func Prove(ctx context.Context, dir, name string, heads []Signed) (lines []machi
 }
 
 // proveSegment is Prove for heads of one segment.
-func proveSegment(ctx context.Context, dir, name string, heads []Signed) (lines []machine.TraceHead, err error) {
+func proveSegment(ctx context.Context, dir, name string, heads []Signed) ([]machine.TraceHead, error) {
 	var sizes []int64
 	for _, h := range heads {
 		sizes = append(sizes, h.Size)
 	}
 	slices.Sort(sizes)
-	m := machines{}
-	err = journal.ReadHeads(ctx, dir, heads[0].Segment, slices.Compact(sizes), m.take, func(at journal.Head) error {
+	// What reads goes on beside this where ctx ends: a disk may not answer. It shares nothing but the channel.
+	m, found := machines{}, make(chan machine.TraceHead, len(heads))
+	_ = journal.ReadHeads(ctx, dir, heads[0].Segment, slices.Compact(sizes), m.take, func(at journal.Head) error {
 		s, known := m[name]
 		if !known {
 			return nil
 		}
 		for _, h := range heads {
 			if h.Head.Head == at {
-				lines = append(lines, machine.TraceHead{
-					Signed: json.RawMessage(h.Envelope), Name: name, Seq: s.seq, Digest: s.digest, Leaves: m.leaves(),
-				})
+				found <- machine.TraceHead{Signed: json.RawMessage(h.Envelope), Name: name, Seq: s.seq, Digest: s.digest, Leaves: m.leaves()}
 			}
 		}
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil, err
+		return nil, context.Cause(ctx)
+	}
+	var lines []machine.TraceHead
+	for len(found) > 0 {
+		lines = append(lines, <-found)
 	}
 	return lines, nil // a segment that is gone or damaged proves nothing
 }
 
-// TraceCheck is what came of holding a trace against a head.
+// TraceCheck is what came of holding a trace against a head. It vouches for the records From to Seq, and for no other ones.
 type TraceCheck struct {
 	Standing journal.Standing `json:"standing"`
-	Seq      uint64           `json:"seq"` // of the machine's last record at the head
+	Name     string           `json:"name"` // of the machine in the journal, "" where no line of the trace is of the head
+	From     uint64           `json:"from"` // the first record of the unbroken run that ends with Seq, 0 unless it holds
+	Seq      uint64           `json:"seq"`  // of the machine's last record at the head
 	Reason   string           `json:"reason,omitempty"`
+}
+
+// TraceRecords are records of a trace by their numbers, both included.
+type TraceRecords struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
 }
 
 // CheckedTrace is what a trace is by itself, and against heads.
@@ -70,8 +81,11 @@ type CheckedTrace struct {
 	Machine string
 	Records int
 	Last    uint64       // the number of the last record
-	Wrong   []string     // where the chain of records does not hold
+	Wrong   []string     // where the chain of records does not hold, or the header is of something else
 	Heads   []TraceCheck // in the order of the heads
+	// Unproven are records that no head vouches for, as a gap is between them and those that one does. What only follows the newest head is not
+	// among them.
+	Unproven []TraceRecords
 }
 
 // CheckTrace reads a trace and holds it against its own chain, and against heads of the journal that its records were in.
@@ -80,7 +94,17 @@ func CheckTrace(file string, in io.Reader, heads []Signed) (CheckedTrace, error)
 	if err != nil {
 		return CheckedTrace{}, err
 	}
-	t := tracing{result: CheckedTrace{Machine: r.Header().Machine}, digests: map[uint64]string{}, ready: true, exported: r.Header().Exported}
+	t := tracing{
+		header: r.Header(), machine: r.Header().Machine, result: CheckedTrace{Machine: r.Header().Machine}, ready: true,
+		places: map[string]int{}, numbers: map[uint64]bool{}, lines: map[Head]*tie{},
+	}
+	for _, h := range heads {
+		t.lines[h.Head] = nil
+		if host := t.header.Host; host != "" && host != h.Identity && len(t.result.Wrong) == 0 {
+			t.result.Wrong = append(t.result.Wrong, fmt.Sprintf("%s:1: the header says that the trace is of the host %s, and the head of %s is of %s",
+				file, host, h.At.Format(time.RFC3339), h.Identity))
+		}
+	}
 	for {
 		l, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -94,19 +118,39 @@ func CheckTrace(file string, in io.Reader, heads []Signed) (CheckedTrace, error)
 	for _, h := range heads {
 		t.result.Heads = append(t.result.Heads, t.against(h))
 	}
+	t.result.Unproven = t.unproven()
 	return t.result, nil
 }
 
 // tracing is a check of a trace in progress.
 type tracing struct {
+	header  machine.TraceHeader
+	machine string // whose the next record must be
 	result  CheckedTrace
-	digests map[uint64]string // of the records, by number
-	seq     uint64            // of the last record, and its digest
-	digest  string
-	ready   bool // the next record follows it
-	lines   []*machine.TraceHead
-	// begins is when the first record was made, and exported when the trace was, as they say.
-	begins, exported time.Time
+	runs    []run
+	places  map[string]int  // the run that a record is in, by the record's digest
+	numbers map[uint64]bool // of the records
+	// seq and digest are of the record that the next one must follow where the trace is ready for one.
+	seq    uint64
+	digest string
+	ready  bool
+	lines  map[Head]*tie // of the heads that are asked for; nil where the trace has none for it
+	begins time.Time     // when the first record was made, as it says
+}
+
+// run is records each of which has the digest of the one before: who vouches for one of them vouches for those before it in the run, and for no others.
+type run struct {
+	first, last uint64
+	digest      string // of the last one
+	vouched     uint64 // the last one that a head vouches for, 0 for none
+}
+
+// tie is a trace's line for a head.
+type tie struct {
+	name   string
+	seq    uint64
+	digest string
+	proven bool // it is what the head was made of
 }
 
 // Unproven is the standing of a trace that has records of the time of a head, and nothing that ties them to it.
@@ -117,30 +161,55 @@ func (t *tracing) take(l *machine.TraceLine) {
 	case l.Gap != nil:
 		t.ready = false
 	case l.Snapshot != nil:
-		if t.ready && (l.Snapshot.Seq != t.seq || l.Snapshot.Head != t.digest) {
+		// After a gap it may be of a later record, never of this one and yet another.
+		if (t.ready || l.Snapshot.Seq == t.seq) && (l.Snapshot.Seq != t.seq || l.Snapshot.Head != t.digest) {
 			t.wrong(l, "the snapshot is not of the record before it")
 		}
 		t.seq, t.digest, t.ready = l.Snapshot.Seq, l.Snapshot.Head, true
 	case l.Head != nil:
-		t.lines = append(t.lines, l.Head)
+		t.head(l.Head)
 	case l.Record != nil:
 		t.record(l)
 	}
 }
 
+// head keeps the first line for a head that is asked for.
+func (t *tracing) head(l *machine.TraceHead) {
+	s, err := Open(l.Signed)
+	if err != nil {
+		return
+	}
+	if kept, asked := t.lines[s.Head]; asked && kept == nil {
+		t.lines[s.Head] = &tie{
+			name: l.Name, seq: l.Seq, digest: l.Digest,
+			proven: digest(l.Leaves) == s.Machines && slices.Contains(l.Leaves, leaf(l.Name, l.Seq, l.Digest)),
+		}
+	}
+}
+
 func (t *tracing) record(l *machine.TraceLine) {
-	starts := !t.ready && l.Record.Kind == machine.RecordStart
+	r := l.Record
+	starts := !t.ready && r.Kind == machine.RecordStart
 	switch {
 	case starts:
-	case !t.ready || l.Record.Seq != t.seq+1:
-		t.wrong(l, "record %d does not follow record %d: a record is missing or doubled", l.Record.Seq, t.seq)
-	case l.Record.Prev != t.digest:
-		t.wrong(l, "record %d does not continue the chain: record %d was changed, or this one", l.Record.Seq, t.seq)
+	case !t.ready || r.Seq != t.seq+1:
+		t.wrong(l, "record %d does not follow record %d: a record is missing or doubled", r.Seq, t.seq)
+	case r.Prev != t.digest:
+		t.wrong(l, "record %d does not continue the chain: record %d was changed, or this one", r.Seq, t.seq)
 	}
-	t.seq, t.digest, t.ready = l.Record.Seq, machine.HashRecord(l.Raw), true
-	t.digests[t.seq] = t.digest
+	if r.Machine != t.machine {
+		t.wrong(l, "the record is of the machine %q, not of %q", r.Machine, t.machine)
+		t.machine = r.Machine // said once
+	}
+	t.seq, t.digest, t.ready = r.Seq, machine.HashRecord(l.Raw), true
+	if n := len(t.runs); n == 0 || r.Seq != t.runs[n-1].last+1 || r.Prev != t.runs[n-1].digest {
+		t.runs = append(t.runs, run{first: r.Seq})
+	}
+	last := &t.runs[len(t.runs)-1]
+	last.last, last.digest = t.seq, t.digest
+	t.places[t.digest], t.numbers[t.seq] = len(t.runs)-1, true
 	if t.begins.IsZero() {
-		t.begins = l.Record.At
+		t.begins = r.At
 	}
 	t.result.Records++
 	t.result.Last = max(t.result.Last, t.seq)
@@ -152,13 +221,10 @@ func (t *tracing) wrong(l *machine.TraceLine, format string, args ...any) {
 
 // against holds the trace against a head.
 func (t *tracing) against(h Signed) TraceCheck {
-	at := slices.IndexFunc(t.lines, func(l *machine.TraceHead) bool {
-		s, err := Open(l.Signed)
-		return err == nil && s.Head == h.Head
-	})
+	l := t.lines[h.Head]
 	switch {
-	case at >= 0:
-	case h.At.After(t.exported):
+	case l != nil:
+	case h.At.After(t.header.Exported):
 		return TraceCheck{Standing: journal.TooOld, Reason: "the trace was exported before"}
 	case t.begins.IsZero() || h.At.Before(t.begins.Truncate(time.Second)):
 		return TraceCheck{Standing: journal.TooOld, Reason: "the trace begins after it"}
@@ -166,20 +232,33 @@ func (t *tracing) against(h Signed) TraceCheck {
 		return TraceCheck{Standing: Unproven, Reason: "nothing in the trace ties its records to this head: they were changed, or the line was taken out, or the " +
 			"host has not kept the head; hold the journal itself against it"}
 	}
-	l := t.lines[at]
-	c := TraceCheck{Standing: journal.Departs, Seq: l.Seq}
-	have, there := t.digests[l.Seq]
+	c := TraceCheck{Standing: journal.Departs, Name: l.name, Seq: l.seq}
+	at, there := t.places[l.digest]
 	switch {
-	case digest(l.Leaves) != h.Machines || !slices.Contains(l.Leaves, leaf(l.Name, l.Seq, l.Digest)):
+	case !l.proven:
 		c.Reason = "the trace's line for it was changed: it is not what the head was made of"
-	case !there && l.Seq > t.result.Last:
-		c.Reason = fmt.Sprintf("the trace is cut at its end: it ends with record %d, and record %d was there", t.result.Last, l.Seq)
-	case !there:
-		c.Standing, c.Reason = journal.TooOld, fmt.Sprintf("record %d is not in the trace", l.Seq)
-	case have != l.Digest:
-		c.Reason = fmt.Sprintf("record %d, or one before it, is not the one that was there", l.Seq)
+	case there:
+		c.Standing, c.From = journal.Holds, t.runs[at].first
+		t.runs[at].vouched = max(t.runs[at].vouched, l.seq)
+	case l.seq > t.result.Last:
+		c.Reason = fmt.Sprintf("the trace is cut at its end: it ends with record %d, and record %d was there", t.result.Last, l.seq)
+	case !t.numbers[l.seq]:
+		c.Standing, c.Reason = journal.TooOld, fmt.Sprintf("record %d is not in the trace", l.seq)
 	default:
-		c.Standing = journal.Holds
+		c.Reason = fmt.Sprintf("record %d, or one before it, is not the one that was there", l.seq)
 	}
 	return c
+}
+
+// unproven are the records that no head was found to vouch for, but for those at the end of the last run where one vouches for its beginning.
+func (t *tracing) unproven() (found []TraceRecords) {
+	for i, r := range t.runs {
+		switch {
+		case r.vouched == 0:
+			found = append(found, TraceRecords{First: r.first, Last: r.last})
+		case r.vouched < r.last && i < len(t.runs)-1:
+			found = append(found, TraceRecords{First: r.vouched + 1, Last: r.last})
+		}
+	}
+	return found
 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/statecraft-io/statecraft/runtime/evidence"
+	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/journal"
+)
+
+// emptyJournal is one with a head and no machines.
+type emptyJournal struct{}
+
+// Head implements evidence.Journal.
+func (emptyJournal) Head(context.Context, func(journal.Entry) error) (journal.Head, error) {
+	return journal.Head{Log: "ab", Segment: 1, Size: 128, Sum: "cd"}, nil
+}
+
+// H76: after a node was given another key, the heads of each are held against by themselves; what the cell has of the other is left out and said.
+func TestH76HeadsOfANodesOtherKeyAreLeftOut(t *testing.T) {
+	var keys []identity.PublicKey
+	var heads []evidence.Signed
+	for i := range 2 {
+		key, err := identity.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := evidence.Sign(t.Context(), emptyJournal{}, "n1.example", time.Unix(int64(i), 0), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, heads = append(keys, key.Public()), append(heads, h)
+	}
+	for _, tt := range []struct {
+		name  string
+		heads []evidence.Signed
+		want  identity.PublicKey
+		kept  []evidence.Signed
+		says  string
+		fails bool
+	}{
+		{"the new key", heads, keys[1], heads[1:], "1 head left out, signed by another key than " + keys[1].String() + ": --key " + keys[0].String(), false},
+		{"the old key", heads, keys[0], heads[:1], "--key " + keys[1].String(), false},
+		{"none of its heads is left", heads[:1], keys[1], nil, "signed by " + keys[0].String() + ", not by " + keys[1].String(), true},
+		{"nobody knows the key", heads, identity.PublicKey{}, heads, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var said strings.Builder
+			kept, err := testInvocation(t.Context(), nil, &said, false).signedBy(tt.heads, tt.want)
+			text := said.String()
+			if err != nil {
+				text += err.Error()
+			}
+			if (err != nil) != tt.fails || len(kept) != len(tt.kept) || !strings.Contains(text, tt.says) || tt.says == "" && text != "" {
+				t.Errorf("%d heads kept, %v\n%s", len(kept), err, text)
+			}
+			for i := range kept {
+				if kept[i].Key != tt.kept[i].Key {
+					t.Errorf("kept the head of %s", kept[i].Key)
+				}
+			}
+		})
+	}
+}
+
+// H76: records that a gap cuts off from what heads vouch for are a partial result.
+func TestH76RecordsThatNoHeadVouchesForAreSaid(t *testing.T) {
+	r := traceVerifyResult{
+		Path: "web.trace", Machine: "web", Records: 4, Holds: 1, UnprovenRecords: []evidence.TraceRecords{{First: 1, Last: 2}},
+		Heads: []headStanding{{Standing: journal.Holds, Name: "web", From: 4, Seq: 5}},
+	}
+	var out, errs strings.Builder
+	inv := testInvocation(t.Context(), &out, &errs, false)
+	if code := inv.report(inv.ended(inv.verified(&r))); code != exitPartial {
+		t.Errorf("it ended with %d", code)
+	}
+	if text := out.String(); !strings.Contains(text, "web, records 4 to 5") || !strings.Contains(text, "unproven  records 1 to 2") {
+		t.Errorf("it printed %q", text)
+	}
+	if text := errs.String(); !strings.Contains(text, "no head vouches for the records 1 to 2 of web.trace") {
+		t.Errorf("it said %q", text)
+	}
+}

@@ -112,6 +112,9 @@ type crowd struct {
 	ended chan error
 }
 
+// notEmulated are the machines that say something of a whole host, which would say the same for each of its nodes: its health, and its one journal.
+func notEmulated() []string { return []string{"health", "evidence"} }
+
 // newCrowd starts an agent without a node.
 func newCrowd(inv *invocation, dir string, nodes int) (*crowd, error) {
 	forMany(inv.ctx)
@@ -120,7 +123,7 @@ func newCrowd(inv *invocation, dir string, nodes int) (*crowd, error) {
 		return nil, err
 	}
 	agent, err := node.New(node.Config{
-		Identity: "emulator", Dir: dir, Clock: real, Log: inv.log, Facts: ownFacts(), Without: []string{"health"}, MaxLooks: 16 * nodes,
+		Identity: "emulator", Dir: dir, Clock: real, Log: inv.log, Facts: ownFacts(), Without: notEmulated(), MaxLooks: 16 * nodes,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the nodes: %w", err), real.Close())

@@ -36,6 +36,7 @@ func acquire(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock the log: %w", err)
 	}
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// This sleeps, as Open has no context that could end it: two seconds are the most, and without the lock there is nothing else to do.
 	for wait := time.Duration(0); errors.Is(err, unix.EWOULDBLOCK) && wait < lastsAfterKill && !inUse(dir); wait += lockPause {
 		time.Sleep(lockPause)
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)

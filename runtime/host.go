@@ -62,7 +62,7 @@ type Host struct {
 	stopped     chan struct{}         // closed when no turn will happen any more
 	first       func(*machine.Record) // see Simulation.First; nil in running hosts
 
-	heads sync.Mutex // held while the file of signed heads is written
+	heads headsFile
 
 	mu        sync.RWMutex
 	units     map[string]*unit
@@ -81,6 +81,7 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, log: cfg.Log, book: newBook(), runq: newRunQueue(), timers: newTimers(cfg.Clock),
 		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors), index: newIndex(),
 		units: map[string]*unit{}, scopes: map[string]map[string]*unit{}, templates: map[string]*template{}, programs: map[string]*program{}, stopped: make(chan struct{}),
+		heads: headsFile{turn: make(chan struct{}, 1)},
 	}
 	h.metrics = newMetrics(cfg.Metrics)
 	if cfg.Metrics != nil {

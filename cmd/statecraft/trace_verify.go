@@ -176,7 +176,7 @@ func (v *traceVerifyVerb) journal(inv *invocation, heads []evidence.Signed, r *t
 		return usage("name the state folder of a host, such as DIR/state", "there is no journal in %s", dir)
 	}
 	if err != nil {
-		return fail(exitFailed, "check who may read it", "reading the journal %s: %w", dir, err)
+		return fail(exitFailed, "check who may read it; where its host drops what is old meanwhile, try again", "reading the journal %s: %w", dir, err)
 	}
 	r.Log, r.Records, r.Wrong = c.Log, c.Kept, append(r.Wrong, c.Wrong...)
 	for i, h := range c.Heads {

@@ -10,10 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/evidence"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 )
 
@@ -153,6 +156,99 @@ func TestH76SegmentsAndRetention(t *testing.T) {
 	}
 }
 
+// dropsMeanwhile is a context that has a log drop its oldest segment when it is asked for the first time.
+type dropsMeanwhile struct {
+	context.Context
+	drop func()
+}
+
+// Err implements context.Context.
+func (c *dropsMeanwhile) Err() error {
+	c.drop()
+	return c.Context.Err()
+}
+
+// H76: the journal of a host that runs is checked while it drops what is old.
+func TestH76RetentionWhileAJournalIsChecked(t *testing.T) {
+	dir := t.TempDir() + "/journal"
+	j := open(t, dir)
+	var heads []journal.Head
+	more := func() {
+		for range 40 {
+			add(t, j, bytes.Repeat([]byte("x"), 500))
+		}
+	}
+	for range 4 {
+		more()
+		h, err := j.Head(t.Context(), func(journal.Entry) error { return nil })
+		must(t, err)
+		heads = append(heads, h)
+	}
+	drop := sync.OnceFunc(func() {
+		kept, err := filepath.Glob(dir + "/seg-*.log")
+		must(t, err)
+		for slices.Sort(kept); exists(kept[0]); {
+			more()
+		}
+	})
+	c, err := journal.Check(&dropsMeanwhile{t.Context(), drop}, dir, heads)
+	must(t, err)
+	if n := len(c.Heads); len(c.Wrong) > 0 || n != 4 || c.Heads[0].Standing != journal.TooOld || c.Heads[n-1].Standing != journal.Holds {
+		t.Errorf("%+v", c)
+	}
+	must(t, j.Close())
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// slowKey signs when it may.
+type slowKey struct {
+	*identity.Key
+	begun, may chan struct{}
+}
+
+// Sign implements evidence.Signer.
+func (k slowKey) Sign(message []byte) []byte {
+	close(k.begun)
+	<-k.may
+	return k.Key.Sign(message)
+}
+
+// H76: heads are kept in the order of the journal, and who waits for another's waits no longer than its context says.
+func TestH76HeadsAreKeptOneAfterAnother(t *testing.T) {
+	s := newSite(t, "")
+	s.by("Alice")
+	slow, signed := slowKey{s.key, make(chan struct{}), make(chan struct{})}, make(chan error, 1)
+	go func() {
+		_, err := s.host.SignHead(t.Context(), "n1.example", slow)
+		signed <- err
+	}()
+	<-slow.begun
+	s.by("Bruno")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := s.host.SignHead(ctx, "n1.example", s.key); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside another: %v", err)
+	}
+	close(slow.may)
+	must(t, <-signed)
+	s.head()
+	text, err := os.ReadFile(runtime.HeadsFile(s.dir))
+	must(t, err)
+	var sizes []int64
+	for line := range bytes.Lines(text) {
+		h, err := evidence.Open(bytes.TrimSpace(line))
+		must(t, err)
+		sizes = append(sizes, h.Size)
+	}
+	if len(sizes) != 2 || !slices.IsSorted(sizes) {
+		t.Errorf("heads of %v bytes are kept", sizes)
+	}
+}
+
 // H76: a trace is held against heads that others have.
 func TestH76ATraceRewrittenOrCut(t *testing.T) {
 	s, heads := told(t)
@@ -186,13 +282,7 @@ func TestH76ATraceRewrittenOrCut(t *testing.T) {
 		gap := `{"gap":{"reason":"retention","first":"2026-01-01T00:00:00Z","last":"2026-01-01T00:00:00Z","records":1}}` + "\n"
 		return slices.Concat(bytes.Join(of[:record], nil), instead, []byte(gap+snapshot), bytes.Join(of[missing+1:], nil), proofs)
 	}
-	// What is wanted is a word a head, with the first record that it vouches for where that is not 1, then records that none vouches for.
-	for _, tt := range []struct {
-		name, want, says string
-		trace            []byte
-		unnoticed        bool
-		heads            []evidence.Signed // the three where it is nil
-	}{
+	for _, tt := range []traceCase{
 		{"as it was exported", "holds holds holds", "", good, true, nil},
 		{"rewritten with its chain", "holds unproven unproven", "hold the journal itself", rewritten, true, nil},
 		{"rewritten, with the lines of the true one", "holds departs departs", "is not the one that was there", append(records(rewritten, 0), proofs...), true, nil},
@@ -216,34 +306,46 @@ func TestH76ATraceRewrittenOrCut(t *testing.T) {
 			bytes.Replace(good, []byte(`"exported"`), []byte(`"host":"n2.example","exported"`), 1), false, nil},
 		{"the lines made anew for other records", "holds departs departs", "not what the head was made of", append(records(rewritten, 0), remade(t, proofs, rewritten)...), true, nil},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			heads := heads
-			if tt.heads != nil {
-				heads = tt.heads
-			}
-			c, err := evidence.CheckTrace("front.trace", bytes.NewReader(tt.trace), heads)
-			must(t, err)
-			if (len(c.Wrong) == 0) != tt.unnoticed {
-				t.Errorf("by its own chain: %q", c.Wrong)
-			}
-			var got, why []string
-			for _, h := range c.Heads {
-				text := string(h.Standing)
-				if h.From > 1 {
-					text += fmt.Sprintf("@%d", h.From)
-				}
-				got, why = append(got, text), append(why, h.Reason)
-			}
-			for _, r := range c.Unproven {
-				got = append(got, fmt.Sprintf("%d-%d", r.First, r.Last))
-			}
-			if len(c.Wrong) > 0 {
-				got, why = append(got, "wrong"), append(why, c.Wrong...)
-			}
-			if text := strings.Join(got, " "); text != tt.want || !strings.Contains(strings.Join(why, "\n"), tt.says) {
-				t.Errorf("it %s, not %s\n%s", text, tt.want, strings.Join(why, "\n"))
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { tt.check(t, heads) })
+	}
+}
+
+// traceCase is a trace, and what it is to heads.
+type traceCase struct {
+	name string
+	// want is a word a head, with the first record that it vouches for where that is not 1, then the records that none vouches for, and "wrong".
+	want, says string
+	trace      []byte
+	unnoticed  bool              // by its own chain
+	heads      []evidence.Signed // nil are those given to check
+}
+
+func (tt traceCase) check(t *testing.T, heads []evidence.Signed) {
+	t.Helper()
+	if tt.heads != nil {
+		heads = tt.heads
+	}
+	c, err := evidence.CheckTrace("front.trace", bytes.NewReader(tt.trace), heads)
+	must(t, err)
+	if (len(c.Wrong) == 0) != tt.unnoticed {
+		t.Errorf("by its own chain: %q", c.Wrong)
+	}
+	var got, why []string
+	for _, h := range c.Heads {
+		text := string(h.Standing)
+		if h.From > 1 {
+			text += fmt.Sprintf("@%d", h.From)
+		}
+		got, why = append(got, text), append(why, h.Reason)
+	}
+	for _, r := range c.Unproven {
+		got = append(got, fmt.Sprintf("%d-%d", r.First, r.Last))
+	}
+	if len(c.Wrong) > 0 {
+		got, why = append(got, "wrong"), append(why, c.Wrong...)
+	}
+	if text := strings.Join(got, " "); text != tt.want || !strings.Contains(strings.Join(why, "\n"), tt.says) {
+		t.Errorf("it %s, not %s\n%s", text, tt.want, strings.Join(why, "\n"))
 	}
 }
 

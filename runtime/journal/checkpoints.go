@@ -13,7 +13,7 @@ func ReadState(ctx context.Context, dir string, f func(Entry) error) error {
 }
 
 func readState(ctx context.Context, dir string, f func(Entry) error) error {
-	found, _, got, err := surveyDir(dir)
+	found, _, got, err := surveyDir(dir, openFile)
 	if err != nil || len(found) == 0 {
 		return err
 	}
@@ -28,7 +28,7 @@ func ReadCheckpoints(ctx context.Context, dir, key string, f func(Entry) error) 
 }
 
 func readCheckpoints(ctx context.Context, dir, key string, f func(Entry) error) error {
-	found, _, got, err := surveyDir(dir)
+	found, _, got, err := surveyDir(dir, openFile)
 	if err != nil || len(found) == 0 {
 		return err
 	}

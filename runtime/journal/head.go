@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -123,6 +124,9 @@ func Check(ctx context.Context, dir string, heads []Head) (Checked, error) {
 	result := make(chan Checked, 1)
 	err := interruptible(ctx, func() error {
 		c, err := check(ctx, dir, heads)
+		if errors.Is(err, errGone) { // a host that runs drops what is old
+			c, err = check(ctx, dir, heads)
+		}
 		result <- c
 		return err
 	})
@@ -133,7 +137,7 @@ func Check(ctx context.Context, dir string, heads []Head) (Checked, error) {
 }
 
 func check(ctx context.Context, dir string, heads []Head) (c Checked, err error) {
-	found, unusable, got, err := surveyDir(dir)
+	found, unusable, got, err := surveyDir(dir, openFile)
 	if err != nil {
 		return c, err
 	}
@@ -247,6 +251,9 @@ func (k *checking) against(h Head) (HeadCheck, error) {
 // sumOf is the SHA-256 of the first bytes of a file, in hexadecimal digits, and how many of them there are.
 func sumOf(path string, n int64) (sum string, size int64, err error) {
 	file, err := statefile.Open(path, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", 0, fmt.Errorf("%w: %s", errGone, filepath.Base(path))
+	}
 	if err != nil {
 		return "", 0, err
 	}

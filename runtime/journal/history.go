@@ -33,7 +33,7 @@ func ReadDir(ctx context.Context, dir, key string, f func(Entry) error) error {
 }
 
 func readFolder(ctx context.Context, dir, key string, f func(Entry) error) error {
-	found, unusable, got, err := surveyDir(dir)
+	found, unusable, got, err := surveyDir(dir, openFile)
 	if err != nil {
 		return err
 	}
@@ -56,14 +56,23 @@ func readFolder(ctx context.Context, dir, key string, f func(Entry) error) error
 	return h.gap(GapDamage, at, at, -1)
 }
 
+// errGone is the cause where a segment that was there a moment ago is not: a host that runs has dropped it.
+var errGone = errors.New("a segment of the log is not there any more; try again")
+
 // surveyDir finds the segments of a log that can be used, oldest first, and those that cannot, as Open does, but takes no lock and
-// writes nothing. A folder without a log is fs.ErrNotExist.
-func surveyDir(dir string) (found, unusable []segment, got findings, err error) {
-	found, err = survey(dir, openFile)
+// writes nothing. A folder without a log is fs.ErrNotExist; where a segment of it has gone meanwhile it looks once more, and fails with errGone.
+func surveyDir(dir string, open opener) (found, unusable []segment, got findings, err error) {
+	found, err = survey(dir, open)
+	if err == nil && slices.ContainsFunc(found, func(s segment) bool { return errors.Is(s.broken, fs.ErrNotExist) }) {
+		found, err = survey(dir, open)
+	}
 	if err != nil {
 		return nil, nil, findings{}, err
 	}
-	found, unusable, got, err = usable(found, openFile)
+	found, unusable, got, err = usable(found, open)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: of %s", errGone, dir)
+	}
 	if err == nil && len(found) == 0 && len(unusable) == 0 {
 		err = fmt.Errorf("no log in %s: %w", dir, fs.ErrNotExist)
 	}

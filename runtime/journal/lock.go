@@ -36,9 +36,8 @@ func acquire(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock the log: %w", err)
 	}
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	// This sleeps, as Open has no context that could end it: two seconds are the most, and without the lock there is nothing else to do.
 	for wait := time.Duration(0); errors.Is(err, unix.EWOULDBLOCK) && wait < lastsAfterKill && !inUse(dir); wait += lockPause {
-		time.Sleep(lockPause)
+		time.Sleep(lockPause) //nolint:forbidigo // Open has no context that could end it, and nothing else to do without the lock
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
 	if err != nil {

@@ -196,3 +196,32 @@ func TestTooLargeStateIsAFault(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 }
+
+// H76: a segment that retention drops while a log is surveyed is not called damaged, nor the log missing.
+func TestH76ASegmentThatIsDroppedMeanwhileIsNoDamage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	h := startHost(t, dir, func(o *Options) { o.SegmentBytes = 1 << 10 })
+	for i := range 100 {
+		h.mustPut(t, "a", fmt.Sprintf("%0100d", i))
+	}
+	h.close(t)
+	oldest := ""
+	drop := func(name string, flag int, perm os.FileMode) (File, error) {
+		if oldest == "" {
+			oldest = name
+			if err := os.Remove(name); err != nil {
+				t.Error(err)
+			}
+		}
+		return openFile(name, flag, perm)
+	}
+	found, unusable, _, err := surveyDir(dir, drop)
+	if err != nil || len(unusable) > 0 || len(found) < 2 {
+		t.Fatalf("%d and %d segments, %v", len(found), len(unusable), err)
+	}
+	for _, seg := range found {
+		if seg.broken != nil || seg.path == oldest {
+			t.Errorf("%s: %v", seg.path, seg.broken)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -124,6 +125,20 @@ func VerifyFolder(dir string, keys []identity.PublicKey, now time.Time) (*Signed
 		}
 	}
 	return signed, err
+}
+
+// HasSignature reports whether a file with a signature, good or bad, lies beside a machine's folder, where VerifyFolder looks for it.
+func HasSignature(dir string) (bool, error) {
+	dir, err := realFolder(dir)
+	if err != nil {
+		return false, err
+	}
+	switch _, err := os.Lstat(dir + SignedSuffix); {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	default:
+		return err == nil, err
+	}
 }
 
 // realFolder is a folder with no link in its path: the signature lies beside the folder itself.

@@ -2,8 +2,7 @@ package main
 
 import (
 	"errors"
-	"io/fs"
-	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/statecraft-io/statecraft/registry"
@@ -48,8 +47,16 @@ func coded(err error) bool {
 
 // unsigned reports whether a machine has no signature, good or bad.
 func unsigned(d *runtime.Deployment) bool {
-	_, err := os.Stat(d.Directory + registry.SignedSuffix)
-	return d.Content == "" || errors.Is(err, fs.ErrNotExist)
+	dir := d.Directory
+	if d.Content == "" { // a lone manifest, which may be a link into a folder that is signed
+		manifest, err := filepath.EvalSymlinks(d.Definition.Manifest.File)
+		if err == nil && filepath.Base(manifest) != runtime.ManifestName {
+			return true
+		}
+		dir = filepath.Dir(manifest)
+	}
+	signed, err := registry.HasSignature(dir)
+	return err == nil && !signed // what cannot be said is left to who verifies it
 }
 
 // notVouched gives the refusal of a folder its exit code and the next step.

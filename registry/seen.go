@@ -153,7 +153,10 @@ func (s *Store) judgeDamaged() error {
 func (s *Store) list(pattern string) ([]string, error) {
 	found := make(chan []string, 1)
 	err := s.disk.Do("list "+s.dir, func() error {
-		names, err := filepath.Glob(filepath.Join(s.dir, pattern))
+		names, err := fs.Glob(os.DirFS(s.dir), pattern) // the folder's name is no pattern
+		for i, name := range names {
+			names[i] = filepath.Join(s.dir, name)
+		}
 		found <- names
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -113,7 +114,7 @@ func (h *Host) openState() (err error) {
 	opts := h.cfg.Journal
 	opts.Dir, opts.Now, opts.Log = journalDir(dir), h.cfg.Clock.Now, h.log
 	opts.Metrics, opts.Checkpoint = h.cfg.Metrics, h.book.checkpoint
-	kept, _ := filepath.Glob(manifestFile(manifestsDir(dir), "*"))
+	kept, _ := fs.Glob(os.DirFS(manifestsDir(dir)), manifestFile("", "*"))
 	opts.Expected = len(kept) > 0 // a manifest is kept before a record is
 	j, err := journal.Open(opts, h.book.replay)
 	if err != nil {

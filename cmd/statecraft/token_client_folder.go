@@ -74,13 +74,13 @@ func (f *clientFolder) isOf(name string) error {
 
 // brokersOf returns the fleet listeners that the hosts in a cell's folder name.
 func brokersOf(dir string) ([]string, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "hosts", "*", "overlay.yaml"))
+	files, err := fs.Glob(os.DirFS(dir), "hosts/*/overlay.yaml")
 	if err != nil {
 		return nil, usage("name the fleet listeners with --url", "looking for the hosts of the cell: %w", err)
 	}
 	var urls []string
 	for _, file := range files {
-		cfg, err := overlay.ReadConfig(file)
+		cfg, err := overlay.ReadConfig(filepath.Join(dir, file))
 		if err != nil {
 			return nil, overlayError(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -88,12 +89,13 @@ func (v *tokenInspectVerb) roots() ([]identity.PublicKey, error) {
 // rootsOf reads what the hosts below a folder trust; in a cell's folder without hosts, its root key.
 func rootsOf(dir string) ([]identity.PublicKey, error) {
 	var roots []identity.PublicKey
-	for _, pattern := range []string{filepath.Join(dir, "roots"), filepath.Join(dir, "hosts", "*", "roots")} {
-		files, err := filepath.Glob(pattern)
+	for _, pattern := range []string{"roots", "hosts/*/roots"} {
+		files, err := fs.Glob(os.DirFS(dir), pattern)
 		if err != nil {
 			return nil, usage("name the root with --root", "looking for the roots of %s: %w", dir, err)
 		}
 		for _, file := range files {
+			file = filepath.Join(dir, file)
 			data, err := os.ReadFile(file)
 			if err != nil {
 				return nil, fail(exitFailed, "name the root with --root", "reading %s: %w", file, reason(err))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,10 +121,10 @@ var ErrSettings = errors.New("these settings cannot be")
 
 // Open finds the folder of a host: dir itself, or the only one below dir/hosts.
 func Open(dir string) (folder string, cfg Config, err error) {
-	for _, candidate := range []string{dir, filepath.Join(dir, "hosts", "*")} {
-		found, err := filepath.Glob(filepath.Join(candidate, configFile))
+	for _, pattern := range []string{configFile, "hosts/*/" + configFile} {
+		found, err := below(dir, pattern)
 		if err != nil {
-			return "", cfg, fmt.Errorf("looking for %s: %w", configFile, err)
+			return "", cfg, err
 		}
 		switch len(found) {
 		case 0:
@@ -137,6 +138,21 @@ func Open(dir string) (folder string, cfg Config, err error) {
 		}
 	}
 	return "", cfg, fmt.Errorf("%s has no %s: %w", dir, configFile, fs.ErrNotExist)
+}
+
+// inHosts are the paths of the files with a name in the folders of a cell's hosts.
+func inHosts(dir, name string) ([]string, error) { return below(dir, "hosts/*/"+name) }
+
+// below are the paths of the files below a folder that have a pattern, in order. Only the pattern is one: the folder may have any name.
+func below(dir, pattern string) ([]string, error) {
+	found, err := fs.Glob(os.DirFS(dir), pattern)
+	if err != nil {
+		return nil, fmt.Errorf("looking for %s in %s: %w", pattern, dir, err)
+	}
+	for i, name := range found {
+		found[i] = filepath.Join(dir, name)
+	}
+	return found, nil
 }
 
 // ReadConfig reads an overlay.yaml. Findings come as a diag.List.

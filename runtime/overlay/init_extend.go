@@ -21,9 +21,9 @@ import (
 
 // allNamed refuses a folder that has hosts which are not named: the others would be told of a cell without them.
 func (o *InitOptions) allNamed() error {
-	found, err := filepath.Glob(filepath.Join(o.Dir, "hosts", "*", configFile))
+	found, err := inHosts(o.Dir, configFile)
 	if err != nil {
-		return fmt.Errorf("looking for hosts: %w", err)
+		return err
 	}
 	for _, path := range found {
 		name := filepath.Base(filepath.Dir(path))

@@ -29,7 +29,7 @@ type standing struct {
 
 // readStanding reads the configuration of the hosts that are there.
 func (o *InitOptions) readStanding() (*standing, error) {
-	found, err := filepath.Glob(filepath.Join(o.Dir, "hosts", "*", configFile))
+	found, err := inHosts(o.Dir, configFile)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -115,9 +115,9 @@ func (m *maker) settings() (string, error) {
 // CellOf reads which cell a folder is of that Init has made: as its hosts say, or where those have been taken away its issuer of join tokens. It is "" where
 // the folder is not there yet.
 func CellOf(dir string) (string, error) {
-	hosts, err := filepath.Glob(filepath.Join(dir, "hosts", "*", configFile))
+	hosts, err := inHosts(dir, configFile)
 	if err != nil {
-		return "", fmt.Errorf("looking for hosts: %w", err)
+		return "", err
 	}
 	if len(hosts) > 0 {
 		c, err := ReadConfig(hosts[0])
@@ -140,9 +140,9 @@ func CellOf(dir string) (string, error) {
 // StandingHosts reads where the hosts of a cell's folder listen, by name; none where it is not there yet. Address is "" where the folder of a host
 // does not tell it.
 func StandingHosts(dir string) (map[string]HostOptions, error) {
-	found, err := filepath.Glob(filepath.Join(dir, "hosts", "*", configFile))
+	found, err := inHosts(dir, configFile)
 	if err != nil {
-		return nil, fmt.Errorf("looking for hosts: %w", err)
+		return nil, err
 	}
 	hosts := map[string]HostOptions{}
 	for _, path := range found {

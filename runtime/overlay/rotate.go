@@ -132,7 +132,7 @@ func (r *rotation) check() error {
 }
 
 func (r *rotation) findHosts() error {
-	found, err := filepath.Glob(r.m.path("hosts", "*", configFile))
+	found, err := inHosts(r.o.Dir, configFile)
 	for _, path := range found {
 		r.hosts = append(r.hosts, filepath.Base(filepath.Dir(path)))
 	}
@@ -308,7 +308,7 @@ func (r *rotation) remakeSecret(n *maker) error {
 	if _, err := rand.Read(b); err != nil {
 		return err
 	}
-	copies, err := filepath.Glob(r.m.path("hosts", "*", secretFile))
+	copies, err := inHosts(r.o.Dir, secretFile)
 	if err != nil {
 		return err
 	}
@@ -399,16 +399,17 @@ func (r *rotation) finish() error {
 		return err
 	}
 	r.step("finished")
-	folders, err := filepath.Glob(filepath.Join(kept, "*"))
+	folders, err := os.ReadDir(kept)
 	if err != nil {
 		return err
 	}
-	for _, folder := range folders {
+	for _, f := range folders {
+		folder := filepath.Join(kept, f.Name())
 		if err := os.RemoveAll(filepath.Join(folder, newDir)); err != nil {
 			return err
 		}
 		r.step("tidied")
-		if err := r.done.toRevoke(folder, filepath.Base(folder) == name); err != nil {
+		if err := r.done.toRevoke(folder, f.Name() == name); err != nil {
 			return err
 		}
 	}

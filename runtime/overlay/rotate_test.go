@@ -204,3 +204,36 @@ func TestWhatIsNoJoinTokenIsSaidWithItsReason(t *testing.T) {
 		}
 	}
 }
+
+// TestACellsFolderIsNoPattern rotates keys in a folder whose name reads as a pattern: every host has the new secret, and all that looks for hosts finds them.
+func TestACellsFolderIsNoPattern(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "b[1]")
+	initialise(t, cellOptions(dir, "o1", "o2"))
+	before := contents(t, dir)
+	if _, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Host: "o1", Now: noon}); err != nil {
+		t.Fatal(err)
+	}
+	after := contents(t, dir)
+	secret := after[filepath.Join(dir, "authority/cluster.secret")]
+	for _, host := range []string{"o1", "o2"} {
+		if has := after[filepath.Join(dir, "hosts", host, "cluster.secret")]; has != secret || has == before[filepath.Join(dir, "authority/cluster.secret")] {
+			t.Errorf("%s does not have the new secret of the cluster", host)
+		}
+	}
+	r, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon})
+	if err != nil || len(r.OldKeys) != 4 || len(r.Kept) != 2 {
+		t.Errorf("all hosts: %+v, %v", r, err)
+	}
+	if hosts, err := overlay.StandingHosts(dir); err != nil || len(hosts) != 2 {
+		t.Errorf("the hosts that are there: %v, %v", hosts, err)
+	}
+	if cell, err := overlay.CellOf(dir); err != nil || cell != "main" {
+		t.Errorf("the cell is %q, %v", cell, err)
+	}
+	if _, _, err := overlay.Open(dir); !errors.Is(err, overlay.ErrSeveralHosts) {
+		t.Errorf("opening a folder with several hosts: %v", err)
+	}
+	if _, err := overlay.Init(cellOptions(dir, "o3")); err == nil {
+		t.Error("a host was added without those that are there")
+	}
+}

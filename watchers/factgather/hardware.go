@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -193,7 +194,7 @@ const sectorBytes = 512 // of /sys/block/*/size, whatever the disk's own sectors
 
 // gatherDisks lists the block devices that are hardware, or look so to a guest.
 func gatherDisks(ctx context.Context, _ *watchers.Look) (map[string]any, error) {
-	folders, err := filepath.Glob(filepath.Join(cmp.Or(os.Getenv("HOST_SYS"), "/sys"), "block", "*", "device"))
+	folders, err := fs.Glob(os.DirFS(cmp.Or(os.Getenv("HOST_SYS"), "/sys")), "block/*/device")
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,10 @@ import (
 
 // packVerb makes the bundle of a machine, for sites that serve bundles from a web server of their own.
 type packVerb struct {
-	Source string `placeholder:"URL" help:"Where nodes will find the bundle, for the entry that is printed."`
-	Output string `required:"" placeholder:"FILE" help:"The bundle to write, a tar.gz."`
-	Dir    string `arg:"" help:"The machine's folder."`
+	Channel string `default:"default" placeholder:"NAME" help:"The channel that it is for: overlay takes names of machines of the program, others do not."`
+	Source  string `placeholder:"URL" help:"Where nodes will find the bundle, for the entry that is printed."`
+	Output  string `required:"" placeholder:"FILE" help:"The bundle to write, a tar.gz."`
+	Dir     string `arg:"" help:"The machine's folder."`
 }
 
 // Run writes the bundle and prints the entry that a list for publish --spec has of it.
@@ -19,7 +20,7 @@ func (v *packVerb) Run(inv *invocation) error {
 	if !inv.json {
 		checking.out = &results{w: inv.stderr} // what is printed is the entry, and nothing else
 	}
-	packed, err := (&publishVerb{Paths: []string{v.Dir}}).pack(&checking)
+	packed, err := (&publishVerb{shelfFlags: shelfFlags{Channel: v.Channel}, Paths: []string{v.Dir}}).pack(&checking)
 	if err != nil {
 		return err
 	}

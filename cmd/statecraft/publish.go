@@ -110,6 +110,11 @@ func (v *publishVerb) given() (list []registry.Entry, envelope []byte, err error
 	if list, err = registry.ChoriaSpec(text); err != nil {
 		return nil, nil, fail(exitInvalid, "it is a list of {name, source, checksum, verify, verify_checksum, match, governor}", "%s: %w", v.Spec, err)
 	}
+	for _, e := range list {
+		if err := checkName(v.Channel, e.Name); err != nil {
+			return nil, nil, err
+		}
+	}
 	return list, nil, checkMatches(v.Spec, list)
 }
 

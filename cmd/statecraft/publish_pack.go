@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -9,6 +10,7 @@ import (
 	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/runtime/publication"
 )
 
@@ -45,8 +47,8 @@ func (v *publishVerb) pack(inv *invocation) ([]packedMachine, error) {
 		if d == nil {
 			continue
 		}
-		if builtinOfNodes(d.Manifest.Name) {
-			return nil, fail(exitInvalid, "give it another name", "%s is the name of a machine that comes with the program", d.Manifest.Name)
+		if err := checkName(v.Channel, d.Manifest.Name); err != nil {
+			return nil, err
 		}
 		b, err := registry.Pack(path)
 		if err != nil {
@@ -66,8 +68,19 @@ func (v *publishVerb) pack(inv *invocation) ([]packedMachine, error) {
 	return packed, nil
 }
 
-// builtinOfNodes reports whether nodes have a machine of this name from the program itself.
-func builtinOfNodes(name string) bool {
-	_, err := manifests.Files.Open("node/" + strings.ToLower(name) + ".yaml")
-	return err == nil
+// checkName refuses names that nobody who follows a channel takes: on nodes those of all machines of the program, on hosts those of the few that
+// nothing replaces.
+func checkName(channel, name string) error {
+	name = strings.ToLower(name)
+	if channel == registry.OverlayChannel {
+		if slices.Contains(overlay.Irreplaceable(), name) {
+			return fail(exitInvalid, "give it another name", "%s is the name of a machine of hosts that nothing published replaces", name)
+		}
+		return nil
+	}
+	if _, err := manifests.Files.Open("node/" + name + ".yaml"); err == nil {
+		return fail(exitInvalid, "give it another name; --channel "+registry.OverlayChannel+" is for machines of hosts",
+			"%s is the name of a machine that comes with the program", name)
+	}
+	return nil
 }

@@ -25,9 +25,9 @@ const (
 	bundleMachine   = "bundle"
 )
 
-// irreplaceable are the built-in machines that nothing published takes the place of: the deployer and bundle, by which it comes, and join, which a host that comes
+// Irreplaceable are the built-in machines that nothing published takes the place of: the deployer and bundle, by which it comes, and join, which a host that comes
 // to a cell runs before there is anything published.
-func irreplaceable() []string { return []string{deployerMachine, bundleMachine, joinMachine} }
+func Irreplaceable() []string { return []string{deployerMachine, bundleMachine, joinMachine} }
 
 // afterServing are the machines that run when all others do: what they bring takes the place of others.
 func afterServing() []string { return []string{deployerMachine, bundleMachine} }
@@ -65,7 +65,7 @@ func (h *Host) publishedDir() string {
 // reservedMachine reports whether nothing published may have a name: that of a machine by which it comes, or of one of the site's own, which whoever
 // has the host's folder put there.
 func (h *Host) reservedMachine(name string) bool {
-	return slices.Contains(irreplaceable(), name) || slices.ContainsFunc(h.set, func(d runtime.Deployment) bool {
+	return slices.Contains(Irreplaceable(), name) || slices.ContainsFunc(h.set, func(d runtime.Deployment) bool {
 		return d.Definition.Manifest.Name == name && d.Directory != ""
 	})
 }

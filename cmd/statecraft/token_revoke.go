@@ -201,13 +201,21 @@ func (m *member) revoke(q revocationQuestion) (revokedResult, error) {
 	return r, err
 }
 
+// mayBeStored is the next step where nobody has said whether a revocation is stored.
+const mayBeStored = "it may have been stored: run it again, until it says that it is revoked; statecraft fleet hosts says how the hosts are"
+
 // refused gives the next step where the cell does not revoke.
 func (v *tokenRevokeVerb) refused(err error, q revocationQuestion, m *member) error {
 	var denied *deniedError
 	if !errors.As(err, &denied) {
+		if isSilence(err) {
+			return hinted(err, mayBeStored)
+		}
 		return err
 	}
 	switch denied.code {
+	case messaging.CodeTooLate:
+		return fail(exitUnreachable, mayBeStored, "%w", denied)
 	case messaging.CodeConflict:
 		return fail(exitUsage, "say --host NAME, or --yes, if that is what you mean; after a theft run statecraft overlay rotate NAME first", "nothing is revoked: %w", denied)
 	case messaging.CodeNotFound:

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // TestRevocationOf: brokers ask for the ids of tokens and the keys of issuers, so that anything else would ban nobody.
@@ -89,6 +92,17 @@ func TestRevokingOnesOwnIssuerIsSaid(t *testing.T) {
 	} {
 		if got := m.bans(revokedResult{Kind: tt.kind, Value: tt.value, Purpose: tt.of}); got != tt.bans {
 			t.Errorf("%s %s of %q bans its asker: %t", tt.kind, tt.value, tt.of, got)
+		}
+	}
+}
+
+// TestARevocationThatMayBeStoredIsSaid: without an answer it may take effect all the same, and the next step is to run it again.
+func TestARevocationThatMayBeStoredIsSaid(t *testing.T) {
+	silence := fail(exitUnreachable, "are the hosts running?", "asking: %w", context.DeadlineExceeded)
+	for _, err := range []error{&deniedError{service: "revoke", code: messaging.CodeTooLate, text: "it may be"}, silence} {
+		f, ok := errors.AsType[*failure]((&tokenRevokeVerb{}).refused(err, revocationQuestion{}, nil))
+		if !ok || f.code != exitUnreachable || f.hint != mayBeStored {
+			t.Errorf("%v: %+v", err, f)
 		}
 	}
 }

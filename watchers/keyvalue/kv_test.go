@@ -369,3 +369,22 @@ func (noPool) Wait(ctx context.Context, _, _ string) (*nats.Conn, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+// TestACreateIsNotRefusedForNothing: a leader that has lost the other hosts refuses a second try for the sake of the first, and has no value. That is no value of
+// another's, so that who writes tries again or says that it does not know.
+func TestACreateIsNotRefusedForNothing(t *testing.T) {
+	s := broker(t)
+	l := dial(t, s.ClientURL())
+	js := must[jetstream.JetStream](t)(jetstream.New(l.nc))
+	must[jetstream.Stream](t)(js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "KV_REVOKED", Subjects: []string{"$KV.REVOKED.other"}, AllowDirect: true, MaxMsgsPerSubject: 1,
+	}))
+	must[*nats.Subscription](t)(l.nc.Subscribe("$KV.REVOKED.key", func(m *nats.Msg) {
+		_ = m.Respond([]byte(`{"type": "io.nats.jetstream.api.v1.pub_ack_response", "stream": "KV_REVOKED", "seq": 0,
+			"error": {"code": 400, "err_code": 10164, "description": "wrong last sequence"}}`))
+	}))
+	rep := check(t, l, "kv", "bucket: REVOKED\nkey: key\nmode: create\nvalue: '1'", nil)
+	if rep.Outcome != machine.OutcomeFail || !strings.Contains(rep.Message, errUndecided.Error()) {
+		t.Errorf("outcome %s: %s", rep.Outcome, rep.Message)
+	}
+}

@@ -97,6 +97,9 @@ func put(ctx context.Context, b *bucket, key string, value []byte) (watchers.Rep
 	return report(machine.OutcomeSuccess, entry{key: key, value: value, revision: revision}), nil
 }
 
+// errUndecided is a conflict with nothing: a leader that has lost the others refuses a second write for the sake of the first, which it can neither store nor drop.
+var errUndecided = errors.New("another write of it is under way: the stream has no leader, or has not decided yet")
+
 // create writes where there is no value. After a conflict it writes once more where the key was deleted before.
 func create(ctx context.Context, b *bucket, key string, value []byte) (watchers.Report, error) {
 	written := func(revision uint64) watchers.Report {
@@ -124,6 +127,8 @@ func create(ctx context.Context, b *bucket, key string, value []byte) (watchers.
 		return watchers.Report{}, err
 	case !e.gone && bytes.Equal(e.value, value):
 		return report(machine.OutcomeSuccess, e), nil
+	case e.gone:
+		return watchers.Report{}, fmt.Errorf("writing %s.%s: %w", b.name, key, errUndecided)
 	default:
 		rep := report(outcomeExists, e)
 		rep.Message = fmt.Sprintf("%s.%s holds another value", b.name, key)

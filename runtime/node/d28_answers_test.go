@@ -234,7 +234,7 @@ func TestD28LargeAnswers(t *testing.T) {
 
 // TestD28RightsOfNodes has a site that lets helpers give a right to nodes.
 func TestD28RightsOfNodes(t *testing.T) {
-	machines := override(t, t.TempDir(), "overlay/enrollee", "rights: {type: list, default: []", "rights: {type: list, default: [streams]")
+	machines := override(t, t.TempDir(), "overlay/enrollee", "  rights:\n    type: list\n    default: []", "  rights:\n    type: list\n    default: [streams]")
 	c := newCell(t, func(o *overlay.InitOptions) {
 		o.Machines, o.Helper = machines, answering(t, map[string]string{"n1.example": `{"server_claims": {"permissions": {"streams": true, "admin": false}}}`})
 	})

@@ -167,7 +167,7 @@ func (c *cell) joinToken(change func(*identity.Claims)) string {
 // introduce themselves with that one.
 func TestD24IntroductionOfAnotherToken(t *testing.T) {
 	permissive := override(t, t.TempDir(), "overlay/enrollee", `when: (input.session ?? "") != "" && event.payload.id != input.session`, "when: 'false'",
-		`when: (input.session ?? "") == "" && (len(event.payload.cidr ?? [])`, `when: input.site == nil && (len(event.payload.cidr ?? [])`)
+		`(input.session ?? "") == "" && (len(event.payload.cidr ?? [])`, `input.site == nil && (len(event.payload.cidr ?? [])`)
 	for name, tt := range map[string]struct {
 		machines string
 		refused  bool

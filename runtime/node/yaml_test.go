@@ -42,8 +42,8 @@ func TestHandshakeIsYAML(t *testing.T) {
 	approve := helper(t, `echo "$1" >> `+asked, "test -e "+allowed)
 	onOverlay := override(t, t.TempDir(), "overlay/enrollee",
 		"  placed: {after", "  approving: {after: {1m: gave_up}, description: asks the site}\n  placed: {after",
-		"destination: verified, when: data.early, set: {claims: event.payload.result.claims}}",
-		"destination: approving, set: {claims: event.payload.result.claims}}\n"+
+		"    destination: verified\n    when: data.early\n    set: {claims: event.payload.result.claims}\n",
+		"    destination: approving\n    set: {claims: event.payload.result.claims}\n"+
 			"  - {name: approved, from: [approving], destination: verified, when: data.early}\n"+
 			"  - {name: approved, from: [approving], destination: placed}\n"+
 			"  - {name: disapproved, from: [approving], destination: refusing, set: {reason: \"'the site has not approved this node'\"}}",
@@ -54,7 +54,7 @@ func TestHandshakeIsYAML(t *testing.T) {
 	write(t, filepath.Join(onOverlay, "notes.yaml"), notes, 0o600)
 	onNode := override(t, t.TempDir(), "node/enrollment", append([]string{
 		"  introducing: {after", "  noting: {after: {1m: noted}, description: says something of itself}\n  introducing: {after",
-		"proved, assigned, staging]\n    destination: introducing\n", "proved, assigned, staging]\n    destination: noting\n" +
+		"      staging]\n    destination: introducing\n", "      staging]\n    destination: noting\n" +
 			"  - {name: noted, from: [noting], destination: introducing}\n",
 		"connecting, introducing,", "connecting, noting, introducing,",
 		"  - name: inventory\n", "  - name: note\n    type: publish\n    state_match: [noting]\n    success_transition: noted\n    properties:\n" +

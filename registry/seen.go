@@ -96,8 +96,10 @@ func (s *Store) survey() error {
 		older = s.noteSeen(root.Version, "", seenSerial{})
 	}
 	s.judgeRoots()
-	if err := s.judgeForgotten(); err != nil {
-		return err
+	if s.later == nil && len(s.roots) == 0 && s.seen.Root == 0 {
+		if err := s.judgeForgotten(); err != nil {
+			return err
+		}
 	}
 	names, err := s.list(fmt.Sprintf(specName, "*"))
 	if err != nil {
@@ -182,11 +184,8 @@ func (s *Store) judgeRoots() {
 	}
 }
 
-// judgeForgotten says whether roots were damaged, now or before an earlier start, and nothing tells how far they reached.
+// judgeForgotten says whether roots were damaged, now or before an earlier start, where nothing tells how far they reached.
 func (s *Store) judgeForgotten() error {
-	if s.later != nil || len(s.roots) > 0 || s.seen.Root > 0 {
-		return nil
-	}
 	path := filepath.Join(s.dir, rootsName)
 	damaged, err := s.list(rootsName + damagedName)
 	if err != nil || len(damaged) == 0 {

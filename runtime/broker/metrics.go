@@ -3,6 +3,8 @@ package broker
 import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statecraft-io/statecraft/watchers/cell"
 )
 
 // metrics are the broker's counters. No label names a node.
@@ -81,8 +83,8 @@ func newReadings(b *Broker) *readings {
 		usage:       desc("jetstream_bytes", "Bytes that JetStream takes, by storage.", "storage"),
 		limit:       desc("jetstream_limit_bytes", "Bytes that JetStream may take, by storage.", "storage"),
 		assets:      desc("jetstream_replicated_assets", "Streams and consumers with more than one replica on this broker."),
-		enabled:     desc("jetstream_enabled", "Whether JetStream works: 0 after nats-server has switched it off, as it does when the disk is full."),
-		current:     desc("jetstream_current", "Whether this broker has all that its cluster has decided."),
+		enabled:     desc("jetstream_enabled", "Whether JetStream works: 0 after nats-server has switched it off, or where a stream could not be written or read, as when the disk is full."),
+		current:     desc("jetstream_current", "Whether this broker has all that its cluster has decided, and can decide: 0 where it is behind, or something has no leader."),
 		free:        desc("disk_free_bytes", "Bytes that are free of the file system of the streams."),
 		stream:      desc("stream_bytes", "Bytes that a stream, bucket (KV_) or object store (OBJ_) has on this broker.", "stream"),
 		streamLimit: desc("stream_limit_bytes", "Bytes that a stream, bucket or object store may have; 0 is no bound.", "stream"),
@@ -128,10 +130,8 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 	gauge(r.routes, float64(s.NumRoutes()))
 	gauge(r.leafs, float64(s.NumLeafNodes()))
 	gauge(r.revocations, float64(r.b.knowledge.Revoked.Len()))
-	gauge(r.enabled, truth(s.JetStreamEnabled()))
-	gauge(r.current, truth(s.JetStreamEnabled() && s.JetStreamIsCurrent()))
-	free, _ := DiskSpace(r.b.cfg.Dir)
-	gauge(r.free, float64(free))
+	h := r.b.Health()
+	r.stores(to, &h)
 	for _, l := range r.b.readLeafnodes() {
 		gauge(r.leafnode, truth(l.Connected), l.Region)
 		for name, n := range l.Waiting {
@@ -142,6 +142,13 @@ func (r *readings) Collect(to chan<- prometheus.Metric) {
 		r.jetStream(to, v.JetStream)
 		r.streams(to, s)
 	}
+}
+
+// stores tells what the machine health judges a host by.
+func (r *readings) stores(to chan<- prometheus.Metric, h *cell.Health) {
+	to <- prometheus.MustNewConstMetric(r.enabled, prometheus.GaugeValue, truth(h.Stores()))
+	to <- prometheus.MustNewConstMetric(r.current, prometheus.GaugeValue, truth(h.HasAll()))
+	to <- prometheus.MustNewConstMetric(r.free, prometheus.GaugeValue, float64(h.Free))
 }
 
 // streams are those of FLEET, as many as JetStreamLimits.Streams allows.

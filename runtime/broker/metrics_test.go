@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/statecraft-io/statecraft/watchers/cell"
 )
 
 // gather lists metrics as name{label=value,...} number.
@@ -62,7 +64,7 @@ func TestMetrics(t *testing.T) {
 		"sessions{listener=fleet,purpose=node} 1", "sessions{listener=fleet,purpose=client} 0", "sessions{listener=enrollment,purpose=join} 1",
 		"leafnodes{} 1", "routes{} 0", "revocations{} 1", "slow_consumers_total{listener=fleet} 0",
 		fmt.Sprintf("jetstream_limit_bytes{storage=file} %g", float64(11<<30)),
-		"jetstream_requests_total{outcome=error} 0", "stream_bytes{stream=KV_NODES} 0", "stream_limit_bytes{stream=KV_NODES} 1.048576e+06",
+		"jetstream_enabled{} 1", "jetstream_current{} 1", "jetstream_requests_total{outcome=error} 0", "stream_bytes{stream=KV_NODES} 0", "stream_limit_bytes{stream=KV_NODES} 1.048576e+06",
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no line %q in\n%s", want, strings.Join(lines, "\n"))
@@ -79,6 +81,48 @@ func TestMetrics(t *testing.T) {
 	}
 	if _, err := start(t.Context(), o.config(t, func(c *Config) { c.Metrics = registry }), Decide); err == nil {
 		t.Error("two brokers share one registry")
+	}
+}
+
+// healthReadings tells a health that was made up.
+type healthReadings struct {
+	*readings
+	health *cell.Health
+}
+
+func (r healthReadings) Collect(to chan<- prometheus.Metric) { r.stores(to, r.health) }
+
+// TestTheAlarmOfAHostIsWhatItsHealthSays: nats-server calls itself enabled and current where nothing has a leader, or a stream cannot be written.
+func TestTheAlarmOfAHostIsWhatItsHealthSays(t *testing.T) {
+	well := cell.Health{Running: true, Enabled: true, Clustered: true, Current: true, Leader: "a"}
+	for name, tt := range map[string]struct {
+		change           func(h *cell.Health)
+		enabled, current float64
+	}{
+		"well":                    {func(*cell.Health) {}, 1, 1},
+		"switched off":            {func(h *cell.Health) { h.Enabled = false }, 0, 0},
+		"broken":                  {func(h *cell.Health) { h.Broken = []string{"write error"} }, 0, 1},
+		"two of three away":       {func(h *cell.Health) { h.Leader = "" }, 1, 0},
+		"a stream has no leader":  {func(h *cell.Health) { h.Leaderless = []string{"EVENTS"} }, 1, 0},
+		"behind":                  {func(h *cell.Health) { h.Behind = []string{"EVENTS"} }, 1, 0},
+		"behind in the cluster":   {func(h *cell.Health) { h.Current = false }, 1, 0},
+		"alone, without a leader": {func(h *cell.Health) { h.Clustered, h.Leader = false, "" }, 1, 1},
+	} {
+		h := well
+		tt.change(&h)
+		r := prometheus.NewRegistry()
+		r.MustRegister(healthReadings{newReadings(nil), &h})
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, f := range families {
+			got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue()
+		}
+		if got["statecraft_broker_jetstream_enabled"] != tt.enabled || got["statecraft_broker_jetstream_current"] != tt.current {
+			t.Errorf("%s: %v, not enabled %v, current %v", name, got, tt.enabled, tt.current)
+		}
 	}
 }
 

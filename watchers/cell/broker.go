@@ -274,7 +274,7 @@ func document(h *Health, v verdict, reason string) map[string]any {
 	}
 	return map[string]any{
 		"cause": v.cause, "reason": reason, "room": v.room, "running": h.Running, "enabled": h.Enabled, "clustered": h.Clustered,
-		"current": h.Current && len(h.Behind)+len(h.Leaderless) == 0, "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": texts(h.Leads), "lag": numbers(h.Lag),
+		"current": h.HasAll(), "leader": h.Leader, "hosts": hosts, "streams": len(h.Streams), "leads": texts(h.Leads), "lag": numbers(h.Lag),
 		"held": numbers(h.Held), "copies": numbers(h.Copies), "leaderless": texts(h.Leaderless),
 		"used": whole(h.Used), "limit": whole(h.Limit), "free": whole(h.Free), "size": whole(h.Size), "nodes": h.Nodes, "clients": h.Clients,
 		"connections": connections, "leafnodes": leafnodesDocument(h.Leafnodes),

@@ -55,6 +55,14 @@ type Health struct {
 	Leafnodes []Leafnode
 }
 
+// Stores reports whether the broker stores what it is given: JetStream is on, and nothing of it is broken.
+func (h *Health) Stores() bool { return h.Enabled && len(h.Broken) == 0 }
+
+// HasAll reports whether it has all that its cluster has decided, and the cluster can decide: without a leader nothing is stored anywhere.
+func (h *Health) HasAll() bool {
+	return h.Enabled && h.Current && len(h.Behind)+len(h.Leaderless) == 0 && (!h.Clustered || h.Leader != "")
+}
+
 // Leafnode is a server elsewhere.
 type Leafnode struct {
 	Region    string

@@ -29,6 +29,7 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	case err != nil:
 		return fail(exitFailed, "mend the cause and run the command again: it goes on where it was", "%w", err)
 	}
+	slices.SortStableFunc(r.Revoke, func(a, b string) int { return rank(a) - rank(b) })
 	if inv.json {
 		return inv.printJSON(r)
 	}
@@ -48,17 +49,42 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 		inv.notef("2. in a cell of several hosts copy cluster.secret to the others and start them anew, one right after another")
 		inv.notef("3. let nodes have tokens of the new issuers: within a day they renew by themselves; statecraft fleet reprovision is at once")
 	}
-	for _, file := range r.Revoke {
+	noteRevoke(inv, r)
+	return nil
+}
+
+// noteRevoke says what of the keys before is to be revoked, and that of join tokens is the last, as nodes enroll again by the token that they have kept.
+func noteRevoke(inv *invocation, r *overlay.Rotated) {
+	join := slices.IndexFunc(r.Revoke, isJoinIssuer)
+	if join < 0 {
+		join = len(r.Revoke)
+	}
+	for _, file := range r.Revoke[:join] {
 		inv.notef("4. statecraft token revoke %s --yes --reason \"stolen\"", file)
 	}
 	for _, key := range r.OldKeys {
 		inv.notef("5. statecraft token revoke --key %s --force --reason \"stolen\"", key)
 	}
+	for _, file := range r.Revoke[join:] {
+		inv.notef("6. last, when all nodes have enrolled again: statecraft token revoke %s --yes --reason \"stolen\"; a node that has kept an old join token enrolls after that only when it is run with --join and a new one", file)
+	}
 	for _, folder := range r.Kept {
-		inv.notef("6. when that is revoked remove %s, which is what it is remembered by", folder)
+		inv.notef("7. when that is revoked remove %s, which is what it is remembered by", folder)
 	}
 	inv.notef("after a theft 4 and 5 may come first: nodes whose tokens the old issuer signed enroll again then, by the join token that they have kept")
-	return nil
+}
+
+// rank is the place of a file among those that are revoked one after another.
+func rank(file string) int {
+	if isJoinIssuer(file) {
+		return 1
+	}
+	return 0
+}
+
+// isJoinIssuer reports whether a file is the certificate of the issuer of the cell's join tokens.
+func isJoinIssuer(file string) bool {
+	return filepath.Base(file) == "join.jwt" && filepath.Base(filepath.Dir(file)) == "authority"
 }
 
 // noteNew says what of a whole cell's keys is not as it was before.

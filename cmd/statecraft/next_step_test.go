@@ -52,6 +52,15 @@ func TestTheFirstPublicationByItsHints(t *testing.T) {
 	two.Threshold = 2
 	answer(t, two, false).wants(t, exitOK, "2 of ")
 	answer(t, again, false).wants(t, exitRefused, "unsigned", "--prepare FILE", made.PublicKey)
+
+	// One that is taken out, as after a theft, is not offered to sign again.
+	answer(t, &keysRotateVerb{contextFlags: operator, Role: "spec", Remove: []string{stranger.PublicKey}, Threshold: 1, Key: []string{root}, Expires: "365d"}, false).
+		wants(t, exitOK, made.PublicKey)
+	a := answer(t, again, false)
+	a.wants(t, exitRefused, "unsigned", "the key "+stranger.PublicKey+" was taken out by root 4", made.PublicKey)
+	if strings.Contains(a.errs, "--add") {
+		t.Errorf("a key that was taken out is to be let sign: %v", a)
+	}
 }
 
 // TestTheHintForARightKeepsTheOthers: a token that is issued again has the rights that are named, so that the hint names those that there were.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/runtime/publication"
 )
@@ -249,10 +251,26 @@ func (p *publishing) whoSigns() string {
 	may := root.Roles[role].Keys
 	for _, s := range p.signers {
 		if key := s.Public(); !slices.Contains(may, key) {
+			if by := p.takenOutBy(role, key); by > 0 {
+				return fmt.Sprintf("the key %s was taken out by root %d, and signs nothing any more: sign with --key and one that may: %s", key, by, strings.Join(names(may), ", "))
+			}
 			return "the key " + key.String() + " may not sign yet; whoever has the cell's root key lets it: " + letSign(key.String(), role)
 		}
 	}
 	return "write it with --prepare FILE, let others sign it with statecraft sign, and publish it with --envelope FILE; they have the keys " + strings.Join(names(may), ", ")
+}
+
+// takenOutBy is the version of the root that took a key out of a role which the roots before it let sign, 0 where none has.
+func (p *publishing) takenOutBy(role string, key identity.PublicKey) uint64 {
+	roots, _ := p.shelf.Roots() // newest first; without them the hint is the usual one
+	var by uint64
+	for _, root := range roots {
+		if slices.Contains(root.Roles[role].Keys, key) {
+			return by
+		}
+		by = root.Version
+	}
+	return 0
 }
 
 // remember keeps the serial with the client. What is published is published, also where that does not work.

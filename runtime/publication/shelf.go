@@ -96,6 +96,9 @@ func specKey(channel string) string { return specPrefix + channel }
 // Root is the newest trust root of the cell, nil where there is none.
 func (s *Shelf) Root() (*registry.Root, error) { return s.trust.Root() }
 
+// Roots are all roots that there have been, as far as this client has seen them, the newest first.
+func (s *Shelf) Roots() ([]*registry.Root, error) { return s.trust.Roots() }
+
 // PutBackRoots puts roots that are trusted back where the cell has lost them, or has something in their place that is no
 // root of that version. It returns their versions, but for that of a first root which a new cell does not have yet. Where the
 // cell has another good root it is an error.

@@ -21,6 +21,8 @@ type hostileCommand struct {
 	program string // that must be installed; "" is one that every system has
 	checked bool   // it is known as soon as the manifest is read
 	input   bool   // the value is the standard input
+	shell   bool   // shell: true
+	env     string // NAME=value of its environment
 }
 
 func hostileCommands() map[string]hostileCommand {
@@ -41,6 +43,23 @@ func hostileCommands() map[string]hostileCommand {
 		"an option by value":    {command: `sh {{ lookup "data.option" }} {{V}}`, value: "touch made"},
 		"standard input":        {command: `sh`, value: "touch made", checked: true, input: true},
 		"input by value":        {command: `{{ lookup "data.shell" }}`, value: "touch made", input: true},
+		"abbreviated":           {command: `sed --expr={{V}} machine.yaml`, value: "1e touch made", program: "sed", checked: true},
+		"abbreviated, script":   {command: `script -q --comm={{V}} /dev/null`, value: "touch made", program: "script", checked: true},
+		"two letters, one word": {command: `node -pe {{V}}`, value: `require("child_process").execSync("touch made")`, program: "node", checked: true},
+		"a module":              {command: `perl -M{{V}} -e 1`, value: "strict; system(q(touch made))", program: "perl", checked: true},
+		"a variable of make":    {command: `make -f Makefile V={{V}}`, value: "$(shell touch made)", program: "make", checked: true},
+		"make, by value":        {command: `make -f Makefile {{V}}`, value: "V=$(shell touch made)", program: "make"},
+		"a filter":              {command: `tar -I {{V}} -cf /dev/null machine.yaml`, value: "touch made", program: "tar", checked: true},
+		"an unknown option":     {command: `tar -cf /dev/null --checkpoint=1 {{V}} machine.yaml`, value: "--checkpoint-action=exec=touch made", program: "tar"},
+		"an option's name":      {command: `tar -cf /dev/null --checkpoint=1 --{{V}} machine.yaml`, value: "checkpoint-action=exec=touch made", program: "tar"},
+		"behind another's --":   {command: `env -- tar -cf /dev/null --checkpoint=1 {{V}} machine.yaml`, value: "--checkpoint-action=exec=touch made", program: "tar"},
+		"/dev/stdin":            {command: `sh /dev/stdin`, value: "touch made", checked: true, input: true},
+		"a script of sed":       {command: `sed -f - machine.yaml`, value: "1e touch made", program: "sed", checked: true, input: true},
+		"replaced by xargs":     {command: `xargs -I@ sh -c "echo @"`, value: "; touch made", checked: true, input: true},
+		"a shell in a shell":    {command: `exec sh`, value: "touch made", checked: true, input: true, shell: true},
+		"through a pipe":        {command: `cat | sh`, value: "touch made", checked: true, input: true, shell: true},
+		"a variable":            {command: `bash wrapper true`, value: "$(touch made)", program: "bash", checked: true, env: "BASH_ENV=/etc/{{V}}"},
+		"a variable of env":     {command: `env BASH_ENV=/etc/{{V}} bash wrapper true`, value: "$(touch made)", program: "bash", checked: true},
 	}
 }
 
@@ -52,6 +71,12 @@ func (c *hostileCommand) properties() string {
 	properties := "command: '" + strings.ReplaceAll(c.text(), "'", "''") + "'\n"
 	if c.input {
 		properties += "input: data.v\n"
+	}
+	if c.shell {
+		properties += "shell: true\n"
+	}
+	if c.env != "" {
+		properties += "environment: ['" + strings.ReplaceAll(c.env, "{{V}}", `{{ lookup "data.v" }}`) + "']\n"
 	}
 	return properties
 }
@@ -68,6 +93,7 @@ func TestB17NoValueIsRun(t *testing.T) {
 			b.look.Data = map[string]any{"v": c.value, "shell": "/bin/sh", "option": "-c"}
 			b.program("wrapper", `exec "$@"`)
 			b.program("machine.yaml", "")
+			b.program("Makefile", "all:\n\t@echo $(V)")
 			if name != "env -S" { // which may run a program without a shell
 				c.runs(b)
 			}
@@ -79,7 +105,7 @@ func TestB17NoValueIsRun(t *testing.T) {
 				return
 			}
 			b.watcher = prepared.New().(*execWatcher)
-			if r := b.run(); r.Outcome != machine.OutcomeFail || !strings.Contains(r.Message, "would run what") || r.Payload["exit_code"] != -1 {
+			if r := b.run(); r.Outcome != machine.OutcomeFail || !strings.Contains(r.Message, "would run what") && !strings.Contains(r.Message, "would be an option") || r.Payload["exit_code"] != -1 {
 				t.Errorf("got %s %q", r.Outcome, r.Message)
 			}
 			if _, err := os.Stat(filepath.Join(b.look.Directory, "made")); err == nil {
@@ -92,7 +118,11 @@ func TestB17NoValueIsRun(t *testing.T) {
 // runs runs the command as it is, and holds that it makes the file.
 func (c *hostileCommand) runs(b *execBench) {
 	b.Helper()
-	words, err := splitWords(c.text())
+	text := c.text()
+	if c.shell {
+		text = "sh -c '" + text + "'"
+	}
+	words, err := splitWords(text)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -106,6 +136,9 @@ func (c *hostileCommand) runs(b *execBench) {
 		b.Fatal(err)
 	}
 	permissive := sandbox.Command{Path: path, Args: words, Env: []string{"PATH=" + os.Getenv("PATH")}, Dir: b.look.Directory, Limit: 1 << 10}
+	if c.env != "" {
+		permissive.Env = append(permissive.Env, strings.ReplaceAll(c.env, "{{V}}", c.value))
+	}
 	if c.input {
 		permissive.Input = []byte(c.value)
 	}
@@ -165,5 +198,20 @@ func TestB17TemplatesInPrograms(t *testing.T) {
 	_, list := prepareExecText(t, `{command: ./check, environment: ['{{ lookup "data.name" }}=x']}`, true)
 	if len(list) != 1 || list[0].Code != CodeExecEnvironment {
 		t.Errorf("the name of a variable: %v", list)
+	}
+}
+
+// TestB17AValueIsNoOption holds which values may begin with a dash: those that no program takes for an option.
+func TestB17AValueIsNoOption(t *testing.T) {
+	look := &Look{Data: map[string]any{"v": "-x", "n": "-1.5", "name": "x", "empty": ""}}
+	for command, refused := range map[string]bool{
+		`tool {{V}}`: true, `tool -n {{V}}`: true, `tool "{{E}}{{V}}"`: true, `tool --{{X}}`: true, `tool -{{X}}`: true, `tool --na{{X}}=1`: true, `tool -- x {{V}}`: true,
+		`tool -- {{V}}`: false, `tool -- {{X}} {{V}}`: false, `tool --name={{V}}`: false, `tool -n{{V}}`: false, `tool x{{V}}`: false, `tool {{N}}`: false, `tool {{X}}`: false,
+		`tool {{E}}`: false, `tool -v`: false, `tool x -- {{V}}`: false, `tool -{{N}}`: true, `tool -{{E}}`: true,
+	} {
+		text := strings.NewReplacer("{{V}}", `{{ lookup "data.v" }}`, "{{N}}", `{{ lookup "data.n" }}`, "{{X}}", `{{ lookup "data.name" }}`, "{{E}}", `{{ lookup "data.empty" }}`).Replace(command)
+		if _, err := look.ExpandWords(text, false); (err != nil) != refused || refused && !strings.Contains(err.Error(), "would be an option") {
+			t.Errorf("%s: %v", command, err)
+		}
 	}
 }

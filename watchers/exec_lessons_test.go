@@ -244,13 +244,13 @@ func TestB16ExecEnvironment(t *testing.T) {
 
 func TestB17ValuesAreOneArgument(t *testing.T) {
 	b := newExecBench(t, `
-command: 'printf "%s|" "{{ lookup "data.value" "" }}" {{ lookup "data.value" "" }} \$(touch\ pwned)'
+command: 'printf "%s|" -- "{{ lookup "data.value" "" }}" {{ lookup "data.value" "" }} \$(touch\ pwned)'
 environment: ['VALUE={{ lookup "data.value" "" }}']`)
 	viaShell := newExecBench(t, `{command: 'printf "%s|" "$VALUE"', shell: true, environment: ['VALUE={{ lookup "data.value" "" }}']}`)
 	check := func(t interface {
 		Errorf(string, ...any)
 	}, value string) {
-		for bench, want := range map[*execBench]string{b: value + "|" + value + "|$(touch pwned)|", viaShell: value + "|"} {
+		for bench, want := range map[*execBench]string{b: "--|" + value + "|" + value + "|$(touch pwned)|", viaShell: value + "|"} {
 			bench.look.Data = map[string]any{"value": value}
 			if r := bench.run(); r.Outcome != machine.OutcomeSuccess || r.Payload["output"] != want {
 				t.Errorf("got %s %q (%s), want %q", r.Outcome, r.Payload["output"], r.Message, want)

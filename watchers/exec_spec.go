@@ -31,11 +31,12 @@ const (
 type execSpec struct {
 	// Command is the program and its arguments, split into words as a shell would; each word is expanded after the
 	// split, so that a value is always one argument. A template in an argument that a shell or another interpreter would run, as behind
-	// sh -c, is refused: give values in environment. A program with a slash in it is looked for in the machine's
-	// directory, one without in PATH and then in the machine's directory.
+	// sh -c, is refused, and so is a run where a value would be an option: give values in environment, or behind --. A program with a slash in it
+	// is looked for in the machine's directory, one without in PATH and then in the machine's directory.
 	Command string `yaml:"command,required" template:"true"`
 	// Environment is a list of NAME=value that the command gets beside the host's own variables or, in a manifest without format, beside
-	// PATH, MACHINE_NAME, MACHINE_WATCHER_NAME, MACHINE_DEADLINE, WATCHER_DATA and WATCHER_FACTS alone, as with Choria.
+	// PATH, MACHINE_NAME, MACHINE_WATCHER_NAME, MACHINE_DEADLINE, WATCHER_DATA and WATCHER_FACTS alone, as with Choria. A variable that programs run
+	// or load code from, such as BASH_ENV, holds no templates.
 	Environment []string `yaml:"environment" template:"true"`
 	// Timeout ends the command and all it started.
 	Timeout strict.Duration `yaml:"timeout" default:"10s"`
@@ -49,7 +50,7 @@ type execSpec struct {
 	// ParseOutput reads the standard output as a JSON object, which is the output in the payload of success then.
 	ParseOutput bool `yaml:"parse_output"`
 	// Input is an expression whose value the command finds on its standard input: a text as it is, anything else as one
-	// row of JSON, at most 1 MiB. Without it the input is empty.
+	// row of JSON, at most 1 MiB. Without it the input is empty. A command that is known to run what it reads is refused.
 	Input *Formula `yaml:"input"`
 	// SuppressSuccessAnnounce publishes no state event for runs that succeed.
 	SuppressSuccessAnnounce bool `yaml:"suppress_success_announce"`
@@ -122,6 +123,9 @@ func (s *execSpec) checkCommand(n *strict.Node, opts strict.Options, list *diag.
 			list.Add(diag.Error, CodeExecShell, n.Pos, `move the template into environment, such as NAME={{...}}, and write "$NAME"`,
 				"a shell would interpret what the template gives")
 		}
+		if s.Input != nil && interpreters().runInput(s.Command) {
+			list.Add(diag.Error, CodeExecShell, n.Pos, interpretedHint, "command: a program in it would run what input gives: it reads its program from the standard input")
+		}
 		return
 	}
 	words, err := SplitWords(s.Command)
@@ -157,6 +161,10 @@ func (s *execSpec) checkEnvironment(n *strict.Node, list *diag.List) {
 		if strings.Contains(name, "{{") {
 			list.Add(diag.Error, CodeExecEnvironment, n.Items[i].Pos, "write the name itself; some variables make programs run what they hold",
 				"environment: the name %q is a template", name)
+		}
+		if strings.Contains(value, "{{") && codeVariable(entry) != "" {
+			list.Add(diag.Error, CodeExecShell, n.Items[i].Pos, "give the value in a variable of another name, and let a script of your own make "+name+" of it",
+				"environment: programs run what %s holds, and with it what the template gives", name)
 		}
 		if variable := shellVariable(value); variable != "" {
 			list.Add(diag.Warning, CodeExecVariable, n.Items[i].Pos, "write the value itself, or let a shell set it: shell: true, and "+name+"=... in front of the command",

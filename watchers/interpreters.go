@@ -1,80 +1,13 @@
 package watchers
 
 import (
+	"cmp"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
-
-// interpreter says which of its arguments a program runs as program text, while the others are mere values to it. The options are those of the
-// programs' manuals.
-type interpreter struct {
-	text     string   // letters of options whose value is text: -e TEXT and -eTEXT
-	long     []string // long options whose value is text: --eval TEXT and --eval=TEXT
-	shell    bool     // -c is an option without a value, and the first operand is text where it is given
-	operand  int      // which operand is text where no option has given any, counted from 1; 0 is none
-	file     string   // letters of options whose value is a file with the text, in place of that operand
-	joined   bool     // what follows a text that is an operand belongs to it
-	value    string   // letters of other options that have a value: -u VALUE and -uVALUE
-	longs    []string // long options of that kind
-	attached string   // letters of options that have a value in the same word only, or none: -i and -i.old
-	last     string   // letters of options behind which, and their value, everything is for the program that is run
-	operands int      // how many operands may stand in front of an option
-	input    bool     // without a text and an operand it runs its standard input
-	common   bool     // its name is a common word: it is looked for in front and behind carriers only
-	dash     bool     // its options are words behind one dash
-}
-
-// everywhere is more operands than a command has: options may stand behind all of them.
-const everywhere = 1 << 20
-
-// interpreters are the programs that run an argument, by their names without a version. What clients of databases are given is not counted.
-func interpreters() map[string]*interpreter {
-	shell := &interpreter{shell: true, longs: []string{"rcfile", "init-file"}, input: true}
-	user := &interpreter{text: "c", long: []string{"command", "session-command"}, value: "sgGwu",
-		longs: []string{"shell", "group", "supp-group", "whitelist-environment", "user"}, operands: everywhere}
-	node := &interpreter{common: true, text: "ep", long: []string{"eval", "print"}, value: "r", longs: []string{"require", "import"}, input: true}
-	awk := &interpreter{common: true, text: "e", long: []string{"source"}, operand: 1, file: "fE", value: "Fvi"}
-	all := map[string]*interpreter{
-		"su": user, "runuser": user, "awk": awk, "gawk": awk, "mawk": awk, "nawk": awk, "node": node, "nodejs": node, "bun": node,
-		"fish": {text: "cC", long: []string{"command", "init-command"}, input: true},
-		"ssh":  {common: true, text: "o", operand: 2, joined: true, value: "BbcDEeFIiJLlmpQRSWw", operands: 1},
-		"pwsh": {shell: true, dash: true, long: []string{"encodedcommand", "ec"}, joined: true, input: true,
-			longs: []string{"executionpolicy", "ep", "workingdirectory", "wd", "inputformat", "outputformat", "configurationname", "settingsfile"}},
-		"python":  {text: "c", last: "cm", value: "WX", input: true},
-		"pypy":    {text: "c", last: "cm", value: "WX", input: true},
-		"perl":    {text: "eE", attached: "iFmMICDx", input: true},
-		"ruby":    {text: "e", value: "rICE", attached: "iFKx", input: true},
-		"php":     {text: "rBRE", long: []string{"run", "process-begin", "process-code", "process-end"}, value: "cdftz", input: true},
-		"lua":     {text: "e", value: "l", input: true},
-		"luajit":  {text: "e", value: "l", input: true},
-		"Rscript": {text: "e"},
-		"julia":   {text: "eE", long: []string{"eval", "print"}, value: "LJpCt", input: true},
-		"guile":   {text: "c", last: "cs", value: "leL"},
-		"expect":  {common: true, text: "c", input: true},
-		"sed":     {common: true, text: "e", long: []string{"expression"}, operand: 1, file: "f", value: "l", longs: []string{"line-length"}, attached: "i", operands: everywhere},
-		"env":     {common: true, text: "S", long: []string{"split-string"}, value: "uC", longs: []string{"unset", "chdir"}},
-		"script":  {common: true, text: "c", long: []string{"command"}, value: "BEImoOTt", operands: everywhere},
-		"flock":   {common: true, text: "c", long: []string{"command"}, value: "wE", longs: []string{"wait", "timeout", "conflict-exit-code"}, operands: 1},
-	}
-	for _, name := range []string{"sh", "ash", "bash", "csh", "dash", "ksh", "mksh", "rbash", "tcsh", "yash", "zsh"} {
-		all[name] = shell
-	}
-	return all
-}
-
-// carriers are programs that run another one with the arguments that are left, by their names.
-func carriers() []string {
-	return []string{
-		"busybox", "chroot", "chrt", "docker", "doas", "env", "find", "flock", "ionice", "ip", "kubectl", "nice", "nohup", "nsenter", "pkexec",
-		"podman", "prlimit", "runuser", "setpriv", "setsid", "ssh", "sshpass", "stdbuf", "strace", "su", "sudo", "systemd-run", "taskset", "time",
-		"timeout", "toybox", "unshare", "xargs",
-	}
-}
-
-// accounts are programs to which a shell is the shell of an account, and -c a comment.
-func accounts() []string { return []string{"adduser", "chsh", "useradd", "usermod"} }
 
 // programText is a word of a command that a program runs.
 type programText struct {
@@ -84,31 +17,131 @@ type programText struct {
 }
 
 // programTexts finds what of a command is run by an interpreter: words that may each be a template, or what templates have come to.
-func programTexts(words []string) (found []programText) {
+func programTexts(words []string) (found []programText) { return interpreters().texts(words) }
+
+func (t interpreterTable) texts(words []string) (found []programText) {
 	if len(words) == 0 || slices.Contains(accounts(), programName(words[0])) {
 		return nil
 	}
-	known := interpreters()
 	carried := slices.Contains(carriers(), programName(words[0]))
+	var replaced replacement
 	for i, word := range words {
 		by := programName(word)
-		p := known[by]
+		if name := codeVariable(word); i > 0 && name != "" {
+			found = append(found, programText{by: "what reads " + name, at: i})
+		}
+		if by == "xargs" && (i == 0 || carried) {
+			replaced = t.replacement(words[i+1:])
+		}
+		p := t[by]
 		if p == nil || i > 0 && p.common && !carried {
 			continue
 		}
-		texts, input := p.read(words[i+1:])
-		for _, at := range texts {
-			found = append(found, programText{by: by, at: i + 1 + at, shell: p.shell})
+		first := i + 1
+		if i > 0 && first < len(words) && words[first] == "--" {
+			first++ // what starts it has an option for the program alone, as start-stop-daemon has
 		}
-		if input && (i == 0 || carried) {
+		texts, input := p.read(words[first:])
+		for _, at := range texts {
+			text := programText{by: by, at: first + at, shell: p.shell}
+			found = append(found, text)
+			if input = input || replaced.in(words[text.at]); p.shell && !input {
+				input = t.runInput(words[text.at])
+			}
+		}
+		if input = input || replaced.appends(p, words[first:]); input && (i == 0 || carried) {
 			found = append(found, programText{by: by, at: -1, shell: p.shell})
 		}
 	}
 	return found
 }
 
-// programName is the name of a program without its folder and version.
-func programName(word string) string { return strings.TrimRight(path.Base(word), "0123456789.-") }
+// programName is the name of a program without its folder, its version and the kind of its build.
+func programName(word string) string {
+	name := strings.TrimSuffix(path.Base(word), ".exe")
+	for _, kind := range []string{"-static", "-dbg", "-debug"} {
+		name = strings.TrimSuffix(name, kind)
+	}
+	if short := strings.TrimRight(name, "0123456789.-"); len(short) > 1 {
+		return short
+	}
+	return name // such as m4
+}
+
+// codeVariable is the variable of codeVariables that a word sets, as NAME=VALUE or --env=NAME=VALUE; "" where there is none.
+func codeVariable(word string) string {
+	name, rest, assigned := strings.Cut(word, "=")
+	if strings.HasPrefix(name, "-") {
+		if strings.HasPrefix(name, "--") {
+			name, _, assigned = strings.Cut(rest, "=")
+		} else {
+			name = strings.TrimPrefix(name, "-e")
+		}
+	}
+	if assigned && (slices.Contains(codeVariables(), name) || strings.HasPrefix(name, "BASH_FUNC_")) {
+		return name
+	}
+	return ""
+}
+
+// replacement is what xargs does with its input.
+type replacement struct {
+	xargs bool
+	mark  string // what it replaces in its arguments; "" where it appends to them
+}
+
+func (t interpreterTable) replacement(args []string) replacement {
+	r := replacement{xargs: true}
+	for i, arg := range args {
+		mark, long := strings.CutPrefix(arg, "--replace")
+		switch {
+		case long:
+			r.mark = cmp.Or(strings.TrimPrefix(mark, "="), "{}")
+		case strings.HasPrefix(arg, "-i"):
+			r.mark = cmp.Or(arg[2:], "{}")
+		case (arg == "-I" || arg == "-J") && i+1 < len(args):
+			r.mark = args[i+1]
+		case strings.HasPrefix(arg, "-I"), strings.HasPrefix(arg, "-J"):
+			r.mark = arg[2:]
+		case t[programName(arg)] != nil:
+			return r
+		}
+	}
+	return r
+}
+
+// in reports whether input comes to stand in a text.
+func (r replacement) in(text string) bool { return r.mark != "" && strings.Contains(text, r.mark) }
+
+// appends reports whether a program would run what xargs puts behind its arguments.
+func (r replacement) appends(p *interpreter, args []string) bool {
+	if !r.xargs || r.mark != "" {
+		return false
+	}
+	texts, _ := p.read(append(slices.Clone(args), "value"))
+	return slices.Contains(texts, len(args))
+}
+
+// runInput reports whether a program of a shell's text is known to run its standard input. It knows no quotes: it is asked of texts whose standard
+// input is a value, where a doubt is a reason to refuse.
+func (t interpreterTable) runInput(text string) bool {
+	for _, command := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("|&;\n(){}`", r) }) {
+		words := strings.Fields(command)
+		for i, word := range words {
+			if words[i] = strings.Trim(word, `"'`); words[i] == "." {
+				words[i] = "source"
+			}
+		}
+		for len(words) > 1 && (slices.Contains([]string{"if", "then", "else", "elif", "while", "until", "do", "!", "exec", "command", "builtin"}, words[0]) ||
+			strings.Contains(words[0], "=")) {
+			words = words[1:]
+		}
+		if slices.ContainsFunc(t.texts(words), func(found programText) bool { return found.at < 0 }) {
+			return true
+		}
+	}
+	return false
+}
 
 // reading is what has been read of an interpreter's arguments.
 type reading struct {
@@ -126,6 +159,12 @@ type reading struct {
 // read returns which arguments are program text, and whether the standard input is.
 func (p *interpreter) read(args []string) (texts []int, input bool) {
 	r := &reading{interpreter: p, args: args}
+	if p.all {
+		for at := range args {
+			r.texts = append(r.texts, at)
+		}
+		return r.texts, p.input
+	}
 	for r.at < len(args) {
 		r.next()
 	}
@@ -133,24 +172,47 @@ func (p *interpreter) read(args []string) (texts []int, input bool) {
 	if r.command {
 		operand = 1
 	}
-	if operand > 0 && operand <= len(r.operands) && !r.given {
+	if operand > 0 && operand <= len(r.operands) && !r.given && (p.verb == "" || args[r.operands[0]] == p.verb) {
 		text := r.operands[operand-1:]
 		if !p.joined {
 			text = text[:1]
 		}
 		r.texts = append(r.texts, text...)
 	}
-	return r.texts, p.input && (r.stdin || len(r.texts) == 0 && len(r.operands) == 0 && !r.given)
+	for _, at := range r.operands {
+		if p.assignments && strings.Contains(args[at], "=") {
+			r.texts = append(r.texts, at)
+		}
+	}
+	return r.texts, r.input()
+}
+
+func (r *reading) input() bool {
+	none := len(r.texts) == 0 && !r.given
+	named := len(r.operands) > 0 && isInput(r.args[r.operands[0]])
+	operands := len(r.operands)
+	if r.bare > 0 && slices.ContainsFunc(r.operands, func(at int) bool { return r.args[at] == "-" }) {
+		operands-- // as in su -
+	}
+	return r.stdin && (r.starts == "" || operands == 0) || r.interpreter.input && none && (operands == 0 || named) || none && operands < r.bare
+}
+
+// isInput reports whether a file is the standard input.
+func isInput(file string) bool {
+	return slices.Contains([]string{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}, path.Clean(file))
 }
 
 func (r *reading) next() {
 	word := r.args[r.at]
 	r.at++
 	switch {
-	case r.ended || len(word) < 2 || word[0] != '-' && (!r.shell || word[0] != '+'):
+	case r.ended || len(word) < 2 || word[0] != '-' && (!r.interpreter.shell || word[0] != '+'):
 		r.operands = append(r.operands, r.at-1)
 		r.ended = r.ended || len(r.operands) > r.interpreter.operands
-		r.stdin = r.stdin || word == "-" && len(r.operands) == 1
+	case word == "--" && r.behind:
+		r.shell(r.at)
+		r.shell(r.at + 1) // where the first is the user still
+		r.at = len(r.args)
 	case word == "--":
 		r.ended = true
 	case !r.longOption(word):
@@ -158,43 +220,76 @@ func (r *reading) next() {
 	}
 }
 
+// shell reads the arguments from one on as those of a shell.
+func (r *reading) shell(from int) {
+	if from >= len(r.args) {
+		return
+	}
+	texts, _ := (&interpreter{shell: true}).read(r.args[from:])
+	for _, at := range texts {
+		r.texts = append(r.texts, from+at)
+	}
+}
+
 // longOption reads an option that is a word, which some write with one dash. It is false where the word is none.
 func (r *reading) longOption(word string) bool {
-	name, _, assigned := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	name, value, assigned := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	name = strings.ToLower(name)
+	words := r.dash || strings.HasPrefix(word, "--")
+	named := func(options []string) bool { return slices.Contains(options, name) }
+	if words && !named(r.long) && !named(r.files) && !named(r.longs) {
+		// Programs take the beginning of an option's name for the option.
+		named = func(options []string) bool {
+			return slices.ContainsFunc(options, func(o string) bool { return name != "" && strings.HasPrefix(o, name) })
+		}
+	}
 	switch {
-	case slices.Contains(r.long, name):
-		r.take(assigned)
-		return true
-	case r.dash && (name == "command" || name == "c"):
+	case r.dash && named([]string{"command", "commandwithargs", "cwa"}) && !slices.Contains(r.longs, name):
 		r.command = true
-		return true
-	case slices.Contains(r.longs, name):
+	case named(r.long):
+		r.take(assigned)
+	case named(r.files):
+		r.from(value, assigned)
+	case named(r.longs):
 		if !assigned {
 			r.at++
 		}
-		return true
+	case words && r.starts != "" && (named([]string{"shell"}) || named([]string{"login"})):
+		r.stdin = true
+	default:
+		return words
 	}
-	return r.dash || strings.HasPrefix(word, "--")
+	return true
 }
+
+// perlSet is what the letters behind perl's -C may be.
+const perlSet = "IOEioAaDSL0123456789"
 
 // letters reads options of one letter each.
 func (r *reading) letters(letters string) {
+	set := false
 	for i, letter := range letters {
+		if set && strings.ContainsRune(perlSet, letter) {
+			continue
+		}
+		set = strings.ContainsRune(r.sets, letter)
 		attached := i+len(string(letter)) < len(letters)
 		r.ended = r.ended || strings.ContainsRune(r.last, letter)
 		switch {
-		case r.shell && letter == 'c':
+		case r.interpreter.shell && letter == 'c':
 			r.command = true
-		case r.shell && letter == 's':
+		case r.interpreter.shell && letter == 's', strings.ContainsRune(r.starts, letter):
 			r.stdin = true
-		case r.shell && (letter == 'o' || letter == 'O'):
+		case r.interpreter.shell && (letter == 'o' || letter == 'O'):
 			r.at++
 		case strings.ContainsRune(r.text, letter):
 			r.take(attached)
 			return
-		case strings.ContainsRune(r.file, letter), strings.ContainsRune(r.value, letter), strings.ContainsRune(r.last, letter):
-			r.given = r.given || strings.ContainsRune(r.file+r.last, letter)
+		case strings.ContainsRune(r.file, letter):
+			r.from(letters[i+len(string(letter)):], attached)
+			return
+		case strings.ContainsRune(r.value, letter), strings.ContainsRune(r.last, letter):
+			r.given = r.given || strings.ContainsRune(r.last, letter)
 			if !attached {
 				r.at++
 			}
@@ -216,6 +311,16 @@ func (r *reading) take(here bool) {
 	}
 }
 
+// from notes a file that the text is read from: the rest of the word just read, or the next one.
+func (r *reading) from(file string, here bool) {
+	r.given = true
+	if !here && r.at < len(r.args) {
+		file = r.args[r.at]
+		r.at++
+	}
+	r.stdin = r.stdin || isInput(file)
+}
+
 const interpretedHint = `give the value in environment, such as NAME={{...}}, and let the program read it from there: "$NAME" in a shell`
 
 // interpreted reports a template whose value a program would run: templates are the words of a command as they are written, and words what they
@@ -234,3 +339,27 @@ func interpreted(templates, words []string, given bool) error {
 	}
 	return nil
 }
+
+var number = regexp.MustCompile(`^-[0-9]+(\.[0-9]+)?$`)
+
+// option reports a value that most programs would take for an option: a word that begins with a dash by what a template has come to, or an option
+// whose name it has come to. A number is none, and neither is what stands right behind a --, maybe with other values in between: a -- further away may be
+// that of another program.
+func option(templates, words []string) error {
+	ended := false
+	for i, template := range templates {
+		literal, _, expanded := strings.Cut(template, "{{")
+		if !expanded {
+			ended = template == "--"
+			continue
+		}
+		named := strings.Trim(literal, "-") == "" || strings.HasPrefix(literal, "--") && !strings.Contains(literal, "=")
+		if i > 0 && !ended && named && strings.HasPrefix(words[i], "-") && !number.MatchString(words[i]) {
+			return fmt.Errorf("what the template in %q gives begins with a dash and would be an option", brief(template))
+		}
+	}
+	return nil
+}
+
+const optionHint = "put -- right in front of it, where the program knows that, or write --name={{...}}; options that are meant to be a value go into environment, " +
+	"with shell: true and $OPTIONS in the command"

@@ -46,7 +46,7 @@ func (c *Templates) parse(text string) (*machine.Template, error) {
 
 // ExpandWords splits a command into words as a shell would (quotes and backslashes, nothing else), and
 // expands each word after the split, so that a value is always one argument. A command without a word is an error, and so is one of which a
-// program would run what a template gives; input says that its standard input has a value, too.
+// program would run what a template gives, or take it for an option; input says that its standard input has a value, too.
 func (l *Look) ExpandWords(command string, input bool) ([]string, error) {
 	templates, err := splitWords(command)
 	if err != nil {
@@ -63,6 +63,9 @@ func (l *Look) ExpandWords(command string, input bool) ([]string, error) {
 	}
 	if err := interpreted(templates, words, input); err != nil {
 		return nil, fmt.Errorf("%w; %s", err, interpretedHint)
+	}
+	if err := option(templates, words); err != nil {
+		return nil, fmt.Errorf("%w; %s", err, optionHint)
 	}
 	return words, nil
 }

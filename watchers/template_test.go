@@ -114,11 +114,11 @@ func TestB17TemplatesAreOneArgument(t *testing.T) {
 			r.Fatal(err)
 		}
 		look := &Look{Facts: mustFacts(t, string(raw)), Data: map[string]any{"v": value}}
-		words, err := look.ExpandWords(`run {{ lookup "facts.v" "x y" }} --d={{ lookup "data.v" "" }} "in {{ lookup "facts.v" "" }}" end`, false)
+		words, err := look.ExpandWords(`run -- {{ lookup "facts.v" "x y" }} --d={{ lookup "data.v" "" }} "in {{ lookup "facts.v" "" }}" end`, false)
 		if err != nil {
 			r.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"run", value, "--d=" + value, "in " + value, "end"}, words); diff != "" {
+		if diff := cmp.Diff([]string{"run", "--", value, "--d=" + value, "in " + value, "end"}, words); diff != "" {
 			r.Fatalf("words (-want +got):\n%s", diff)
 		}
 	})

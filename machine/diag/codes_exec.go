@@ -6,7 +6,8 @@ var execEntries = []Entry{
 		Code: "SC350", Title: "template in a shell command",
 		Explanation: "A value that is put into a text for a shell could be run by it. Give it in environment and " +
 			"write \"$NAME\". The same holds for every argument that a program runs, as behind sh -c, su -c, ssh, python -c, perl -e, awk " +
-			"and sed, also where another program starts these, such as sudo or xargs, and for the input of a command that runs what it reads. " +
+			"and sed, also where another program starts these, such as sudo or xargs, for the input of a command that runs what it reads, and " +
+			"for variables such as BASH_ENV. The programs and variables are those of a list, which cannot be complete. " +
 			"Arguments behind the text are values: sh -c 'echo \"$1\"' sh {{...}} is safe. What templates have come to is looked at before each run.",
 		Bad: `format: 1
 name: web

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime/evidence"
@@ -18,10 +19,11 @@ import (
 // traceVerifyVerb holds a trace or a journal against signed heads of the journal.
 type traceVerifyVerb struct {
 	contextFlags
-	Heads []string `placeholder:"FILE" help:"Signed heads, one a line, as trace heads prints them. May be given several times."`
-	Node  string   `placeholder:"NODE" help:"Ask the cell for the heads of this node's journal, or this host's (right events_read)."`
-	Key   string   `placeholder:"KEY" help:"The public key that must have signed the heads (64 hexadecimal digits). Without it, with --node, the one that the register has, where the client may read it."`
-	Path  string   `arg:"" help:"A trace, or the state folder of a host, or its journal."`
+	Heads []string  `placeholder:"FILE" help:"Signed heads, one a line, as trace heads prints them. May be given several times."`
+	Node  string    `placeholder:"NODE" help:"Ask the cell for the heads of this node's journal, or this host's (right events_read)."`
+	Key   string    `placeholder:"KEY" help:"The public key that must have signed the heads (64 hexadecimal digits). Without it, with --node, the one that the register has, where the client may read it."`
+	Since time.Time `placeholder:"TIME" help:"Leave out heads that were signed before, such as 2026-03-02T10:00:00Z: of what the host has dropped."`
+	Path  string    `arg:"" help:"A trace, or the state folder of a host, or its journal."`
 }
 
 // traceVerifyResult is what trace verify --json prints.
@@ -34,7 +36,9 @@ type traceVerifyResult struct {
 	Heads   []headStanding `json:"heads"` // the oldest first
 	Holds   int            `json:"holds"` // heads that it stands up to
 	Departs int            `json:"departs"`
-	// Unproven counts heads of its time that nothing in a trace ties its records to.
+	// TooOld counts heads of what is not kept any more.
+	TooOld int `json:"too_old"`
+	// Unproven counts heads of its time that nothing ties its records to.
 	Unproven int `json:"unproven"`
 	// UnprovenRecords are those of a trace that a gap cuts off from all that heads vouch for.
 	UnprovenRecords []evidence.TraceRecords `json:"unproven_records"`
@@ -43,7 +47,7 @@ type traceVerifyResult struct {
 // headStanding is what came of holding it against a head.
 type headStanding struct {
 	headResult
-	Standing journal.Standing `json:"standing"`       // holds, departs, unproven or too_old
+	Standing journal.Standing `json:"standing"`       // holds, departs, unproven, too_old or too_new
 	Name     string           `json:"name,omitempty"` // of the machine, in a trace
 	From     uint64           `json:"from,omitempty"` // the records of a trace that the head vouches for are From to Seq
 	Seq      uint64           `json:"seq,omitempty"`
@@ -75,6 +79,8 @@ func (v *traceVerifyVerb) Run(inv *invocation) error {
 			r.Holds++
 		case journal.Departs:
 			r.Departs++
+		case journal.TooOld:
+			r.TooOld++
 		case evidence.Unproven:
 			r.Unproven++
 		}
@@ -112,6 +118,12 @@ func (v *traceVerifyVerb) heads(inv *invocation) ([]evidence.Signed, error) {
 		}
 		heads = append(heads, published...)
 		slices.SortStableFunc(heads, func(a, b evidence.Signed) int { return a.At.Compare(b.At) })
+	}
+	if !v.Since.IsZero() {
+		heads = slices.DeleteFunc(heads, func(h evidence.Signed) bool { return h.At.Before(v.Since) })
+		if len(heads) == 0 {
+			return nil, usage("statecraft trace heads prints those that there are", "no head was signed since %s", instant(v.Since))
+		}
 	}
 	known := want != identity.PublicKey{}
 	if !known {
@@ -167,11 +179,7 @@ func (v *traceVerifyVerb) journal(inv *invocation, heads []evidence.Signed, r *t
 	if info, err := os.Stat(filepath.Join(dir, "journal")); err == nil && info.IsDir() {
 		dir = filepath.Join(dir, "journal")
 	}
-	var plain []journal.Head
-	for _, h := range heads {
-		plain = append(plain, h.Head.Head)
-	}
-	c, err := journal.Check(inv.ctx, dir, plain)
+	c, err := evidence.CheckJournal(inv.ctx, dir, heads)
 	if errors.Is(err, fs.ErrNotExist) {
 		return usage("name the state folder of a host, such as DIR/state", "there is no journal in %s", dir)
 	}
@@ -230,9 +238,12 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 			inv.printf("%-9s records %d to %d\n", evidence.Unproven, u.First, u.Last)
 		}
 	}
-	held, last := "no head", -1
+	held, first, last := "no head", -1, -1
 	for i, h := range r.Heads {
 		if h.Standing == journal.Holds {
+			if first < 0 {
+				first = i
+			}
 			held, last = "the head of "+instant(h.At), i
 		}
 	}
@@ -256,6 +267,10 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 		u := r.UnprovenRecords[0]
 		return fail(exitPartial, "hold the journal itself against the heads", "no head vouches for the records %d to %d of %s: a gap is between them and those that one does vouch for",
 			u.First, u.Last, r.Path)
+	case r.TooOld > 0:
+		return fail(exitPartial, "a host drops what is oldest when its journal is full, and a machine may be new: --since TIME leaves such heads out. Who can write the files "+
+			"can take it away, too, and tell another story of that time",
+			"what %s were of is not in %s any more; for what is there no head vouches before that of %s", counted(r.TooOld, "head"), r.Path, instant(r.Heads[first].At))
 	}
 	inv.notef("as it was up to %s; what came after that is vouched for by nobody", held)
 	return nil

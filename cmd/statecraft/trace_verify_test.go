@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,5 +84,62 @@ func TestH76RecordsThatNoHeadVouchesForAreSaid(t *testing.T) {
 	}
 	if text := errs.String(); !strings.Contains(text, "no head vouches for the records 1 to 2 of web.trace") {
 		t.Errorf("it said %q", text)
+	}
+}
+
+// H76: a journal that does not have what a head was of is a partial result, whatever later heads say; --since leaves such heads out.
+func TestH76WhatIsNotKeptIsNotVerified(t *testing.T) {
+	dir := t.TempDir()
+	j, err := journal.Open(journal.Options{
+		Dir: filepath.Join(dir, "journal"), Now: time.Now, SegmentBytes: 16 << 10, KeepBytes: 40 << 10,
+		Checkpoint: func(put func(string, []byte) error) error { return put("a", []byte("{}")) },
+	}, func(journal.Entry) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heads []byte
+	began := time.Now().Add(-time.Hour)
+	for i := range 6 {
+		for range 40 {
+			done := make(chan error, 1)
+			j.Append("a", []byte(`{"seq":1,"text":"`+strings.Repeat("x", 500)+`"}`), func(err error) { done <- err })
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		h, err := evidence.Sign(t.Context(), j, "n1.example", began.Add(time.Duration(i)*time.Minute), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads = append(append(heads, h.Envelope...), '\n')
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "heads")
+	if err := os.WriteFile(file, heads, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		since time.Time
+		code  int
+		says  string
+	}{
+		{time.Time{}, exitPartial, "were of is not in " + dir + " any more"},
+		{began.Add(270 * time.Second), exitOK, "as it was up to the head of"},
+		{began.Add(time.Hour), exitUsage, "no head was signed since"},
+	} {
+		var out, errs strings.Builder
+		args := []string{"trace", "verify", "--heads", file, "--key", key.Public().String(), dir}
+		if !tt.since.IsZero() {
+			args = append(args, "--since", tt.since.Format(time.RFC3339))
+		}
+		if code := run(args, strings.NewReader(""), &out, &errs); code != tt.code || !strings.Contains(errs.String(), tt.says) {
+			t.Errorf("since %s it ended with %d\n%s%s", tt.since, code, out.String(), errs.String())
+		}
 	}
 }

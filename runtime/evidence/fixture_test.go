@@ -6,7 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -145,8 +148,10 @@ func segments(t *testing.T, dir string) []string {
 // The layout of a segment, as the journal's frame.go and header.go have it.
 const (
 	headerSize  = 128
+	numberAt    = 32
 	prevChainAt = 64
 	prevSumAt   = 68
+	ledgerKind  = 0x81
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -222,4 +227,39 @@ func cut(t *testing.T, dir string, at int64) {
 	clear(b[at:])
 	must(t, os.WriteFile(all[len(all)-1], b, 0o600))
 	must(t, os.Remove(filepath.Join(dir, "journal.mark")))
+}
+
+// renumber gives the only segment of a journal another number, as if retention had dropped those before it, and removes what its host has kept of heads.
+func renumber(t *testing.T, dir string, number uint64, created time.Time) {
+	t.Helper()
+	path := segments(t, dir)[0]
+	b, err := os.ReadFile(path)
+	must(t, err)
+	out := slices.Clone(b[:headerSize])
+	binary.LittleEndian.PutUint64(out[numberAt:], number)
+	binary.LittleEndian.PutUint64(out[numberAt+16:], number-1) // of the segment before
+	binary.LittleEndian.PutUint64(out[numberAt+8:], uint64(created.UnixNano()))
+	chain := crc32.Checksum(out[:headerSize-4], castagnoli)
+	binary.LittleEndian.PutUint32(out[headerSize-4:], chain)
+	for at := headerSize; at+8 < len(b); {
+		length := int(binary.LittleEndian.Uint32(b[at:]))
+		if length == 0 {
+			break
+		}
+		body := b[at+8 : at+8+length]
+		if body[0] == ledgerKind {
+			body = fmt.Appendf(bytes.Clone(body[:2]), `{"through":%d}`, number-1)
+		}
+		head := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
+		chain = crc32.Update(crc32.Update(chain, castagnoli, head), castagnoli, body)
+		out = append(binary.LittleEndian.AppendUint32(append(out, head...), chain), body...)
+		at += 8 + length
+	}
+	must(t, os.Remove(path))
+	must(t, os.WriteFile(filepath.Join(dir, "journal", fmt.Sprintf("seg-%016x.log", number)), out, 0o600))
+	for _, name := range []string{"journal.mark", "heads"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
 }

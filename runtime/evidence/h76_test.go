@@ -35,11 +35,7 @@ func told(t *testing.T) (s *site, heads []evidence.Signed) {
 // standings are those of the journal in a folder to heads, with what is wrong by its own checksums.
 func standings(t *testing.T, dir string, heads []evidence.Signed) (text, why string) {
 	t.Helper()
-	var plain []journal.Head
-	for _, h := range heads {
-		plain = append(plain, h.Head.Head)
-	}
-	c, err := journal.Check(t.Context(), dir+"/journal", plain)
+	c, err := evidence.CheckJournal(t.Context(), dir+"/journal", heads)
 	must(t, err)
 	var all, reasons []string
 	for _, h := range c.Heads {

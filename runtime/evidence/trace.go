@@ -153,9 +153,6 @@ type tie struct {
 	proven bool // it is what the head was made of
 }
 
-// Unproven is the standing of a trace that has records of the time of a head, and nothing that ties them to it.
-const Unproven journal.Standing = "unproven"
-
 func (t *tracing) take(l *machine.TraceLine) {
 	switch {
 	case l.Gap != nil:
@@ -225,7 +222,7 @@ func (t *tracing) against(h Signed) TraceCheck {
 	switch {
 	case l != nil:
 	case h.At.After(t.header.Exported):
-		return TraceCheck{Standing: journal.TooOld, Reason: "the trace was exported before"}
+		return TraceCheck{Standing: TooNew, Reason: "the trace was exported before"}
 	case t.begins.IsZero() || h.At.Before(t.begins.Truncate(time.Second)):
 		return TraceCheck{Standing: journal.TooOld, Reason: "the trace begins after it"}
 	default:

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -112,9 +113,10 @@ type Checked struct {
 	Log   string // its id
 	First uint64 // the numbers of the segments that are kept
 	Last  uint64
-	End   int64    // bytes of the last one
-	Kept  int64    // records
-	Wrong []string // where the log's own checksums do not hold
+	Began time.Time // when the first of them was begun, as it says
+	End   int64     // bytes of the last one
+	Kept  int64     // records
+	Wrong []string  // where the log's own checksums do not hold
 	Heads []HeadCheck
 }
 
@@ -153,6 +155,7 @@ func check(ctx context.Context, dir string, heads []Head) (c Checked, err error)
 			k.wrong("%s: %v", filepath.Base(last.path), got.damage)
 		}
 		c.Log, c.First, c.Last, c.End = hex.EncodeToString(last.header.id[:]), k.segs[0].number, last.number, last.end
+		c.Began = k.segs[0].began()
 		_, c.Kept = totals(k.segs)
 	}
 	return c, k.all(ctx, heads)

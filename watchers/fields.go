@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/machine/strict"
@@ -20,11 +22,12 @@ const CodeFields diag.Code = "SC259"
 type Field struct {
 	// Name is the field's name, with dots between those of objects in one another, such as data.identity.
 	Name string `yaml:"name,required"`
-	// Type is what it holds: text, integer, number, boolean, object or list.
-	Type string `yaml:"type,required" enum:"text|integer|number|boolean|object|list"`
-	// MaxSize bounds a text in bytes, and a list or an open object in bytes of JSON, such as 4KiB. Each of these has one.
+	// Type is what it holds: text, name (a text that is not empty and has no control characters), time (a text as RFC 3339 has it, of up to 40 bytes),
+	// integer (from -2^53 to 2^53, which every reader of JSON reads alike), number, boolean, object or list.
+	Type string `yaml:"type,required" enum:"text|name|time|integer|number|boolean|object|list"`
+	// MaxSize bounds a text or name in bytes, and a list or an open object in bytes of JSON, such as 4KiB. Each of these has one.
 	MaxSize Bytes `yaml:"max_size" empty:"refused"`
-	// Pattern is a regular expression (RE2) that the whole of a text matches.
+	// Pattern is a regular expression (RE2) that the whole of a text or name matches.
 	Pattern string `yaml:"pattern" empty:"refused"`
 	// Optional lets the field be absent or null.
 	Optional bool `yaml:"optional"`
@@ -71,7 +74,8 @@ func (t *fieldTree) add(f Field) (hint string, err error) {
 		t = inner
 	}
 	name := path[len(path)-1]
-	sized := f.Type == "text" || f.Type == "list" || f.Open
+	texts := f.Type == "text" || f.Type == "name"
+	sized := texts || f.Type == "list" || f.Open
 	added := newFieldTree(f)
 	switch {
 	case slices.Contains(path, ""):
@@ -82,8 +86,8 @@ func (t *fieldTree) add(f Field) (hint string, err error) {
 		return "add max_size, such as 253 for a name or 4KiB for a list", fmt.Errorf("%s has no bound", f.Name)
 	case !sized && f.MaxSize != 0:
 		return "leave max_size out", fmt.Errorf("%s: %s needs no bound", f.Name, f.Type)
-	case f.Pattern != "" && f.Type != "text":
-		return "leave pattern out", fmt.Errorf("%s: a pattern is for a text", f.Name)
+	case f.Pattern != "" && !texts:
+		return "leave pattern out", fmt.Errorf("%s: a pattern is for a text or name", f.Name)
 	case f.Open && f.Type != "object":
 		return "leave open out", fmt.Errorf("%s: only an object is open", f.Name)
 	case f.Pattern != "":
@@ -145,13 +149,13 @@ func (t *fieldTree) read(v any) (any, error) {
 	fits := false
 	switch x := v.(type) {
 	case string:
-		size, fits = len(x), t.Type == "text"
+		size, fits = len(x), t.holds(x)
 	case bool:
 		fits = t.Type == "boolean"
 	case int:
-		fits = t.Type == "integer" || t.Type == "number"
+		fits = t.Type == "number" || t.Type == "integer" && max(x, -x) <= maxExact
 	case float64:
-		fits = t.Type == "number" || t.Type == "integer" && x == math.Trunc(x)
+		fits = t.Type == "number" || t.Type == "integer" && x == math.Trunc(x) && math.Abs(x) <= maxExact
 	case []any:
 		fits = t.Type == "list"
 	case map[string]any:
@@ -180,4 +184,23 @@ func (t *fieldTree) read(v any) (any, error) {
 		return nil, fmt.Errorf("the body's field %s does not match %s", t.Name, t.Pattern)
 	}
 	return v, nil
+}
+
+// maxTime is the longest time, in bytes: what RFC 3339 needs for nanoseconds and a zone, and some.
+const maxTime = 40
+
+// strictTime is what a time looks like: time.Parse takes an hour of one digit, and a comma, as well.
+var strictTime = regexp.MustCompile(`\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\z`)
+
+// holds reports whether a text is one of the field's type.
+func (t *fieldTree) holds(text string) bool {
+	switch t.Type {
+	case "name":
+		return text != "" && !strings.ContainsFunc(text, unicode.IsControl)
+	case "time":
+		_, err := time.Parse(time.RFC3339, text)
+		return len(text) <= maxTime && strictTime.MatchString(text) && err == nil
+	default:
+		return t.Type == "text"
+	}
 }

@@ -88,11 +88,54 @@ func TestD23FieldsOfABody(t *testing.T) {
 	}
 }
 
+// TestD23NamesTimesAndIntegersOfABody: a consumer is not given a time that is none, an integer that readers of JSON read differently, or a name that is
+// empty or steers a terminal.
+func TestD23NamesTimesAndIntegersOfABody(t *testing.T) {
+	f, problems := fieldsOf(t, `
+- {name: n, type: integer, optional: true}
+- {name: id, type: name, max_size: 8, optional: true}
+- {name: at, type: time, optional: true}`)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	for body, want := range map[string]string{
+		`{"n": 9007199254740992, "id": "ä b", "at": "2026-01-05T10:00:00.123456789+01:00"}`: "",
+		`{"n": -9007199254740992, "at": "2026-01-05T10:00:00Z"}`:                            "",
+		`{"n": 9007199254740993}`:          "n is no integer",
+		`{"n": -9007199254740993}`:         "n is no integer",
+		`{"n": 99999999999999999999}`:      "n is no integer",
+		`{"n": 1e20}`:                      "n is no integer",
+		`{"id": ""}`:                       "id is no name",
+		`{"id": 1}`:                        "id is no name",
+		`{"id": "a\u0000"}`:                "id is no name",
+		`{"id": "a\u001b[2J"}`:             "id is no name",
+		`{"id": "a\u009b"}`:                "id is no name",
+		`{"id": "a\n"}`:                    "id is no name",
+		`{"id": "aaaaaaaaa"}`:              "id has 9 bytes, 8 are allowed",
+		`{"at": ":::"}`:                    "at is no time",
+		`{"at": ""}`:                       "at is no time",
+		`{"at": 1767607200}`:               "at is no time",
+		`{"at": "2026-99-99T99:99:99Z"}`:   "at is no time",
+		`{"at": "2026-01-05T1:00:00Z"}`:    "at is no time",
+		`{"at": "2026-01-05T10:00:00,5Z"}`: "at is no time",
+		`{"at": "2026-01-05T10:00:00.` + strings.Repeat("0", 30) + `Z"}`: "at is no time",
+	} {
+		v, err := ReadJSON([]byte(body), 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Read(v); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, where %q is expected", body, err, want)
+		}
+	}
+}
+
 func TestFieldsThatAreDeclaredWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		`[{name: a, type: text}]`: "SC259 1", `[{name: a, type: list}]`: "SC259 1", `[{name: a, type: object, open: true}]`: "SC259 1",
 		`[{name: a, type: integer, max_size: 3}]`: "SC259 1", `[{name: a.b, type: integer}]`: "SC259 1", `[{name: a, type: integer}, {name: a.b, type: integer}]`: "SC259 1",
 		`[{name: a, type: integer}, {name: a, type: integer}]`: "SC259 1", `[{name: "", type: integer}]`: "SC028 1, SC259 1", `[{name: a., type: integer}]`: "SC259 1",
+		`[{name: a, type: name}]`: "SC259 1", `[{name: a, type: time, max_size: 40}]`: "SC259 1", `[{name: a, type: time, pattern: x}]`: "SC259 1",
 		`[{name: a, type: text, max_size: 3, pattern: "["}]`: "SC259 1", `[{name: a, type: integer, pattern: x}]`: "SC259 1",
 		`[{name: a, type: text, open: true, max_size: 3}]`: "SC259 1", `[{name: a, type: object}, {name: a.b, type: boolean}]`: "",
 	} {

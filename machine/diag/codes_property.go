@@ -79,7 +79,7 @@ watchers:
 	},
 	{
 		Code: "SC259", Title: "fields of a message",
-		Explanation: "Each field of a body has a name, a type and, where that is a text, a list or an open object, a size. A field of an object comes behind " +
+		Explanation: "Each field of a body has a name, a type and, where that is a text, a name, a list or an open object, a size. A field of an object comes behind " +
 			"the object.",
 		Bad: `format: 1
 name: listener

@@ -182,6 +182,9 @@ func (o *opened) signedBy(payloadType string, roles ...Role) error {
 				n++
 			}
 		}
+		if len(role.Keys) == 0 {
+			return refuse(Unsigned, "nobody may sign it: no trust root gives the role for its channel to a key")
+		}
 		if n < role.Threshold || role.Threshold < 1 {
 			return refuse(Unsigned, "%d of the %d keys that may sign it have signed it; %d must", n, len(role.Keys), role.Threshold)
 		}

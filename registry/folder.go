@@ -16,15 +16,15 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
-// A machine's folder is signed for hosts that are in no cell: beside NAME lies NAME.signed, a spec of the channel folderChannel with one entry, whose
+// A machine's folder is signed for hosts that are in no cell: beside NAME lies NAME.signed, a spec of the channel FolderChannel with one entry, whose
 // checksum file the folder has. It says what may run, and has no serial to hold it against: who may replace both can put back what was
 // signed before, until that expires.
 
 // SignedSuffix follows the name of a machine's folder in the name of the file with its signature.
 const SignedSuffix = ".signed"
 
-// folderChannel is of specs that are signed for a folder: no cell publishes them, and what a cell publishes is none of them.
-const folderChannel = "folder"
+// FolderChannel is of specs that are signed for a folder: no cell publishes them, and what a cell publishes is none of them.
+const FolderChannel = "folder"
 
 // maxSigned bounds a folder's signature in bytes.
 const maxSigned = 64 << 10
@@ -51,7 +51,7 @@ func SignFolder(dir string, now, expires time.Time, signers ...Signer) (*SignedF
 	}
 	now = now.UTC().Truncate(time.Second)
 	s := &Spec{
-		Type: SpecType, Channel: folderChannel, Serial: 1, Issued: now, Expires: expires.UTC().Truncate(time.Second),
+		Type: SpecType, Channel: FolderChannel, Serial: 1, Issued: now, Expires: expires.UTC().Truncate(time.Second),
 		Machines: []Entry{{
 			Name: b.Name, Version: b.Version, Source: "object://FOLDER/" + b.Digest, Checksum: b.Digest, Verify: SumsFile, VerifyChecksum: b.SumsDigest,
 		}},
@@ -94,7 +94,7 @@ func VerifyFolder(dir string, keys []identity.PublicKey, now time.Time) (*Signed
 	switch {
 	case err != nil:
 		return nil, err
-	case s.Channel != folderChannel || len(s.Machines) != 1 || s.Machines[0].VerifyChecksum == "":
+	case s.Channel != FolderChannel || len(s.Machines) != 1 || s.Machines[0].VerifyChecksum == "":
 		return nil, refuse(WrongPlace, "it is for the channel %s, and no folder's", s.Channel)
 	case s.Issued.After(now.Add(clockSkew)):
 		return nil, refuse(NotYet, "it was issued at %s, which is to come", s.Issued.Format(time.RFC3339))

@@ -228,6 +228,18 @@ func TestChoria(t *testing.T) {
 	}
 }
 
+// TestWhomAListIsForIsSaid: what the channel overlay publishes is for hosts, and a channel whose role no root has nobody signs for.
+func TestWhomAListIsForIsSaid(t *testing.T) {
+	for channel, want := range map[string]string{"default": "+ a 1 for every node", OverlayChannel: "+ a 1 for every host"} {
+		if all := Diff(nil, &Spec{Channel: channel, Machines: []Entry{{Name: "a", Version: "1"}}}); len(all) != 1 || all[0].String() != want {
+			t.Errorf("in the channel %s: %v", channel, all)
+		}
+	}
+	if err := (&opened{payloadType: specPayload}).signedBy(specPayload, Role{}); err == nil || !strings.Contains(err.Error(), "nobody may sign it") {
+		t.Errorf("a role without a key: %v", err)
+	}
+}
+
 func TestDiff(t *testing.T) {
 	tm := newTeam(t, 1, 1)
 	old, now := tm.spec(1, "web", "db", "log"), tm.spec(2, "web", "db", "new")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
@@ -44,6 +45,9 @@ func (v *fleetApproveVerb) Run(inv *invocation) error {
 		return inv.printJSON(n)
 	case !v.Withdraw:
 		inv.printf("%s may be taken by %s, once; --withdraw takes that back\n", n.Identity, n.Approved)
+		if !slices.ContainsFunc(n.Asked, func(a askedKey) bool { return a.Key == n.Approved }) {
+			inv.notef("this key has not asked for %s yet: is it what statecraft node show prints on the new machine?", n.Identity)
+		}
 		inv.notef("a node that was turned away comes again within two minutes; statecraft fire enrollment try_again --state DIR on it is at once")
 	case n.Changed:
 		inv.printf("withdrawn: no other key may take %s\n", n.Identity)

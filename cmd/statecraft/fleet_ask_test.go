@@ -188,7 +188,7 @@ func TestFleetLsWhere(t *testing.T) {
 	v := &fleetLsVerb{contextFlags: as, whereFlag: whereFlag{Where: `facts.os.name == "debian"`}}
 	asked := c.view(scripted{answer: inventory.Answer{Known: 2, Matched: 1, Nodes: []inventory.Node{held("n2.example", nil)}}})
 	a := answer(t, v, false)
-	a.prints(t, `NODE        STATE   CELL  LAST SEEN             OWNER
+	a.prints(t, `NODE        STATE   CELL  RENEWED               OWNER
 n2.example  active  main  2026-01-05 11:00:00Z  overlay1
 `, asked(), inventory.Query{Where: v.Where})
 	a.wants(t, exitOK, "1 node of the register has published no inventory and is left out")

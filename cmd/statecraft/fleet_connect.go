@@ -241,7 +241,7 @@ func loginError(err error, client *overlay.Client, claims *identity.Claims, fold
 		return fail(exitRefused, "ask for another one: "+anotherToken(claims, folder, ""),
 			"the token of %s ended at %s: %w", claims.Subject, instant(claims.Expires), err)
 	case isRefusal(err):
-		return fail(exitRefused, "is it revoked, or of another cell? The broker's log has the reason; statecraft token inspect says what the token holds",
+		return fail(exitRefused, "is it revoked, or of another cell, or has its key as many sessions as it may (client_sessions)? The broker's log has the reason; statecraft token inspect says what the token holds",
 			"cell %s refuses the token of %s: %w", client.Cell, claims.Subject, err)
 	case errors.As(err, &untrusted), errors.As(err, &unknown):
 		return fail(exitRefused, "is it another cell? Nothing was told to it; ask for a new context if the cell's authority was replaced",

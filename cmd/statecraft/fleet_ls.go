@@ -45,7 +45,7 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 		inv.notef("it holds for none of %s", nodesText(known))
 		return nil
 	}
-	rows := [][]string{{"NODE", "STATE", "CELL", "LAST SEEN", "OWNER"}}
+	rows := [][]string{{"NODE", "STATE", "CELL", "RENEWED", "OWNER"}}
 	for _, n := range nodes {
 		rows = append(rows, []string{n.Identity, nodeState(n), orDash(n.Cell), instant(n.LastSeen), orDash(n.Owner)})
 	}
@@ -56,7 +56,7 @@ func (v *fleetLsVerb) Run(inv *invocation) error {
 		case n.Asked[0].Key == n.PublicKey:
 			inv.notef("%s is %s and has asked to come back, with its own key; statecraft fleet approve %s %s lets it", n.Identity, n.State, n.Identity, n.PublicKey)
 		default:
-			inv.notef("another key has asked for the identity of %s; statecraft fleet approve %s says which, and lets it take it", n.Identity, n.Identity)
+			inv.notef("another key has asked for the identity of %s; statecraft fleet approve %s says which; the same with the key lets it take it", n.Identity, n.Identity)
 		}
 	}
 	return nil

@@ -251,7 +251,7 @@ func TestFleetLsAndShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := answer(t, &fleetLsVerb{contextFlags: as}, false)
-	const table = `NODE        STATE         CELL  LAST SEEN             OWNER
+	const table = `NODE        STATE         CELL  RENEWED               OWNER
 n1.example  assigned      main  2026-01-05 11:00:00Z  overlay1
 n2.example  active        main  2026-01-05 11:00:00Z  overlay1
 n3          (unreadable)  -     -                     -

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -34,6 +35,9 @@ type keysPassphraseVerb struct {
 
 // Run writes the key anew.
 func (v *keysPassphraseVerb) Run(inv *invocation) error {
+	if err := v.fit(); err != nil {
+		return err
+	}
 	k, err := loadKey(v.File, "statecraft keys new "+v.File+" makes one")
 	if err != nil {
 		return err
@@ -56,6 +60,18 @@ func (v *keysPassphraseVerb) Run(inv *invocation) error {
 		return fail(exitFailed, "", "writing the key: %w", err)
 	}
 	return inv.key(v.File, k.Public())
+}
+
+// fit refuses keys that cannot have a passphrase: nobody is there to ask when a host starts, and the authority's is no ed25519 key in a file of its own.
+func (v *keysPassphraseVerb) fit() error {
+	_, err := os.Stat(filepath.Join(filepath.Dir(v.File), "overlay.yaml"))
+	switch {
+	case filepath.Base(v.File) == "ca.key":
+		return usage("keep it offline, on an encrypted disk", "ca.key can have no passphrase")
+	case err == nil && !v.Remove:
+		return usage("hosts take plain keys only: protect the folder", "%s is a host's key, and nobody is there to ask when a host starts", v.File)
+	}
+	return nil
 }
 
 // wanted is the new passphrase.

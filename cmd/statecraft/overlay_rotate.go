@@ -19,7 +19,10 @@ type overlayRotateVerb struct {
 
 // Run makes the keys, and says what is to be done with them.
 func (v *overlayRotateVerb) Run(inv *invocation) error {
-	if v.All == (v.Host != "") {
+	if v.All && v.Host != "" {
+		return usage("name the host, or give --all", "the keys of %s are among all", v.Host)
+	}
+	if !v.All && v.Host == "" {
 		return usage("name the host, or give --all", "it is not said whose keys are to be replaced")
 	}
 	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now(), Open: keyOpener().Open})

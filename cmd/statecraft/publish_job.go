@@ -163,7 +163,7 @@ func (p *publishing) compare(spec *registry.Spec) (err error) {
 	for _, c := range p.changes {
 		if len(c.Dropped) > 0 && !p.dropped && len(p.packed) > 0 {
 			return fail(exitInvalid, "add upgrade: {map: {"+c.Dropped[0]+": NEW_STATE}} to the manifest, or allow it with --allow-dropped-states",
-				"%s drops %s, in which machines of the version before may be", c.Name, strings.Join(c.Dropped, " and "))
+				"%s no longer has %s, in which machines of the version before may be", c.Name, strings.Join(c.Dropped, ", "))
 		}
 	}
 	return nil

@@ -322,6 +322,11 @@ func TestC18FastForward(t *testing.T) {
 		Add: []string{key.PublicKey}, Remove: []string{thief.Public().String()}, Serial: map[string]uint64{"default": 1},
 	}
 	answer(t, rotate, false).wants(t, exitOK, "")
+	// What a key signed that was taken away since is shown, with a mark.
+	a = answer(t, &registryHistoryVerb{r.flags()}, false)
+	if a.wants(t, exitOK, ""); !strings.Contains(a.out, "9223372036854775807") || !strings.Contains(a.out, notVouchedFor+" web 1.0.0") {
+		t.Errorf("history prints\n%s", a.out)
+	}
 	rotate.Add, rotate.Remove, rotate.Serial = nil, nil, nil
 	answer(t, rotate, false).wants(t, exitOK, "")
 	again := r.publish(r.machine("web", "1.1.0", "busy"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,9 @@ type publicationResult struct {
 	Signers  []string  `json:"signers,omitempty"`
 }
 
+// notVouchedFor marks what only an earlier trust root vouches for, such as what a key signed that was taken away since, or none.
+const notVouchedFor = "(not vouched for by the present trust root)"
+
 // Run prints a line a publication.
 func (v *registryHistoryVerb) Run(inv *invocation) error {
 	s, err := v.look(inv)
@@ -48,14 +52,17 @@ func (v *registryHistoryVerb) Run(inv *invocation) error {
 	rows := [][]string{{"SERIAL", "PUBLISHED", "MACHINES", "SIGNED BY"}}
 	for _, p := range slices.Backward(all) {
 		one := publicationResult{Revision: p.Revision, At: p.At, Valid: p.Spec != nil}
-		row := []string{"-", instant(p.At), "(not vouched for by the present trust root)", "-"}
-		if p.Spec != nil {
+		row := []string{"-", instant(p.At), notVouchedFor, "-"}
+		if spec := cmp.Or(p.Spec, p.Before); spec != nil {
 			signers, _ := registry.Signers(p.Envelope)
-			one.Serial, one.Issued, one.Expires, one.Signers = p.Spec.Serial, p.Spec.Issued, p.Spec.Expires, names(signers)
-			for _, e := range p.Spec.Machines {
+			one.Serial, one.Issued, one.Expires, one.Signers = spec.Serial, spec.Issued, spec.Expires, names(signers)
+			for _, e := range spec.Machines {
 				one.Machines = append(one.Machines, labelled(e))
 			}
 			row = []string{strconv.FormatUint(one.Serial, 10), instant(one.Issued), listed(one.Machines), listed(shortened12(one.Signers))}
+			if p.Spec == nil {
+				row[1], row[2] = instant(p.At), notVouchedFor+" "+row[2]
+			}
 		}
 		r.Publications, rows = append(r.Publications, one), append(rows, row)
 	}

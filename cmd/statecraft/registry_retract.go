@@ -56,7 +56,7 @@ func (v *registryRetractVerb) remaining(s *shelf, now *registry.Spec) ([]registr
 	for _, name := range v.Machines {
 		i := slices.IndexFunc(machines, func(e registry.Entry) bool { return e.Name == name })
 		if i < 0 {
-			return nil, usage("statecraft registry show lists them", "channel %s does not publish %s", v.Channel, name)
+			return nil, usage("statecraft registry show --channel "+v.Channel+" lists them", "channel %s does not publish %s", v.Channel, name)
 		}
 		machines = slices.Delete(machines, i, i+1)
 	}

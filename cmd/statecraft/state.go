@@ -66,7 +66,7 @@ func hostError(err error, dir string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, control.ErrNoHost):
-		return fail(exitUnreachable, "is the host running? statecraft run --state "+dir+" PATH starts one; --state names the folder of another, also the one that node run or overlay run was given", "%w", err)
+		return fail(exitUnreachable, "is the host running? "+runAgain(dir)+" starts one; --state names the folder of another, also the one that node run or overlay run was given", "%w", err)
 	case errors.Is(err, control.ErrNotAllowed):
 		return fail(exitRefused, "run the command as the user that the host runs as, or as root", "%w", err)
 	case errors.Is(err, control.ErrTooLong):
@@ -78,6 +78,20 @@ func hostError(err error, dir string) error {
 	default:
 		return err
 	}
+}
+
+// runAgain is the command that starts the host of a state folder.
+func runAgain(dir string) string {
+	above := filepath.Dir(dir)
+	_, noConfig := os.Stat(filepath.Join(above, "overlay.yaml"))
+	switch {
+	case filepath.Base(dir) != nodeStateDir:
+	case noConfig == nil:
+		return "statecraft overlay run " + above
+	case isFolder(filepath.Join(above, nodeIdentityDir)):
+		return "statecraft node run --state " + above
+	}
+	return "statecraft run --state " + dir + " PATH"
 }
 
 // table prints rows in columns.

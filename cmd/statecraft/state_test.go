@@ -3,10 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/statecraft-io/statecraft/runtime/control"
 	"github.com/statecraft-io/statecraft/runtime/node"
+	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
 // TestAHostIsFoundByTheFolderThatItWasStartedWith asks by the folder of node run and overlay run, whose host keeps its state inside.
@@ -46,4 +49,30 @@ func TestAnEmulationThatNobodyJoinedTookNoTime(t *testing.T) {
 	if s := spanned(node.Standing{Nodes: 3, First: time.Now()}); s != 0 {
 		t.Errorf("it took %f s", s)
 	}
+}
+
+// TestANextStepFitsWhatWasAsked: the hint names the verb that starts the host of a folder.
+func TestANextStepFitsWhatWasAsked(t *testing.T) {
+	for made, want := range map[string]string{"overlay.yaml": "overlay run DIR starts", "identity": "node run --state DIR starts", "": "statecraft run --state DIR/state PATH starts"} {
+		outer := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(outer, made), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		out := &quietBuffer{}
+		testInvocation(t.Context(), out, out, false).report(hostError(control.ErrNoHost, filepath.Join(outer, "state")))
+		if want = strings.ReplaceAll(want, "DIR", outer); !strings.Contains(out.String(), want) {
+			t.Errorf("beside %q it says %s, not %s", made, out.String(), want)
+		}
+	}
+}
+
+// TestAKeyThatCannotHaveAPassphraseGetsNone: nobody is there to ask when a host starts, and the authority's key is of another form.
+func TestAKeyThatCannotHaveAPassphraseGetsNone(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := overlay.Init(overlay.InitOptions{Dir: dir, Cell: "main", Now: time.Now(), Hosts: []overlay.HostOptions{{Name: "o1", Address: "127.0.0.1", Listen: "127.0.0.1", Fleet: 4222, Cluster: 6222}}}); err != nil {
+		t.Fatal(err)
+	}
+	answer(t, &keysPassphraseVerb{File: filepath.Join(dir, "authority", "ca.key")}, false).wants(t, exitUsage, "ca.key can have no passphrase")
+	answer(t, &keysPassphraseVerb{File: filepath.Join(dir, "hosts", "o1", "host.key")}, false).wants(t, exitUsage, "hosts take plain keys only")
+	answer(t, &keysPassphraseVerb{File: filepath.Join(dir, "hosts", "o1", "host.key"), Remove: true}, false).wants(t, exitOK, "")
 }

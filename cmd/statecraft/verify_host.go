@@ -41,7 +41,7 @@ func byWhom(o runtime.Origin) string {
 	keys := strings.Join(o.Signers, ", ")
 	switch {
 	case o.Kind == runtime.OriginBuiltIn:
-		return "built in, release " + orDash(o.Release)
+		return "built in, version " + orDash(o.Release)
 	case o.Kind == runtime.OriginPublished && o.Serial == 0:
 		return "published in channel " + o.Channel + ", and not in its present list"
 	case o.Kind == runtime.OriginPublished:

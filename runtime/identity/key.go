@@ -164,10 +164,13 @@ func (k *Key) seedLine() []byte {
 	return append(hex.AppendEncode(nil, k.private().Seed()), '\n')
 }
 
+// opensshArmour begins a key with a passphrase.
+const opensshArmour = "-----BEGIN OPENSSH PRIVATE KEY-----"
+
 func parseSeed(content []byte) (*Key, error) {
-	if text := strings.TrimSpace(string(content)); strings.HasPrefix(text, "-----BEGIN") || strings.HasPrefix(text, "{") {
-		return nil, fmt.Errorf("it has a passphrase or a helper program, which are for keys of the authority and of publishers: here a seed of %d "+
-			"hexadecimal digits is needed: %w", 2*ed25519.SeedSize, ErrDamaged)
+	if text := strings.TrimSpace(string(content)); strings.HasPrefix(text, opensshArmour) || strings.HasPrefix(text, "{") {
+		return nil, fmt.Errorf("it has a passphrase or a helper program, which are for keys of the authority and of publishers: hosts and nodes need a "+
+			"seed of %d hexadecimal digits; statecraft keys passphrase --remove takes a passphrase away: %w", 2*ed25519.SeedSize, ErrDamaged)
 	}
 	seed, err := hex.DecodeString(strings.TrimSpace(string(content)))
 	if err != nil || len(seed) != ed25519.SeedSize {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
@@ -29,7 +30,7 @@ type Helper struct {
 type Request struct {
 	Protocol  string `json:"protocol"`   // HelperProtocol
 	PublicKey string `json:"public_key"` // who signs
-	// Purpose is what is signed, as the message itself says: root, spec, token:PURPOSE, or unknown.
+	// Purpose is what is signed, as the message itself says: root, spec, folder (a spec that vouches for a machine's folder), token:PURPOSE, or unknown.
 	Purpose string `json:"purpose"`
 	Message string `json:"message"` // the bytes to sign, base64: ed25519 takes them whole
 	Digest  string `json:"digest"`  // their SHA-256 in hexadecimal digits, to show and to log
@@ -46,7 +47,7 @@ const (
 
 // Encode is the content of the key file.
 func (h Helper) Encode() ([]byte, error) {
-	if _, err := h.read("the new file"); err != nil {
+	if _, err := h.read(""); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(h)
@@ -72,6 +73,9 @@ func parseHelper(path string, content []byte) (*helper, error) {
 
 func (h Helper) read(path string) (*helper, error) {
 	wrong := func(format string, args ...any) (*helper, error) {
+		if err := fmt.Errorf(format, args...); path == "" { // what is to be written
+			return nil, err
+		}
 		return nil, fmt.Errorf("reading the key %s: %w: %w", path, identity.ErrDamaged, fmt.Errorf(format, args...))
 	}
 	if len(h.Command) == 0 || !strings.HasPrefix(h.Command[0], "/") {
@@ -144,7 +148,7 @@ func purposeOf(message []byte) string {
 		parts := bytes.SplitN(rest, []byte(" "), 3)
 		if len(parts) == 3 {
 			text := strings.TrimPrefix(string(parts[1]), "application/vnd.statecraft.")
-			return strings.TrimSuffix(text, "+json")
+			return orFolder(strings.TrimSuffix(text, "+json"), parts[2])
 		}
 	}
 	if _, claims, ok := bytes.Cut(message, []byte(".")); ok {
@@ -156,6 +160,18 @@ func purposeOf(message []byte) string {
 		}
 	}
 	return "unknown"
+}
+
+// orFolder is a purpose, or folder where a spec is one that vouches for a machine's folder.
+func orFolder(purpose string, rest []byte) string {
+	var s struct {
+		Channel string `json:"channel"`
+	}
+	_, payload, _ := bytes.Cut(rest, []byte(" ")) // behind its length
+	if purpose == "spec" && json.Unmarshal(payload, &s) == nil && s.Channel == registry.FolderChannel {
+		return "folder"
+	}
+	return purpose
 }
 
 // bounded keeps what fits, and takes the rest so that who writes it goes on.

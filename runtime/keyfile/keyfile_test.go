@@ -144,6 +144,11 @@ func TestOpensslSigns(t *testing.T) {
 	if r.Protocol != HelperProtocol || r.Purpose != "spec" || r.PublicKey != k.Public().String() || len(r.Digest) != 64 {
 		t.Errorf("it was asked %+v", r)
 	}
+	for payload, want := range map[string]string{`{"channel":"folder"}`: "folder", `{"channel":"default"}`: "spec"} {
+		if got := purposeOf(dsse.PAE("application/vnd.statecraft.spec+json", []byte(payload))); got != want {
+			t.Errorf("the purpose of %s is %s", payload, got)
+		}
+	}
 	token, err := (&identity.Signer{Key: h}).Sign(identity.Claims{
 		Purpose: identity.PurposeClient, Subject: "a", PublicKey: newKey(t).Public().String(), Cell: "c", IssuedAt: time.Now(), Expires: time.Now().Add(time.Hour),
 	})

@@ -368,13 +368,13 @@ func whatIs(name string) string {
 		return "the renewed certificate of the authority"
 	case clientFile:
 		return "the operator's context, with a new token"
-	case clientKeyFile:
-		return "the operator's key"
 	}
 	issuer := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	switch {
 	case name == "join.jwt":
 		return "a join token"
+	case filepath.Base(name) == clientKeyFile && filepath.Base(filepath.Dir(name)) != "authority":
+		return "the operator's key"
 	case filepath.Ext(name) == ".key":
 		return "the key of the issuer " + issuer
 	}

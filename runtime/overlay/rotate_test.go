@@ -145,8 +145,14 @@ func TestRotateLeavesOutWhatIsNotThere(t *testing.T) {
 func TestRotateNamesEachKeyThatIsReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cell")
 	initialise(t, cellOptions(dir, "a1", "o2"))
-	if _, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon}); err != nil {
+	all, err := overlay.Rotate(overlay.RotateOptions{Dir: dir, Now: noon})
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, m := range all.Made {
+		if m.What == "the operator's key" && m.Path != filepath.Join(dir, "operator", "client.key") {
+			t.Errorf("%s is called %s", m.Path, m.What)
+		}
 	}
 	path := filepath.Join(dir, "hosts/a1/host.key")
 	had, err := identity.LoadKey(path)

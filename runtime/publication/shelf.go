@@ -50,6 +50,7 @@ type Shelf struct {
 // Published is a spec as it was published.
 type Published struct {
 	Spec     *registry.Spec // nil where it cannot be vouched for
+	Before   *registry.Spec // of History only: what an earlier root vouches for, where the present one does not
 	Under    uint64         // version of the newest root that vouches for it
 	Envelope []byte
 	Revision uint64
@@ -203,7 +204,7 @@ func (s *Shelf) vouched(e delivery.Revision) (*Published, error) {
 }
 
 // History is all that is kept of a channel, the oldest first. Of what is not good by the present root (its key may have been
-// rotated out since) the spec is nil.
+// rotated out since) the spec is nil, and Before what an earlier root vouches for.
 func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error) {
 	entries, err := s.history(ctx, specKey(channel))
 	if err != nil {
@@ -224,6 +225,9 @@ func (s *Shelf) History(ctx context.Context, channel string) ([]Published, error
 		p, err := readSpec(e, root)
 		if err != nil {
 			p = &Published{Envelope: e.Value, Revision: e.Revision, At: e.At}
+			if earlier, err := s.vouched(e); err == nil {
+				p.Before = earlier.Spec
+			}
 		}
 		all = append(all, *p)
 	}

@@ -56,6 +56,7 @@ func hostileCommands() map[string]hostileCommand {
 		"/dev/stdin":            {command: `sh /dev/stdin`, value: "touch made", checked: true, input: true},
 		"a script of sed":       {command: `sed -f - machine.yaml`, value: "1e touch made", program: "sed", checked: true, input: true},
 		"replaced by xargs":     {command: `xargs -I@ sh -c "echo @"`, value: "; touch made", checked: true, input: true},
+		"an option by xargs":    {command: `xargs tar -cf /dev/null --checkpoint=1 machine.yaml`, value: `"--checkpoint-action=exec=touch made"`, program: "tar", input: true},
 		"a shell in a shell":    {command: `exec sh`, value: "touch made", checked: true, input: true, shell: true},
 		"through a pipe":        {command: `cat | sh`, value: "touch made", checked: true, input: true, shell: true},
 		"a variable":            {command: `bash wrapper true`, value: "$(touch made)", program: "bash", checked: true, env: "BASH_ENV=/etc/{{V}}"},
@@ -211,6 +212,17 @@ func TestB17AValueIsNoOption(t *testing.T) {
 	} {
 		text := strings.NewReplacer("{{V}}", `{{ lookup "data.v" }}`, "{{N}}", `{{ lookup "data.n" }}`, "{{X}}", `{{ lookup "data.name" }}`, "{{E}}", `{{ lookup "data.empty" }}`).Replace(command)
 		if _, err := look.ExpandWords(text, false); (err != nil) != refused || refused && !strings.Contains(err.Error(), "would be an option") {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+	for command, refused := range map[string]bool{
+		`xargs rm`: true, `sudo xargs rm`: true, `xargs -- rm`: true, `xargs -I@ rm @`: true, `xargs -i rm {}`: true, `xargs rm --`: false, `xargs -I @ rm -- @`: false,
+		`xargs -I@ rm ./@`: false, `cat`: false,
+	} {
+		if err := inputOption(strings.Fields(command), []byte("a b\x00-rf")); (err != nil) != refused {
+			t.Errorf("%s: %v", command, err)
+		}
+		if err := inputOption(strings.Fields(command), []byte("a-b -5 c")); err != nil {
 			t.Errorf("%s: %v", command, err)
 		}
 	}

@@ -47,6 +47,9 @@ func (e *execWatcher) complete(run *execRun, look *Look, words []string, confine
 	if err != nil {
 		return err
 	}
+	if err := inputOption(words, input); err != nil {
+		return err
+	}
 	env, err := e.environment(look, confine, paths)
 	if err != nil {
 		return err

@@ -2,11 +2,13 @@ package watchers
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // programText is a word of a command that a program runs.
@@ -360,6 +362,31 @@ func option(templates, words []string) error {
 	}
 	return nil
 }
+
+// inputOption reports an option that xargs would make of its input. What separates arguments is an option of xargs, so that any punctuation may.
+func inputOption(words []string, input []byte) error {
+	at := slices.IndexFunc(words, func(word string) bool { return programName(word) == "xargs" })
+	if at < 0 || at > 0 && !slices.Contains(carriers(), programName(words[0])) {
+		return nil
+	}
+	safe := words[len(words)-1] == "--"
+	if mark := interpreters().replacement(words[at+1:]).mark; mark != "" {
+		safe = true
+		for i, word := range words[at+1:] {
+			safe = safe && (!strings.HasPrefix(word, mark) || words[at+i] == "--" || words[at+i] == "-I" || words[at+i] == "-J")
+		}
+	}
+	arguments := strings.FieldsFunc(string(input), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./", r)
+	})
+	if !safe && slices.ContainsFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "-") && !number.MatchString(a) }) {
+		return errInputOption
+	}
+	return nil
+}
+
+var errInputOption = errors.New("what begins with a dash in input would be an option, as xargs makes arguments of it; end the command of xargs with --, " +
+	"or write -- in front of what it replaces")
 
 const optionHint = "put -- right in front of it, where the program knows that, or write --name={{...}}; options that are meant to be a value go into environment, " +
 	"with shell: true and $OPTIONS in the command"

@@ -1,12 +1,16 @@
 package node_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/runtime/evidence"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 	"github.com/statecraft-io/statecraft/runtime/node"
 )
@@ -36,6 +40,14 @@ func (c *cell) heads(js jetstream.JetStream, subject string) (found []evidence.S
 	return found
 }
 
+// emptyJournal is one with a head and no machines.
+type emptyJournal struct{}
+
+// Head implements evidence.Journal.
+func (emptyJournal) Head(context.Context, func(journal.Entry) error) (journal.Head, error) {
+	return journal.Head{Log: "ab", Segment: 1, Size: 128, Sum: "cd"}, nil
+}
+
 // H76: nodes and hosts tell signed heads of their journals, also when they stop; what is not the node's own goes nowhere.
 func TestH76NodesAndHostsTellTheirHeads(t *testing.T) {
 	c := newCell(t, nil)
@@ -56,6 +68,28 @@ func TestH76NodesAndHostsTellTheirHeads(t *testing.T) {
 		t.Fatalf("the cell has %+v", heads)
 	}
 	eventually(t, "the cell has a head of the host's journal", func() bool { return len(c.heads(js, "heads."+hostToken(c))) > 0 })
+
+	// One of another key is refused: whoever has the rights of the node cannot have it held against heads of keys that nobody knows.
+	other, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	junk, err := evidence.Sign(t.Context(), emptyJournal{}, "n1.example", time.Now(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox := "_INBOX.n1=example.junk"
+	answers, err := m.session().SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.session().PublishRequest("node.n1=example.out.head", inbox, junk.Envelope); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := answers.NextMsg(patience)
+	if err != nil || answer.Header.Get(micro.ErrorCodeHeader) != "403" {
+		t.Errorf("a head of another key: %v %v", answer, err)
+	}
 
 	// What is no head goes nowhere.
 	conn, _ := c.client("admin")

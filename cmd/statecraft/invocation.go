@@ -29,24 +29,38 @@ type input struct {
 	r   io.Reader
 }
 
-// Read leaves a blocked read behind when ctx ends; the program is about to end then.
+// Read returns what was read, or the cause of the interrupt.
 func (i *input) Read(p []byte) (int, error) {
+	data, err := interruptibly(i.ctx, func() ([]byte, error) {
+		buffer := make([]byte, len(p))
+		n, err := i.r.Read(buffer)
+		return buffer[:n], err
+	})
+	return copy(p, data), err
+}
+
+// interruptibly leaves a read that blocks behind when ctx ends; the program is about to end then.
+func interruptibly(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
 	type result struct {
 		data []byte
 		err  error
 	}
-	read := make(chan result, 1)
+	done := make(chan result, 1)
 	go func() {
-		buffer := make([]byte, len(p))
-		n, err := i.r.Read(buffer)
-		read <- result{buffer[:n], err}
+		data, err := read()
+		done <- result{data, err}
 	}()
 	select {
-	case r := <-read:
-		return copy(p, r.data), r.err
-	case <-i.ctx.Done():
-		return 0, context.Cause(i.ctx)
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
+}
+
+// readFile reads a file that somebody names. It may be a pipe, such as the shell's <(…), which is waited for until there is an interrupt.
+func (inv *invocation) readFile(name string) ([]byte, error) {
+	return interruptibly(inv.ctx, func() ([]byte, error) { return os.ReadFile(name) })
 }
 
 // results is standard output. It remembers a failed write, so that a full disk or a closed pipe is not

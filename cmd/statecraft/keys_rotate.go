@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +41,7 @@ type rotateResult struct {
 
 // Run publishes the root, or writes it for others.
 func (v *keysRotateVerb) Run(inv *invocation) error {
-	given, err := v.given()
+	given, err := v.given(inv)
 	if err != nil {
 		return err
 	}
@@ -79,7 +78,7 @@ type rotation struct {
 }
 
 // given reads what is to be done, and refuses what cannot be meant, before anybody is asked.
-func (v *keysRotateVerb) given() (*rotation, error) {
+func (v *keysRotateVerb) given(inv *invocation) (*rotation, error) {
 	changes := len(v.Add)+len(v.Remove)+len(v.Serial) > 0 || v.Threshold != 0
 	switch {
 	case (v.Envelope == "") == (len(v.Key) == 0):
@@ -87,7 +86,7 @@ func (v *keysRotateVerb) given() (*rotation, error) {
 	case v.Envelope != "" && (changes || v.Prepare != ""):
 		return nil, usage("statecraft sign adds signatures", "--envelope publishes what others have signed, as it is: it goes with --as only")
 	case v.Envelope != "":
-		envelope, err := os.ReadFile(v.Envelope)
+		envelope, err := inv.readFile(v.Envelope)
 		if err != nil {
 			return nil, usage("statecraft keys rotate --prepare writes it", "reading the signed root: %w", err)
 		}

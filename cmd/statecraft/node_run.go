@@ -116,7 +116,7 @@ func (inv *invocation) readToken(given string) (string, error) {
 		from = "standard input"
 		data, err = io.ReadAll(io.LimitReader(inv.stdin, maxTokenFile))
 	} else {
-		data, err = os.ReadFile(given)
+		data, err = inv.readFile(given)
 	}
 	if err != nil {
 		return "", usage("name a file that holds the token, or give - for standard input", "reading the token in %s: %w", shortened(from), reason(err))

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -44,7 +43,7 @@ func (v *publishVerb) Run(inv *invocation) error {
 	if err := v.meant(); err != nil {
 		return err
 	}
-	list, envelope, err := v.given()
+	list, envelope, err := v.given(inv)
 	if err != nil {
 		return err
 	}
@@ -93,9 +92,9 @@ func (v *publishVerb) meant() error {
 const matchHint = "write it of identity(regex), get_fact(path), has_file(path), has_directory(path), has_command(name) and facts, such as identity('^web')"
 
 // given reads the files that are published: a list of machines, or what others have signed.
-func (v *publishVerb) given() (list []registry.Entry, envelope []byte, err error) {
+func (v *publishVerb) given(inv *invocation) (list []registry.Entry, envelope []byte, err error) {
 	if v.Envelope != "" {
-		if envelope, err = os.ReadFile(v.Envelope); err != nil {
+		if envelope, err = inv.readFile(v.Envelope); err != nil {
 			return nil, nil, usage("statecraft publish --prepare writes it", "reading the signed spec: %w", err)
 		}
 		return nil, bytes.TrimSpace(envelope), nil
@@ -103,7 +102,7 @@ func (v *publishVerb) given() (list []registry.Entry, envelope []byte, err error
 	if v.Spec == "" {
 		return nil, nil, nil
 	}
-	text, err := os.ReadFile(v.Spec)
+	text, err := inv.readFile(v.Spec)
 	if err != nil {
 		return nil, nil, usage("statecraft pack prints the entries of such a list", "reading the list of machines: %w", err)
 	}

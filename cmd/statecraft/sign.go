@@ -31,7 +31,7 @@ func (v *signVerb) Run(inv *invocation) error {
 	if info, err := os.Stat(v.File); err == nil && info.IsDir() {
 		return v.folders(inv)
 	}
-	envelope, err := os.ReadFile(v.File)
+	envelope, err := inv.readFile(v.File)
 	if err != nil {
 		return usage("statecraft publish --prepare writes what there is to sign", "reading what is to be signed: %w", err)
 	}

@@ -70,17 +70,19 @@ func (inv *invocation) tokenText(given string) ([]byte, error) {
 	if isFolder(given) {
 		from, _ = overlay.ClientFiles(given)
 	}
-	f, err := os.Open(from)
-	if err != nil {
-		if strings.Count(given, ".") == 2 && !strings.ContainsAny(given, "/ ") {
-			return nil, notToken(identity.ErrMalformed)
+	data, err := interruptibly(inv.ctx, func() ([]byte, error) {
+		f, err := os.Open(from)
+		if err != nil {
+			return nil, err
 		}
+		defer f.Close()
+		return io.ReadAll(io.LimitReader(f, maxTokenFile))
+	})
+	switch {
+	case err != nil && strings.Count(given, ".") == 2 && !strings.ContainsAny(given, "/ "):
+		return nil, notToken(identity.ErrMalformed)
+	case err != nil:
 		return nil, usage(tokenHint, "reading the token %q: %w", shortened(from), reason(err))
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxTokenFile))
-	if err != nil {
-		return nil, fail(exitFailed, "", "reading the token in %s: %w", from, reason(err))
 	}
 	return data, nil
 }

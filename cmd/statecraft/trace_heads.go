@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -147,9 +146,9 @@ func (m *member) heads(id identity.Identity) (texts [][]byte, err error) {
 }
 
 // readHeads reads a file of signed heads, one a line, as trace heads prints them. Whose they are is in each; the key must be the same in all.
-func readHeads(files []string) (heads []evidence.Signed, err error) {
+func (inv *invocation) readHeads(files []string) (heads []evidence.Signed, err error) {
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := inv.readFile(file)
 		if err != nil {
 			return nil, usage("name a file that statecraft trace heads NODE has printed", "reading signed heads: %w", err)
 		}

@@ -101,7 +101,7 @@ func (v *traceVerifyVerb) heads(inv *invocation) ([]evidence.Signed, error) {
 			return nil, usage("statecraft fleet show NODE prints it", "--key: %w", err)
 		}
 	}
-	heads, err := readHeads(v.Heads)
+	heads, err := inv.readHeads(v.Heads)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (v *verifyVerb) Run(inv *invocation) error {
 
 // envelope verifies a spec by what the folder of --as trusts. It asks nobody.
 func (v *verifyVerb) envelope(inv *invocation) error {
-	data, err := os.ReadFile(v.Path)
+	data, err := inv.readFile(v.Path)
 	if err != nil {
 		return usage("", "reading the signed spec: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,11 +189,19 @@ func (m *member) failed(doing string, err error) error {
 	case errors.Is(err, publication.ErrSilent):
 		return fail(exitUnreachable, "try again in a moment; how are the hosts? statecraft states on a host says, and two of three are to be there",
 			"%s: %w", doing, err)
+	case isNotReady(err):
+		return fail(exitUnreachable, "try again in a moment; a stream without a leader needs two of three hosts: statecraft fleet hosts shows them", "%s: %w", doing, err)
 	case isSilence(err):
 		return fail(exitUnreachable, "are the hosts of the cell running? statecraft overlay run DIR runs one", "%s: the cell does not answer: %w", doing, err)
 	default:
 		return fail(exitFailed, "", "%s: %w", doing, err)
 	}
+}
+
+// isNotReady reports whether the cell's JetStream has answered that it cannot at the moment, as without a quorum.
+func isNotReady(err error) bool {
+	said, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && said.Code == http.StatusServiceUnavailable
 }
 
 // has reports whether the client's token names a right.

@@ -3,13 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
 
+	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -322,12 +325,26 @@ func (p *publishing) publish(file string, envelope []byte) error {
 	}, "published")
 }
 
+// replacing names the machines that a publication adds for hosts in place of built-in ones.
+func replacing(channel string, changes []specChange) (names []string) {
+	for _, c := range changes {
+		_, err := fs.Stat(manifests.Files, path.Join("overlay", c.Name+".yaml"))
+		if channel == registry.OverlayChannel && c.Kind == registry.Added && err == nil {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // tell prints the outcome.
 func (p *publishing) tell(r publishResult, done string) error {
 	if p.inv.json {
 		return p.inv.printJSON(r)
 	}
 	p.inv.changes(r.Changes)
+	for _, name := range replacing(r.Channel, r.Changes) {
+		p.inv.notef("on hosts %s takes the place of the built-in machine of that name; registry retract --channel %s %s gives it back", name, r.Channel, name)
+	}
 	if done != "" {
 		p.inv.printf("%s channel %s, serial %d, %s, until %s\n", done, r.Channel, r.Serial, counted(len(p.machines), "machine"), instant(r.Expires))
 	}

@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/control"
 	"github.com/statecraft-io/statecraft/runtime/node"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
@@ -75,4 +79,22 @@ func TestAKeyThatCannotHaveAPassphraseGetsNone(t *testing.T) {
 	answer(t, &keysPassphraseVerb{File: filepath.Join(dir, "authority", "ca.key")}, false).wants(t, exitUsage, "ca.key can have no passphrase")
 	answer(t, &keysPassphraseVerb{File: filepath.Join(dir, "hosts", "o1", "host.key")}, false).wants(t, exitUsage, "hosts take plain keys only")
 	answer(t, &keysPassphraseVerb{File: filepath.Join(dir, "hosts", "o1", "host.key"), Remove: true}, false).wants(t, exitOK, "")
+}
+
+// TestWhatACellCannotDoAtTheMomentIsTriedAgain: the 503 of a stream without a leader is not for who asked to mend.
+func TestWhatACellCannotDoAtTheMomentIsTriedAgain(t *testing.T) {
+	out := &quietBuffer{}
+	m := &member{Conn: &nats.Conn{}, ctx: t.Context()}
+	code := testInvocation(t.Context(), out, out, false).report(m.failed("asking", &jetstream.APIError{Code: 503, Description: "JetStream does not answer"}))
+	if code != exitUnreachable || !strings.Contains(out.String(), "two of three hosts") {
+		t.Errorf("it ends with %d and says %s", code, out.String())
+	}
+}
+
+// TestWhoReplacesABuiltInMachineIsTold: of the machines that the channel overlay gains, those that come with the program are named.
+func TestWhoReplacesABuiltInMachineIsTold(t *testing.T) {
+	changes := []specChange{{Change: registry.Change{Name: "uplink", Kind: registry.Added}}, {Change: registry.Change{Name: "mine", Kind: registry.Added}}}
+	if names := replacing(registry.OverlayChannel, changes); len(names) != 1 || names[0] != "uplink" || replacing("default", changes) != nil {
+		t.Errorf("in place of built-in ones come %v", names)
+	}
 }

@@ -216,12 +216,24 @@ func (o *opened) read() (signable, error) {
 	return o.document, o.err
 }
 
-// head is what the payload says before all else; nothing where it cannot be read.
-func (o *opened) head() (h head) {
-	if json.Unmarshal(o.payload, &h) != nil {
+// head is what the payload says before all else, without what cannot be read: a later release may have other types for what this one does not need.
+func (o *opened) head() head {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(o.payload, &keys) != nil {
 		return head{}
 	}
-	return h
+	return head{
+		Type: readable[string](keys["type"]), Version: readable[uint64](keys["version"]),
+		Critical: readable[[]string](keys["critical"]), Extensions: readable[map[string]json.RawMessage](keys["extensions"]),
+	}
+}
+
+// readable is a value from its JSON; the zero value where it is none of its type.
+func readable[T any](text []byte) (value T) {
+	if json.Unmarshal(text, &value) != nil {
+		return *new(T)
+	}
+	return value
 }
 
 // Envelopes remembers the last envelopes that were opened, for stores of one process to share: in an emulation thousands of nodes are

@@ -96,6 +96,9 @@ func TestH74ASpecWithWhatIsNotKnownIsFollowed(t *testing.T) {
 		"example.net/gate":   of(t, tm.spec(3, "web"), `"expires"`, `"critical":["example.net/gate"],"expires"`),
 		"machines":           of(t, tm.spec(3, "web"), `"expires"`, `"critical":["machines"],"expires"`, `"issued"`, `"extensions":{"machines":1},"issued"`),
 		"deadline":           of(t, tm.spec(3, "web"), `"expires"`, `"critical":["deadline"],"expires"`, `"serial":3`, `"serial":"3b"`),
+		"window":             of(t, tm.spec(3, "web"), `"expires"`, `"critical":["window"],"expires"`, `"issued"`, `"version":"2.1","issued"`),
+		"gate":               of(t, tm.spec(3, "web"), `"expires"`, `"critical":["gate"],"expires"`, `"issued"`, `"extensions":["gate"],"issued"`),
+		"statecraft.spec.v3": of(t, tm.spec(3, "web"), `statecraft.spec.v1`, `statecraft.spec.v3`, `"expires"`, `"critical":{"gate":2},"expires"`),
 		"statecraft.spec.v2": of(t, tm.spec(3, "web"), `statecraft.spec.v1`, `statecraft.spec.v2`),
 	} {
 		_, _, err := s.Accept(raw(t, specPayload, text, tm.signers...), want(begun))

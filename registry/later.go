@@ -53,10 +53,10 @@ func unknownCritical(critical []string, extensions map[string]json.RawMessage, k
 
 // head is what is read of a document before the rest: whether it can be understood at all.
 type head struct {
-	Type       string                     `json:"type"`
-	Version    uint64                     `json:"version"` // of a root
-	Critical   []string                   `json:"critical"`
-	Extensions map[string]json.RawMessage `json:"extensions"`
+	Type       string
+	Version    uint64 // of a root
+	Critical   []string
+	Extensions map[string]json.RawMessage
 }
 
 var documentType = regexp.MustCompile(`^statecraft\.(root|spec)\.v[1-9][0-9]*$`)

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
 // TestH71FleetApproveNamesTheKey: an approval is for one key, which the verb shows where none is given, and can be taken back. It takes a right of its
@@ -33,6 +37,8 @@ func TestH71FleetApproveNamesTheKey(t *testing.T) {
 		t.Errorf("approved a second time: %+v", n)
 	}
 	answer(t, &fleetLsVerb{contextFlags: view}, false).wants(t, exitOK, "active ("+asked[:12]+" may take it)")
+	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Key: strings.Repeat("cd", 32)}, false).
+		wants(t, exitFailed, "another key is approved for n1.example: "+asked+"; statecraft fleet approve n1.example --withdraw takes that back")
 
 	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Key: strings.Repeat("cd", 32), Withdraw: true}, false).
 		wants(t, exitFailed, "another key is approved for n1.example: "+asked)
@@ -50,5 +56,30 @@ func TestH71FleetApproveNamesTheKey(t *testing.T) {
 	for _, right := range []string{"fleet_view", "fleet_operate", "token_revoke", "registry_publish"} {
 		answer(t, &fleetApproveVerb{contextFlags: contextFlags{As: c.client(right, right)}, Node: "n1.example", Key: asked}, false).
 			wants(t, exitRefused, "--right fleet_approve")
+	}
+}
+
+// TestH71KeysOfTheCellAreApprovedForNoNode: whoever has the root key or a host's is somebody else already.
+func TestH71KeysOfTheCellAreApprovedForNoNode(t *testing.T) {
+	c := newHostedCell(t)
+	c.record("n1.example", nodeFields("n1.example", "active"))
+	as := contextFlags{As: c.client("alice", "fleet_approve")}
+	root, err := identity.LoadKey(filepath.Join(c.dir, "authority", "root.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Key: strings.ToUpper(root.Public().String())}, false).
+		wants(t, exitFailed, "is a root key of the cell, and no node's")
+	cells, err := c.streams().KeyValue(t.Context(), "CELLS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var host struct{ Keys map[string]string }
+	until(t, func() bool {
+		entry, err := cells.Get(t.Context(), "host.overlay1")
+		return err == nil && json.Unmarshal(entry.Value(), &host) == nil && len(host.Keys) > 0
+	})
+	for _, key := range host.Keys {
+		answer(t, &fleetApproveVerb{contextFlags: as, Node: "n1.example", Key: key}, false).wants(t, exitFailed, "the key "+key+" is one of the host overlay1")
 	}
 }

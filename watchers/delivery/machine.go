@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -187,7 +188,7 @@ func machineReport(outcome, name string, s watchers.Standing, reason string) wat
 		Payload: map[string]any{"name": name, "version": s.Version, "state": s.State, "reason": reason[:min(len(reason), longest)], "replaces": false},
 	}
 	if reason == "" {
-		rep.Message = fmt.Sprintf("%s %s is %s", name, s.Version, s.State)
+		rep.Message = strings.TrimSpace(name+" "+s.Version) + " is " + s.State // one that is gone has no version
 	}
 	return rep
 }

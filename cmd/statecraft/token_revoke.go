@@ -23,7 +23,7 @@ type tokenRevokeVerb struct {
 	Key      string `placeholder:"KEY" help:"The public key of a holder, or of an issuer and with it everything that it signed."`
 	Reason   string `required:"" placeholder:"TEXT" help:"Why; it is kept with the revocation."`
 	Force    bool   `help:"Revoke what nobody in the cell has, too."`
-	Yes      bool   `help:"Revoke also where that is a host of the cell."`
+	Yes      bool   `help:"Revoke also where that is a host of the cell, with --host where it is the last."`
 	Token    string `arg:"" optional:"" help:"The file that holds the token, a client's folder, or - for standard input. Of an issuer's certificate the key is revoked."`
 }
 
@@ -35,7 +35,7 @@ type revocationQuestion struct {
 	By     string `json:"by"`
 	Until  string `json:"until,omitempty"` // when the token ends by itself
 	Force  bool   `json:"force"`           // also where nobody has it
-	Host   bool   `json:"host"`            // also where it is a host's
+	Host   bool   `json:"host"`            // also where it is a host's, and of kind host where it is the last
 }
 
 // revocationAnswer is what it answers: what the bucket has now.
@@ -116,7 +116,7 @@ func (v *tokenRevokeVerb) question(inv *invocation) (q revocationQuestion, err e
 	if given != 1 {
 		return q, usage("give one of --node, --client, --host, --identity, --id, --key or a token", "it is to be one thing that is revoked, not %d", given)
 	}
-	q.Force, q.Host = v.Force, v.Yes || q.Kind == "host"
+	q.Force, q.Host = v.Force, v.Yes
 	switch q.Kind {
 	case "token":
 		token, err := inv.givenToken(v.Token)
@@ -217,6 +217,9 @@ func (v *tokenRevokeVerb) refused(err error, q revocationQuestion, m *member) er
 	case messaging.CodeTooLate:
 		return fail(exitUnreachable, mayBeStored, "%w", denied)
 	case messaging.CodeConflict:
+		if q.Kind == "host" {
+			return fail(exitUsage, "say --yes as well, if that is what you mean; after a theft run statecraft overlay rotate NAME first", "nothing is revoked: %w", denied)
+		}
 		return fail(exitUsage, "say --host NAME, or --yes, if that is what you mean; after a theft run statecraft overlay rotate NAME first", "nothing is revoked: %w", denied)
 	case messaging.CodeNotFound:
 		hint := "--force revokes it all the same"

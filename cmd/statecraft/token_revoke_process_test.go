@@ -9,6 +9,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	hostcell "github.com/statecraft-io/statecraft/watchers/cell"
 )
 
 // revoker is a client of a hosted cell that may revoke, and nothing else.
@@ -118,9 +119,14 @@ func TestH69WhatNobodyHasIsNotRevoked(t *testing.T) {
 	answer(t, &tokenRevokeVerb{contextFlags: as, Node: "overlay1", Reason: "it took the name of a host"}, false).wants(t, exitOK, "revoked identity overlay1")
 	answer(t, &tokenRevokedVerb{as}, false).wants(t, exitOK, "overlay1")
 	// The last, as it ends the only host, whose answer may not come any more.
-	answer(t, &tokenRevokeVerb{contextFlags: as, Host: "overlay1", Reason: "stolen"}, false)
+	answer(t, &tokenRevokeVerb{contextFlags: as, Host: "overlay1", Reason: "stolen"}, false).wants(t, exitUsage, "the last host of the cell", "--yes")
+	answer(t, &tokenRevokeVerb{contextFlags: as, Host: "overlay1", Reason: "stolen", Yes: true}, false)
 	until(t, func() bool {
 		return strings.Contains(read(t, filepath.Join(c.dir, "hosts", "overlay1", "revoked")), `"key":"host.overlay1"`)
+	})
+	until(t, func() bool {
+		of, err := c.host.Certificates()
+		return err == nil && slices.Contains(of, hostcell.Certificate{Name: hostcell.HostName, Revoked: true})
 	})
 }
 

@@ -9,14 +9,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers/cell"
 )
 
-// Certificates implements cell.Certificates: the keys that the host works with, and the certificates in its folder.
+// Certificates implements cell.Certificates: the host's name, the keys that it works with, and the certificates in its folder.
 func (h *Host) Certificates() ([]cell.Certificate, error) {
 	revoked := h.broker.revoked
-	all := []cell.Certificate{{Name: "host", Key: h.key.Public().String(), Revoked: revoked.HasKey(h.key.Public())}}
+	byName := revoked.Ban(broker.Bearer{Purpose: identity.PurposeService, Identity: identity.Identity(h.cfg.Config.Host).Token()})
+	all := []cell.Certificate{{Name: cell.HostName, Revoked: byName}, {Name: "host", Key: h.key.Public().String(), Revoked: revoked.HasKey(h.key.Public())}}
 	for _, name := range issuerNames() {
 		s := h.wallet.Signers[name]
 		one := cell.Certificate{Name: name, Key: s.Key.Public().String(), Revoked: revoked.HasKey(s.Key.Public())}

@@ -21,11 +21,14 @@ type Certificates interface {
 
 // Certificate is a key of a host, and until when somebody vouches for it.
 type Certificate struct {
-	Name    string    // host, enrollment, service, tls, ca
+	Name    string    // HostName, host, enrollment, service, tls, ca
 	Key     string    // public, as hexadecimal digits; "" of TLS's
 	Ends    time.Time // zero where it does not
 	Revoked bool
 }
+
+// HostName is in the list for the host's name, which has no key, and is revoked for good.
+const HostName = "name"
 
 // The outcomes of certificates beside success, fail and unchanged.
 const (
@@ -52,7 +55,7 @@ func certificatesType(c Certificates) watchers.Type {
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: read, Doc: "none ends soon, and none is revoked; told when a state is entered and when it is so again"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "the host's folder cannot be read"},
 				{Name: outcomeEnding, Class: machine.Neutral, Payload: read, Doc: "one ends within warn, or has ended; reason says which and what to do"},
-				{Name: outcomeRevoked, Class: machine.Neutral, Payload: read, Doc: "a key of this host is revoked: what it signs is refused"},
+				{Name: outcomeRevoked, Class: machine.Neutral, Payload: read, Doc: "this host or a key of it is revoked: what it signs is refused; reason says which"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "as before"},
 			},
 		},
@@ -111,6 +114,9 @@ func (w *certificates) judge(all []Certificate, now time.Time) watchers.Report {
 	rep := watchers.Report{Outcome: machine.OutcomeSuccess}
 	const next = ": run statecraft overlay rotate with this host's name where the cell's authority is, copy the folder to the host, and start it anew"
 	switch {
+	case slices.Contains(revoked, HostName):
+		rep.Outcome, rep.Message = outcomeRevoked, "this host is revoked by its name, for good: none of its services works any more; "+
+			"stop it, and where the cell needs another host add one of another name"
 	case len(revoked) > 0:
 		rep.Outcome, rep.Message = outcomeRevoked, "keys of this host are revoked, so that what they sign is refused ("+strings.Join(revoked, ", ")+")"+next
 	case len(ending) > 0:

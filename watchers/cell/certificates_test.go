@@ -43,3 +43,12 @@ func TestCertificatesThatEndAreToldSixtyDaysBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestAHostThatIsRevokedByNameSaysSo: its keys are as good as before, and other keys do not help.
+func TestAHostThatIsRevokedByNameSaysSo(t *testing.T) {
+	w := &certificates{spec: &certificatesSpec{}, of: &someCertificates{all: []Certificate{{Name: HostName, Revoked: true}, {Name: "host", Key: "aa"}}}}
+	rep := w.Check(t.Context(), &watchers.Look{Moment: watchers.Interval})
+	if rep.Outcome != outcomeRevoked || !strings.Contains(rep.Message, "this host is revoked") || strings.Contains(rep.Message, "overlay rotate") {
+		t.Errorf("%s: %s", rep.Outcome, rep.Message)
+	}
+}

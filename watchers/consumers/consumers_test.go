@@ -76,6 +76,35 @@ func TestAClientReadsDurably(t *testing.T) {
 	}
 }
 
+// TestADurableConsumerGoesOnAfterItsCellHasGrown: it is a copy then, which begins at a sequence, and the program that makes it anew at each start says where the first
+// one began.
+func TestADurableConsumerGoesOnAfterItsCellHasGrown(t *testing.T) {
+	s := newScene(t, "")
+	s.publish(30)
+	if _, err := s.js.CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{
+		Durable: alice + keyEnd + "tickets", AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: 21, MaxWaiting: mostPulls,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := jetstream.ConsumerConfig{Durable: "tickets", AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy, Description: "opens tickets"}
+	js := s.client(alice)
+	c, err := js.CreateOrUpdateConsumer(t.Context(), "EVENTS", cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Next(jetstream.FetchMaxWait(patience))
+	if err != nil || string(m.Data()) != "event 20" || c.CachedInfo().Config.Description != "opens tickets" {
+		t.Errorf("%v, %v: %+v", m, err, c.CachedInfo().Config)
+	}
+	if _, err := js.CreateConsumer(t.Context(), "EVENTS", cfg); err == nil {
+		t.Error("what is to be new is there")
+	}
+	cfg.AckPolicy = jetstream.AckNonePolicy
+	if _, err := js.CreateOrUpdateConsumer(t.Context(), "EVENTS", cfg); err == nil {
+		t.Error("it does not acknowledge any more")
+	}
+}
+
 // TestAClientConsumes follows events as they come, with heartbeats, and by an ordered consumer.
 func TestAClientConsumes(t *testing.T) {
 	s := newScene(t, "")

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -106,7 +107,31 @@ func (g *gateway) newConsumer(r *request, stream string, words []string, durable
 		return nil, err
 	}
 	d, err := g.jetStream("CONSUMER.CREATE."+stream+"."+c.Name, o)
+	if f, ok := errors.AsType[fault](err); ok && f.ErrCode == codeNotMade && c.Durable != "" && o.Action != "create" {
+		d, err = g.goOn(o, err)
+	}
 	return own(d, r.who), err
+}
+
+// goOn changes a durable consumer that begins at a sequence, as one does that was copied when its cell grew. It goes on where it is, whatever is said now of where it
+// begins, which JetStream lets nobody change: a program that makes its consumer anew at each start knows nothing of the copy.
+func (g *gateway) goOn(o *order, refused error) (document, error) {
+	d, err := g.jetStream("CONSUMER.INFO."+o.Stream+"."+o.Config.Name, nil)
+	if err != nil {
+		return nil, refused
+	}
+	var there struct {
+		Config config `json:"config"`
+	}
+	if data, err := json.Marshal(d); err != nil || json.Unmarshal(data, &there) != nil {
+		return nil, refused
+	}
+	begins := &there.Config
+	if begins.DeliverPolicy != "by_start_sequence" {
+		return nil, refused
+	}
+	o.Config.DeliverPolicy, o.Config.StartSequence, o.Config.StartTime = begins.DeliverPolicy, begins.StartSequence, begins.StartTime
+	return g.jetStream("CONSUMER.CREATE."+o.Stream+"."+o.Config.Name, o)
 }
 
 // room refuses one consumer too many.

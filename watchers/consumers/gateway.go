@@ -133,6 +133,7 @@ func (f fault) Error() string { return f.Description }
 // Codes that JetStream has for what is refused here, so that clients know them.
 const (
 	codeBadRequest       = 10003
+	codeNotMade          = 10012 // or not changed; the description says why
 	codeNoConsumer       = 10014
 	codeTooManyConsumers = 10026
 	codeNotAvailable     = 10008

@@ -208,6 +208,9 @@ func (inv *invocation) reprovisioned(r *reprovisionResult) {
 		}
 	}
 	inv.printf("%d of %s accepted\n", r.Accepted, counted(r.Asked, "node"))
+	if r.Accepted > 0 {
+		inv.notef("who has accepted enrolls by the join token that it has kept, and goes on as before where that has ended or is revoked: statecraft fleet watch shows how it goes")
+	}
 }
 
 // outcome is the failure of nodes that were not reached or did not want to.

@@ -2,9 +2,12 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,4 +170,30 @@ func headerOf(t *testing.T, data []byte) header {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// TestDamageInAnOlderSegmentIsTold: nothing goes on from it, so that it was found by who asked for its history only. A folder in its place was not noticed at all.
+func TestDamageInAnOlderSegmentIsTold(t *testing.T) {
+	for name, change := range map[string]func(path string){
+		"a byte": func(path string) { spoil(t, path, func(d []byte) []byte { d[len(d)/2] ^= 1; return d }) },
+		"a folder": func(path string) {
+			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _ := writeKeys(t, 1000, 10)
+			older := segmentFiles(t, dir)[0]
+			change(older)
+			if err := os.Remove(older + indexSuffix); err != nil {
+				t.Fatal(err)
+			}
+			h := startHost(t, dir, segmentBytes(20_000))
+			until(t, "the damage is told", func() bool {
+				return slices.ContainsFunc(h.j.Status().Damage, func(d Damage) bool { return d.Segment == filepath.Base(older) })
+			})
+			h.close(t)
+		})
+	}
 }

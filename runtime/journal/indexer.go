@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -73,7 +74,11 @@ func (x *indexer) run(j *Journal) {
 
 // index makes the index of a segment that has none.
 func (x *indexer) index(j *Journal, seg segment) {
-	if seg.broken != nil || seg.end < 0 {
+	if seg.broken != nil {
+		j.foundDamage(seg, seg.broken)
+		return
+	}
+	if seg.end < 0 {
 		return
 	}
 	if file, _, _, err := openIndex(seg); err == nil {
@@ -85,8 +90,11 @@ func (x *indexer) index(j *Journal, seg segment) {
 	if err == nil {
 		err = writeIndex(seg.indexPath(), data)
 	}
+	bad, damaged := errors.AsType[*badFrame](err)
 	switch {
 	case err == nil, errors.Is(err, ErrClosed), errors.Is(err, fs.ErrNotExist): // retention was faster
+	case damaged:
+		j.foundDamage(seg, bad)
 	default:
 		j.opts.Log.Warn("segment_not_indexed", "segment", seg.path, "error", err, "consequence", "looking for a machine's records reads all of it")
 	}
@@ -95,5 +103,22 @@ func (x *indexer) index(j *Journal, seg segment) {
 	select {
 	case <-rest.C:
 	case <-x.quit:
+	}
+}
+
+// foundDamage notes that an older segment cannot be read to its end: no machine goes on from it, and its history has a gap.
+func (j *Journal) foundDamage(seg segment, cause error) {
+	d := Damage{Segment: filepath.Base(seg.path), Reason: cause.Error()}
+	if bad, ok := errors.AsType[*badFrame](cause); ok {
+		d.Offset, d.Reason = bad.offset, bad.reason
+	}
+	j.mu.Lock()
+	known := slices.ContainsFunc(j.status.Damage, func(of Damage) bool { return of.Segment == d.Segment })
+	if !known {
+		j.status.Damage = append(j.status.Damage, d)
+	}
+	j.mu.Unlock()
+	if !known {
+		j.opts.Log.Error("log_damaged", "segment", d.Segment, "offset", d.Offset, "reason", d.Reason, "lost_bytes", d.Lost)
 	}
 }

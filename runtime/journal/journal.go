@@ -109,7 +109,7 @@ const (
 	GapUnwritten = "unwritten"
 )
 
-// Damage says what was wrong with the log when it was opened.
+// Damage says what was wrong with the log when it was opened. That of older segments is found within minutes, where they have no index that is whole.
 type Damage struct {
 	Segment string
 	Offset  int64
@@ -122,7 +122,7 @@ type Status struct {
 	Durable bool      // appends are being synced
 	Since   time.Time // of the present fault, zero when Durable
 	Fault   error     // why not
-	Damage  []Damage  // found at Open
+	Damage  []Damage  // found at Open, or soon after it in older segments
 	Gaps    []Gap     // oldest first, the newest 64
 	Bytes   int64     // of the log's segments, without what is preallocated
 	Records int64     // kept

@@ -68,9 +68,20 @@ type Made struct {
 
 // Init makes the folders of a cell. What is there already stays as it is, so that it can be repeated. Run again with one more host, it
 // makes that host's folder, and adds it to what the other hosts, the operator and the join token know of where the hosts are.
-// Nothing that it makes can be read by others.
+// Nothing that it makes can be read by others. ErrBusy is the cause where another process is writing in the folder.
 func Init(o InitOptions) ([]Made, error) {
 	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := identity.MakeFolder(o.Dir); err != nil {
+		return nil, fmt.Errorf("making the cell's folder: %w", err)
+	}
+	unlock, err := lockCell(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := o.allNamed(); err != nil {
 		return nil, err
 	}
 	switch cell, err := CellOf(o.Dir); {
@@ -123,7 +134,7 @@ func (o *InitOptions) validate() error {
 			return fmt.Errorf("host %q: %w", h.Name, err)
 		}
 	}
-	return o.allNamed()
+	return nil
 }
 
 // cellName is what a new cell may be called: its name is a word of subjects and a folder of nodes.

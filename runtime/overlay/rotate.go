@@ -63,26 +63,31 @@ const (
 // everybody. What was replaced is kept to be revoked.
 //
 // All of it is made beside before anything is replaced. A rotation that was interrupted is brought to its end by the same call.
+// ErrBusy is the cause where another process is writing in the folder.
 func Rotate(o RotateOptions) (*Rotated, error) {
 	m := &maker{o: InitOptions{Dir: o.Dir, Now: o.Now, Open: o.Open}}
 	r := &rotation{o: o, m: m, at: m.path("authority", rotatingDir), done: &Rotated{Host: o.Host, Made: []Made{}, Revoke: []string{}, OldKeys: []string{}}}
-	err := identity.CheckFolder(m.path("authority"))
-	if err == nil {
-		err = r.check()
-	}
-	if err == nil {
-		err = r.prepare()
-	}
-	if err == nil {
-		err = r.install()
-	}
-	if err == nil {
-		err = r.finish()
-	}
-	if err != nil {
+	if err := r.rotate(); err != nil {
 		return nil, fmt.Errorf("rotating the keys of %s: %w", r.label(), err)
 	}
 	return r.done, nil
+}
+
+func (r *rotation) rotate() error {
+	if err := identity.CheckFolder(r.m.path("authority")); err != nil {
+		return err
+	}
+	unlock, err := lockCell(r.o.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, next := range []func() error{r.check, r.prepare, r.install, r.finish} {
+		if err := next(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rotation is a Rotate in progress.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -178,5 +179,45 @@ func replaced(t *testing.T, dir string, before map[string]string, r *Rotated) {
 		if strings.Contains(name, rotatingDir) || strings.Contains(name, "/"+newDir+"/") {
 			t.Errorf("%s is left over", name)
 		}
+	}
+}
+
+// TestOneAtATimeWritesInACellsFolder: while a rotation or an init has it, both are refused and say which process it is; afterwards they go on.
+func TestOneAtATimeWritesInACellsFolder(t *testing.T) {
+	dir := twoHosts(t, "c1")
+	options := InitOptions{Dir: dir, Cell: "c1", Now: time.Now(), Hosts: []HostOptions{
+		{Name: "o1", Address: "127.0.0.1", Listen: "127.0.0.1", Fleet: 4222, Enrollment: 4223, Cluster: 6222},
+		{Name: "o2", Address: "127.0.0.1", Listen: "127.0.0.1", Fleet: 4232, Enrollment: 4233, Cluster: 6232},
+	}}
+	tried := 0
+	refused := func(by string) {
+		tried++
+		_, rotateErr := Rotate(RotateOptions{Dir: dir, Host: "o2", Now: time.Now()})
+		_, initErr := Init(options)
+		for verb, err := range map[string]error{"rotate": rotateErr, "init": initErr} {
+			if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d;", os.Getpid())) {
+				t.Errorf("%s during %s: %v", verb, by, err)
+			}
+		}
+	}
+	if _, err := Rotate(RotateOptions{Dir: dir, Now: time.Now(), step: func(string) {
+		if tried == 0 {
+			refused("rotate")
+		}
+	}}); err != nil {
+		t.Error(err)
+	}
+	during := options
+	during.Open = func(path string) (*identity.Key, error) {
+		if tried == 1 {
+			refused("init")
+		}
+		return identity.LoadKey(path)
+	}
+	if _, err := Init(during); err != nil || tried != 2 {
+		t.Errorf("init: %v, with %d tried", err, tried)
+	}
+	if _, err := Init(options); err != nil {
+		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/statecraft-io/statecraft/runtime/keyfile"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
@@ -25,8 +26,12 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	if !v.All && v.Host == "" {
 		return usage("name the host, or give --all", "it is not said whose keys are to be replaced")
 	}
-	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now(), Open: keyOpener().Open})
+	keys := keyOpener()
+	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now(), Open: keys.Open, Renew: keys.Renew})
 	switch {
+	case errors.Is(err, keyfile.ErrHelper):
+		return fail(exitFailed, "rotate the hosts one by one, and have the program make a key: statecraft keys helper and statecraft token issue issuer make its file and "+
+			"its certificate; or move the key's file away, and a plain one is made", "%w", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(exitFailed, "--dir is the folder that statecraft overlay init made, with authority/ and hosts/ in it", "%w", err)
 	case err != nil:
@@ -90,12 +95,8 @@ func isJoinIssuer(file string) bool {
 	return filepath.Base(file) == "join.jwt" && filepath.Base(filepath.Dir(file)) == "authority"
 }
 
-// noteNew says what of a whole cell's keys is not as it was before.
+// noteNew says what of a whole cell was not there, and so was not made anew.
 func (v *overlayRotateVerb) noteNew(inv *invocation, made []overlay.Made) {
-	for _, issuer := range []string{"client.key", "join.key"} {
-		inv.notef("%[1]s is a plain file, whether the key before had a passphrase, a helper or neither: statecraft keys passphrase %[1]s gives it one",
-			filepath.Join(v.Dir, "authority", issuer))
-	}
 	for _, kept := range []string{filepath.Join("operator", "context.json"), "join.jwt"} {
 		path := filepath.Join(v.Dir, kept)
 		if !slices.ContainsFunc(made, func(m overlay.Made) bool { return m.Path == path }) {

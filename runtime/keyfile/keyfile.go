@@ -10,10 +10,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // ErrPassphrase is the cause where a passphrase is wrong, or there is nobody to ask for it.
@@ -51,6 +53,44 @@ func (o Opener) parse(path string, content []byte) (*identity.Key, error) {
 	default:
 		return identity.ParseKey(path, content)
 	}
+}
+
+// ErrHelper is the cause where a program has a key that is to be made anew.
+var ErrHelper = errors.New("a helper program has it")
+
+// Renew makes a key to take the place of that in a file, and the content of its file: with the passphrase of the key before where that has one, which must be right,
+// and else, or where there is no file, a plain one. Nothing is written. Errors are ErrHelper, ErrPassphrase and those of reading.
+func (o Opener) Renew(path string) (*identity.Key, []byte, error) {
+	content, err := statefile.Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("reading the key before: %w", err)
+	}
+	k, err := identity.NewKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	text := bytes.TrimSpace(content)
+	if bytes.HasPrefix(text, []byte("{")) {
+		return nil, nil, fmt.Errorf("the key %s cannot be made anew here: %w", path, ErrHelper)
+	}
+	var missing *ssh.PassphraseMissingError
+	if _, err := ssh.ParseRawPrivateKey(text); bytes.HasPrefix(text, []byte(armour)) && errors.As(err, &missing) {
+		var phrase []byte
+		once := Opener{}
+		if o.Passphrase != nil {
+			once.Passphrase = func(path string) (_ []byte, err error) {
+				phrase, err = o.Passphrase(path)
+				return phrase, err
+			}
+		}
+		if _, err := once.protected(path, text); err != nil {
+			return nil, nil, err
+		}
+		content, err := Protect(k, phrase)
+		return k, content, err
+	}
+	seed, err := k.Seed()
+	return k, fmt.Appendf(nil, "%x\n", seed), err
 }
 
 // Public is the public key of a file, for which no passphrase is needed.

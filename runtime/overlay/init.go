@@ -148,6 +148,7 @@ type maker struct {
 	root     *identity.Key
 	ca       *identity.CA
 	secret   string
+	newKey   func(path string) (*identity.Key, []byte, error) // for a file that is not there, and its content; nil makes a plain one
 }
 
 // write makes a file of mode 0600 unless there is one.
@@ -187,8 +188,15 @@ func (m *maker) key(path, what string) (*identity.Key, error) {
 	if err := identity.MakeFolder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("making %s: %w", what, err)
 	}
-	if k, err = identity.NewKey(); err == nil {
-		err = k.Save(path)
+	if m.newKey == nil {
+		if k, err = identity.NewKey(); err == nil {
+			err = k.Save(path)
+		}
+	} else {
+		var content []byte
+		if k, content, err = m.newKey(path); err == nil {
+			err = identity.WriteFile(path, content)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making %s: %w", what, err)

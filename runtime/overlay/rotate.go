@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,9 @@ type RotateOptions struct {
 	Now  time.Time
 	// Open reads the keys of the authority, as in InitOptions.
 	Open func(path string) (*identity.Key, error)
+	// Renew makes the key that takes the place of one in a file of the cell, and the content of its file, so that a new key is kept as the one before was; nil
+	// makes plain files.
+	Renew func(path string) (*identity.Key, []byte, error)
 
 	step func(done string) // told after each change of a file; nil but in tests that end there
 }
@@ -82,7 +86,7 @@ func (r *rotation) rotate() error {
 		return err
 	}
 	defer unlock()
-	for _, next := range []func() error{r.check, r.prepare, r.install, r.finish} {
+	for _, next := range []func() error{r.resume, r.check, r.prepare, r.install, r.finish} {
 		if err := next(); err != nil {
 			return err
 		}
@@ -112,6 +116,23 @@ func (r *rotation) step(done string) {
 	}
 }
 
+// resume looks whether a rotation was interrupted, which must be brought to its end before another begins.
+func (r *rotation) resume() error {
+	label, err := statefile.Read(filepath.Join(r.at, labelFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && string(label) != r.label() {
+		whose := strings.TrimPrefix(string(label), "host ")
+		if whose == allHosts {
+			whose = "--all"
+		}
+		err = fmt.Errorf("the rotation of %s was interrupted: bring that to its end first, by statecraft overlay rotate %s --dir %s", label, whose, r.o.Dir)
+	}
+	r.done.Resumed = err == nil
+	return err
+}
+
 // check reads whose keys are to be replaced, and holds that they are of the cell whose authority it is.
 func (r *rotation) check() error {
 	if r.o.Host != "" {
@@ -128,7 +149,16 @@ func (r *rotation) check() error {
 		}
 	}
 	for _, host := range r.hosts {
-		if err := r.belongs(host); err != nil {
+		if err := r.belongs(host); err != nil && !(r.done.Resumed && errors.Is(err, fs.ErrNotExist)) { // a host whose folder was taken away since
+			return err
+		}
+	}
+	if err := r.complete(); err != nil {
+		return err
+	}
+	if r.done.Cell == "" { // the folder of the only host was taken away
+		var err error
+		if r.done.Cell, err = CellOf(r.o.Dir); err != nil {
 			return err
 		}
 	}
@@ -141,10 +171,49 @@ func (r *rotation) findHosts() error {
 	for _, path := range found {
 		r.hosts = append(r.hosts, filepath.Base(filepath.Dir(path)))
 	}
-	if err == nil && len(r.hosts) == 0 {
+	if err == nil && len(r.hosts) == 0 && !r.done.Resumed {
 		err = fmt.Errorf("there are no hosts in %s: %w", r.o.Dir, fs.ErrNotExist)
 	}
 	return err
+}
+
+// complete refuses where the folder of a host is missing that others have among their peers: it would be left with the secret before, and without new keys.
+func (r *rotation) complete() error {
+	if r.done.Resumed {
+		return nil // what is new is made already
+	}
+	found, err := inHosts(r.o.Dir, configFile)
+	if err != nil {
+		return err
+	}
+	known, peers := map[string]bool{}, map[string]string{} // peers by who has them
+	for _, path := range found {
+		c, err := ReadConfig(path)
+		if err != nil {
+			return err
+		}
+		port, err := portOf(c.Listen.Cluster)
+		if err != nil {
+			return fmt.Errorf("%s: listen.cluster: %w", path, err)
+		}
+		names, err := serverNames(filepath.Join(filepath.Dir(path), certFile), c.Host)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			known[address(name, port)] = true
+		}
+		for _, peer := range c.Peers {
+			peers[peer] = path
+		}
+	}
+	for _, peer := range slices.Sorted(maps.Keys(peers)) {
+		if !known[peer] {
+			return fmt.Errorf("the host at %s, which is among the peers of %s, has no folder below %s, so that it would keep the secret and the keys before: bring its "+
+				"folder back, or where it is gone for good take it out of the peers of the others", peer, peers[peer], r.m.path("hosts"))
+		}
+	}
+	return nil
 }
 
 // belongs refuses a folder that is another host's, or of another cell than the authority's: its keys would be replaced by those that nobody there trusts.
@@ -179,22 +248,23 @@ func (r *rotation) belongs(host string) error {
 
 // prepare makes all that is new in a folder beside, and gives it its name at the end: before that nothing has happened.
 func (r *rotation) prepare() error {
-	label, err := statefile.Read(filepath.Join(r.at, labelFile))
-	if err == nil {
-		if string(label) != r.label() {
-			return fmt.Errorf("the rotation of %s was interrupted: bring that to its end first, by the same verb", label)
-		}
-		r.done.Resumed = true
+	if r.done.Resumed {
 		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
 	}
 	making := r.at + ".new"
 	if err := os.RemoveAll(making); err != nil {
 		return err
 	}
 	n := &maker{o: InitOptions{Dir: filepath.Join(making, newDir), Cell: r.done.Cell, Now: r.o.Now, Open: r.o.Open}, root: r.m.root, ca: r.m.ca}
+	if r.o.Renew != nil {
+		n.newKey = func(path string) (*identity.Key, []byte, error) {
+			name, err := filepath.Rel(n.o.Dir, path)
+			if err != nil {
+				return nil, nil, err
+			}
+			return r.o.Renew(r.m.path(name))
+		}
+	}
 	var keys strings.Builder
 	if r.o.Host == "" {
 		err := r.remakeAuthority(n, making, &keys)
@@ -345,6 +415,9 @@ func (r *rotation) install() error {
 			return err
 		}
 		to := r.m.path(name)
+		if r.gone(name) {
+			return nil
+		}
 		_, missing := os.Lstat(to)
 		if err := identity.MakeFolder(filepath.Dir(to)); err != nil {
 			return err
@@ -356,6 +429,16 @@ func (r *rotation) install() error {
 		r.step(name)
 		return statefile.SyncDir(filepath.Dir(to))
 	})
+}
+
+// gone reports whether a file is of a host whose folder was taken away since its keys were made: it is nobody's.
+func (r *rotation) gone(name string) bool {
+	parts := strings.Split(filepath.ToSlash(name), "/")
+	if parts[0] != "hosts" {
+		return false
+	}
+	_, err := os.Lstat(r.m.path(parts[0], parts[1]))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // whatIs says in words what a file of a cell's folder is, for people.

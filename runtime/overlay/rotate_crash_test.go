@@ -1,10 +1,12 @@
 package overlay
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/keyfile"
 )
 
 // twoHosts makes the folder of a cell of two hosts.
@@ -219,5 +222,111 @@ func TestOneAtATimeWritesInACellsFolder(t *testing.T) {
 	}
 	if _, err := Init(options); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestARotationEndsWithoutTheFolderOfItsHost: where that was taken away after an interruption the same command ends the rotation without making it again, what it had is known,
+// and other rotations go on.
+func TestARotationEndsWithoutTheFolderOfItsHost(t *testing.T) {
+	for host, other := range map[string]string{"o1": "", "": "o2"} {
+		dir := twoHosts(t, "c1")
+		o := RotateOptions{Dir: dir, Host: host, Now: time.Now()}
+		if !killed(t, o, 1) {
+			t.Fatal("it was not interrupted")
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "hosts/o1")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Rotate(RotateOptions{Dir: dir, Host: other, Now: time.Now()}); err == nil || !strings.Contains(err.Error(), "statecraft overlay rotate "+cmp.Or(host, "--all")+" --dir "+dir) {
+			t.Errorf("another rotation meanwhile: %v", err)
+		}
+		o.step = nil
+		r, err := Rotate(o)
+		if err != nil || !r.Resumed || r.Cell != "c1" || len(r.OldKeys) == 0 || len(r.Revoke) == 0 {
+			t.Fatalf("rotating %q: %+v, %v", host, r, err)
+		}
+		after := files(t, dir)
+		for name := range after {
+			if strings.HasPrefix(name, "hosts/o1/") {
+				t.Errorf("%s was made again", name)
+			}
+		}
+		if after["authority/cluster.secret"] != after["hosts/o2/cluster.secret"] {
+			t.Error("the host that is there does not have the secret of the cluster")
+		}
+	}
+}
+
+// TestRotationNamesTheHostWhoseFolderIsMissing, which others have among their peers, before anything is made; taken out of those it is not missed.
+func TestRotationNamesTheHostWhoseFolderIsMissing(t *testing.T) {
+	dir := twoHosts(t, "c1")
+	if err := os.RemoveAll(filepath.Join(dir, "hosts/o2")); err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, dir)
+	for _, host := range []string{"", "o1"} {
+		if _, err := Rotate(RotateOptions{Dir: dir, Host: host, Now: time.Now()}); err == nil || !strings.Contains(err.Error(), "the host at 127.0.0.1:6232") {
+			t.Errorf("rotating %q: %v", host, err)
+		}
+	}
+	if after := files(t, dir); !maps.Equal(before, after) {
+		t.Error("something was made")
+	}
+	path := filepath.Join(dir, "hosts/o1", configFile)
+	if err := os.WriteFile(path, []byte(setKey(before["hosts/o1/"+configFile], "peers", "[]")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rotate(RotateOptions{Dir: dir, Now: time.Now()}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRotationKeepsPassphrases: the key that takes the place of one with a passphrase has the same, a plain one stays plain, and one that a helper program has is refused
+// before anything is made.
+func TestRotationKeepsPassphrases(t *testing.T) {
+	dir := twoHosts(t, "c1")
+	path := filepath.Join(dir, "authority/client.key")
+	had, err := identity.LoadKey(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := keyfile.Protect(had, []byte("open"))
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	phrase := "wrong"
+	keys := keyfile.Opener{Passphrase: func(string) ([]byte, error) { return []byte(phrase), nil }}
+	o := RotateOptions{Dir: dir, Now: time.Now(), Open: keys.Open, Renew: keys.Renew}
+	if _, err := Rotate(o); !errors.Is(err, keyfile.ErrPassphrase) {
+		t.Errorf("with another passphrase: %v", err)
+	}
+	phrase = "open"
+	if _, err := Rotate(o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (keyfile.Opener{}).Open(path); !errors.Is(err, keyfile.ErrPassphrase) {
+		t.Errorf("the new key has no passphrase: %v", err)
+	}
+	if k, err := keys.Open(path); err != nil || k.Public() == had.Public() {
+		t.Errorf("the new key: %v, %v", k, err)
+	}
+	if _, err := identity.LoadKey(filepath.Join(dir, "authority/join.key")); err != nil {
+		t.Errorf("the plain key: %v", err)
+	}
+	content, err = keyfile.Helper{Command: []string{"/bin/false"}, PublicKey: had.Public().String()}.Encode()
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rotate(o); !errors.Is(err, keyfile.ErrHelper) || !strings.Contains(err.Error(), path) {
+		t.Errorf("with a helper: %v", err)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != string(content) {
+		t.Errorf("the helper's file was replaced: %s, %v", now, err)
 	}
 }

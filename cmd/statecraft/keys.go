@@ -38,8 +38,8 @@ func (inv *invocation) key(file string, k identity.PublicKey) error {
 const keyForms = "a key file is one line of 64 hexadecimal digits, as statecraft keys new makes it, a file of keys passphrase, or one of keys helper"
 
 // loadKey reads a key file. Missing is the next step where it is not there.
-func loadKey(file, missing string) (*identity.Key, error) {
-	k, err := keyOpener().Open(file)
+func (inv *invocation) loadKey(file, missing string) (*identity.Key, error) {
+	k, err := inv.keyOpener().Open(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fail(exitFailed, missing, "%w", err)

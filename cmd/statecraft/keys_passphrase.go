@@ -38,7 +38,7 @@ func (v *keysPassphraseVerb) Run(inv *invocation) error {
 	if err := v.fit(); err != nil {
 		return err
 	}
-	k, err := loadKey(v.File, "statecraft keys new "+v.File+" makes one")
+	k, err := inv.loadKey(v.File, "statecraft keys new "+v.File+" makes one")
 	if err != nil {
 		return err
 	}
@@ -127,8 +127,8 @@ func (v *keysHelperVerb) Run(inv *invocation) error {
 }
 
 // keyOpener opens key files, and asks for their passphrases.
-func keyOpener() keyfile.Opener {
-	return keyfile.Opener{Passphrase: func(path string) ([]byte, error) {
+func (inv *invocation) keyOpener() keyfile.Opener {
+	return keyfile.Opener{Context: inv.ctx, Passphrase: func(path string) ([]byte, error) {
 		if file := os.Getenv(passphraseVariable); file != "" {
 			return firstLine(file)
 		}

@@ -107,7 +107,7 @@ func (v *keysRotateVerb) given(inv *invocation) (*rotation, error) {
 	if r.change.Remove, err = publicKeys("--remove", v.Remove); err != nil {
 		return nil, err
 	}
-	r.signers, err = readSigners(v.Key, "a root is signed with the keys of the role root, such as CELL/authority/root.key")
+	r.signers, err = inv.readSigners(v.Key, "a root is signed with the keys of the role root, such as CELL/authority/root.key")
 	return r, err
 }
 

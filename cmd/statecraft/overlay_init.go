@@ -50,7 +50,7 @@ func (v *overlayInitVerb) Run(inv *invocation) error {
 		v.Cell = cmp.Or(there, "main")
 	}
 	made, err := overlay.Init(overlay.InitOptions{
-		Open: keyOpener().Open,
+		Open: inv.keyOpener().Open,
 		Dir:  v.Dir, Cell: v.Cell, Hosts: hosts, Now: time.Now(), MaxUses: v.MaxUses, Helper: v.Helper, HelperWorkers: v.HelperWorkers,
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	if !v.All && v.Host == "" {
 		return usage("name the host, or give --all", "it is not said whose keys are to be replaced")
 	}
-	keys := keyOpener()
+	keys := inv.keyOpener()
 	r, err := overlay.Rotate(overlay.RotateOptions{Dir: v.Dir, Host: v.Host, Now: time.Now(), Open: keys.Open, Renew: keys.Renew})
 	switch {
 	case errors.Is(err, keyfile.ErrHelper):

@@ -155,23 +155,23 @@ func (v *publishVerb) machines(p *publication.Published, list []registry.Entry, 
 const overlayKey = "overlay.key"
 
 // signers reads the keys to sign with for a channel, by default of a folder.
-func (f *signingFlags) signers(folder, channel string) ([]registry.Signer, error) {
+func (f *signingFlags) signers(inv *invocation, folder, channel string) ([]registry.Signer, error) {
 	if len(f.Key) == 0 {
 		name, role := publisherKey, registry.RoleSpec
 		if channel == registry.OverlayChannel {
 			name, role = overlayKey, registry.ChannelRole(channel)
 		}
 		file := filepath.Join(folder, name)
-		return readSigners([]string{file}, "--key names another key; statecraft keys new "+file+" makes one, which may sign after "+letSign("KEY", role))
+		return inv.readSigners([]string{file}, "--key names another key; statecraft keys new "+file+" makes one, which may sign after "+letSign("KEY", role))
 	}
-	return readSigners(f.Key, "--key names the file of a key that may sign")
+	return inv.readSigners(f.Key, "--key names the file of a key that may sign")
 }
 
 // readSigners reads keys to sign with. Missing is the next step where one is not there.
-func readSigners(files []string, missing string) ([]registry.Signer, error) {
+func (inv *invocation) readSigners(files []string, missing string) ([]registry.Signer, error) {
 	var signers []registry.Signer
 	for _, file := range files {
-		k, err := loadKey(file, missing)
+		k, err := inv.loadKey(file, missing)
 		if err != nil {
 			return nil, err
 		}

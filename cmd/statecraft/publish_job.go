@@ -80,7 +80,7 @@ func (p *publishing) run() error {
 	if p.signing.DryRun {
 		return p.tell(result, "would publish")
 	}
-	if p.signers, err = p.signing.signers(p.shelf.folder, p.channel); err != nil {
+	if p.signers, err = p.signing.signers(p.inv, p.shelf.folder, p.channel); err != nil {
 		return err
 	}
 	envelope, err := registry.Sign(spec, p.signers...)

@@ -17,7 +17,7 @@ import (
 // later signs a list as a later release would: change makes its content of that of a list of this one.
 func (r *registryCell) later(spec *registry.Spec, change func(payload string) string) []byte {
 	r.t.Helper()
-	signer, err := loadKey(filepath.Join(r.as, overlay.PublisherKeyFile), "")
+	signer, err := (&invocation{ctx: r.t.Context()}).loadKey(filepath.Join(r.as, overlay.PublisherKeyFile), "")
 	if err != nil {
 		r.t.Fatal(err)
 	}

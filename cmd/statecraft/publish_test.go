@@ -250,7 +250,7 @@ func TestPublishRefusesEntries(t *testing.T) {
 	present.Serial++
 	present.Machines = slices.Clone(present.Machines)
 	present.Machines[0].Match = "has_comand('x')"
-	signer, err := loadKey(filepath.Join(r.as, overlay.PublisherKeyFile), "")
+	signer, err := (&invocation{ctx: t.Context()}).loadKey(filepath.Join(r.as, overlay.PublisherKeyFile), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestC18FastForward(t *testing.T) {
 	spec := *r.present()
 	spec.Serial, spec.Machines = math.MaxInt64, []registry.Entry{}
 	stolen := filepath.Join(r.as, overlay.PublisherKeyFile)
-	thief, err := loadKey(stolen, "")
+	thief, err := (&invocation{ctx: t.Context()}).loadKey(stolen, "")
 	if err != nil {
 		t.Fatal(err)
 	}

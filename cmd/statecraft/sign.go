@@ -35,7 +35,7 @@ func (v *signVerb) Run(inv *invocation) error {
 	if err != nil {
 		return usage("statecraft publish --prepare writes what there is to sign", "reading what is to be signed: %w", err)
 	}
-	signers, err := (&signingFlags{Key: v.Key}).signers("", "")
+	signers, err := (&signingFlags{Key: v.Key}).signers(inv, "", "")
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (v *signVerb) folders(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	signers, err := (&signingFlags{Key: v.Key}).signers("", "")
+	signers, err := (&signingFlags{Key: v.Key}).signers(inv, "", "")
 	if err != nil {
 		return err
 	}

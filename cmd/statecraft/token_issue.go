@@ -52,7 +52,7 @@ type issuing struct {
 }
 
 // open reads the issuer: that of the flags, or the one of this name in the folder of the cell.
-func (f *issuerFlags) open(name string) (*issuing, error) {
+func (f *issuerFlags) open(inv *invocation, name string) (*issuing, error) {
 	i := &issuing{dir: f.Dir, cell: f.Cell, now: time.Now().UTC().Truncate(time.Second)}
 	key, certificate := f.Issuer, f.Certificate
 	hint := "--issuer names the file of the key that signs"
@@ -69,7 +69,7 @@ func (f *issuerFlags) open(name string) (*issuing, error) {
 			certificate = filepath.Join(f.Dir, "authority", name+".jwt")
 		}
 	}
-	k, err := loadKey(key, hint)
+	k, err := inv.loadKey(key, hint)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (f *holderFlags) holder() (key identity.PublicKey, given bool, err error) {
 
 // Run prints the token, or writes the client's folder.
 func (v *tokenIssueClientVerb) Run(inv *invocation) error {
-	i, claims, err := v.prepare()
+	i, claims, err := v.prepare(inv)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func firstUse(rights map[string]bool, folder string) string {
 }
 
 // prepare reads the flags into the claims, all but the holder's key.
-func (v *tokenIssueClientVerb) prepare() (*issuing, identity.Claims, error) {
+func (v *tokenIssueClientVerb) prepare(inv *invocation) (*issuing, identity.Claims, error) {
 	var none identity.Claims
 	if _, err := identity.Parse(v.Name); err != nil {
 		return nil, none, usage("name the person or program, such as alice", "--name: %w", err)
@@ -97,7 +97,7 @@ func (v *tokenIssueClientVerb) prepare() (*issuing, identity.Claims, error) {
 	if err != nil {
 		return nil, none, err
 	}
-	i, err := v.open("client")
+	i, err := v.open(inv, "client")
 	if err != nil {
 		return nil, none, err
 	}

@@ -24,7 +24,7 @@ func (v *tokenIssueIssuerVerb) Run(inv *invocation) error {
 	if !given {
 		return usage("make it with statecraft keys new FILE and name it with --key, or with --public-key", "an issuer has a key of its own, and none is given")
 	}
-	i, err := v.open(rootIssuer)
+	i, err := v.open(inv, rootIssuer)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ var identityPattern = regexp.MustCompile(`^[a-z0-9._*-]*$`)
 
 // Run prints the token.
 func (v *tokenIssueJoinVerb) Run(inv *invocation) error {
-	i, err := v.open("join")
+	i, err := v.open(inv, "join")
 	if err != nil {
 		return err
 	}

@@ -94,8 +94,9 @@ func (h Helper) read(path string) (*helper, error) {
 	return &helper{command: h.Command, public: public, timeout: timeout}, nil
 }
 
-// sign has the program sign a message; whether it has is for its caller to verify. The program and all that it has started are ended when its time is over.
-func (h *helper) sign(message []byte) ([]byte, error) {
+// sign has the program sign a message; whether it has is for its caller to verify. The program and all that it has started in its process
+// group are ended when its time is over, or ctx ends.
+func (h *helper) sign(ctx context.Context, message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)
 	request, err := json.Marshal(Request{
 		Protocol: HelperProtocol, PublicKey: h.public.String(), Purpose: purposeOf(message),
@@ -104,7 +105,8 @@ func (h *helper) sign(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+	given := ctx
+	ctx, cancel := context.WithTimeout(given, h.timeout)
 	defer cancel()
 	var out, errs bounded
 	c := exec.CommandContext(ctx, h.command[0], h.command[1:]...)
@@ -120,6 +122,8 @@ func (h *helper) sign(message []byte) ([]byte, error) {
 	}
 	var exit *exec.ExitError
 	switch {
+	case given.Err() != nil:
+		return nil, fmt.Errorf("the helper %s was ended before it had signed: %w", name, context.Cause(given))
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the helper %s has not signed within %s and was ended%s", name, h.timeout, said)
 	case errors.As(err, &exit):

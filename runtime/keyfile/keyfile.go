@@ -5,6 +5,7 @@ package keyfile
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -26,6 +27,8 @@ const armour = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 // Opener opens key files.
 type Opener struct {
+	// Context ends helper programs that sign, and all that they have started in their process group. nil is none.
+	Context context.Context
 	// Passphrase is asked for the passphrase of a file. nil where there is nobody to ask.
 	Passphrase func(path string) ([]byte, error)
 }
@@ -49,7 +52,11 @@ func (o Opener) parse(path string, content []byte) (*identity.Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		return identity.RemoteKey(h.public, h.sign), nil
+		ctx := o.Context
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		return identity.RemoteKey(h.public, func(message []byte) ([]byte, error) { return h.sign(ctx, message) }), nil
 	default:
 		return identity.ParseKey(path, content)
 	}

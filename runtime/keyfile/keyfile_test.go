@@ -2,6 +2,7 @@ package keyfile
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -186,20 +188,50 @@ func TestHelpersThatMisbehave(t *testing.T) {
 	}
 	pid, err := os.ReadFile(started)
 	must(t, err)
-	for until := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
-		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
-			break
-		}
-		if time.Now().After(until) {
-			t.Fatal("what the helper has started still runs")
-		}
-	}
+	awaitEnd(t, pid)
 	if _, err := (&identity.Signer{Key: helped(t, k, "", "exit 1")}).Sign(identity.Claims{
 		Purpose: identity.PurposeClient, Subject: "a", PublicKey: k.Public().String(), Cell: "c", IssuedAt: time.Now(), Expires: time.Now().Add(time.Hour),
 	}); err == nil {
 		t.Error("a token was signed by nobody")
 	}
+}
+
+// awaitEnd waits until the process has ended.
+func awaitEnd(t *testing.T, pid []byte) {
+	t.Helper()
+	for until := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(pid)) + "/stat")
+		if err != nil || bytes.Contains(stat, []byte(") Z ")) {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatal("what the helper has started still runs")
+		}
+	}
+}
+
+// TestAHelperEndsWithWhoWaitsForIt: when the context of the opener ends the program that signs is ended, with what it has started, and the error is that of the context.
+func TestAHelperEndsWithWhoWaitsForIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	started := filepath.Join(t.TempDir(), "pipe")
+	must(t, syscall.Mkfifo(started, 0o600))
+	content, err := Helper{Command: []string{"/bin/sh", "-c", "sleep 600 & echo $! > " + started + "; wait"}, PublicKey: newKey(t).Public().String()}.Encode()
+	must(t, err)
+	k, err := Opener{Context: ctx}.Open(write(t, content))
+	must(t, err)
+	signed := make(chan error, 1)
+	go func() {
+		_, err := k.SignMessage([]byte("message"))
+		signed <- err
+	}()
+	pid, err := os.ReadFile(started) // waits until it has started
+	must(t, err)
+	cancel()
+	if err := <-signed; !errors.Is(err, context.Canceled) {
+		t.Errorf("it has signed, or ended otherwise: %v", err)
+	}
+	awaitEnd(t, pid)
 }
 
 func TestHelperFilesThatCannotBe(t *testing.T) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -38,6 +39,19 @@ func (a *Agent) credentials(id, name string) (*messaging.Credentials, error) {
 	default:
 		return nil, fmt.Errorf("a node has the credentials %q and %q, not %q", withJoinToken, withAssignment, name)
 	}
+}
+
+// degraded says what is wrong with what the agent's own node keeps: its key, without which it connects to nobody, and what it trusts.
+func (a *Agent) degraded() []string {
+	reasons := a.shipment.degraded()
+	w, err := a.wallet(a.cfg.Identity)
+	if err != nil {
+		return reasons
+	}
+	if _, err := w.Store.Key(); err != nil && !errors.Is(err, identity.ErrNoKey) {
+		reasons = append(reasons, fmt.Sprintf("it connects to no host: %v; put the file identity/key back from a copy", err))
+	}
+	return reasons
 }
 
 // signHead signs the head of the agent's journal as one of its nodes.

@@ -83,7 +83,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	host := runtime.Config{
 		Identity: cfg.Identity, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics,
-		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool}, Published: a.publishedBy, Degraded: func() []string { return a.shipment.degraded() },
+		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool}, Published: a.publishedBy, Degraded: a.degraded,
 	}
 	if cfg.Dir != "" {
 		if err := openFolder(cfg.Dir, cfg.Log); err != nil {

@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"os/user"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/control"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 func TestHealthAndMachines(t *testing.T) {
@@ -21,6 +24,9 @@ func TestHealthAndMachines(t *testing.T) {
 	check(t, err)
 	if diff := cmp.Diff(runtime.Health{Identity: "n1", Machines: 2, Durable: true}, health); diff != "" {
 		t.Errorf("health: -want +got\n%s", diff)
+	}
+	for slices.ContainsFunc(s.host.Machines(), func(m runtime.MachineStatus) bool { return m.State == "" }) { // until they have started
+		check(t, watchers.Rest(t.Context(), time.Millisecond))
 	}
 	list, err := s.client.Machines(t.Context())
 	check(t, err)

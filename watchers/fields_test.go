@@ -32,7 +32,7 @@ func fieldsOf(t *testing.T, text string) (Fields, []string) {
 	f, more := CompileFields(list, node)
 	var codes []string
 	for _, d := range append(found, more...) {
-		codes = append(codes, fmt.Sprintf("%s %d", d.Code, d.Position.Line))
+		codes = append(codes, fmt.Sprintf("%s %d", d.Code, d.Line))
 	}
 	return f, codes
 }

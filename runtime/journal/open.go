@@ -78,7 +78,7 @@ func open(opts Options, s *starting, replay func(Entry) error) (*Journal, error)
 	j := newJournal(opts, lock)
 	if err := j.start(s, replay); err != nil {
 		j.retire()
-		return nil, errors.Join(fmt.Errorf("open the log %s: %w", opts.Dir, err), release(lock))
+		return nil, errors.Join(fmt.Errorf("open the log %s: %w", opts.Dir, err), statefile.Unlock(lock))
 	}
 	return j, nil
 }

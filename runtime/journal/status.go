@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"slices"
+
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // Status returns the present health. It does not wait for the disk.
@@ -38,11 +40,11 @@ func (j *Journal) Close() error {
 func (j *Journal) unlock() error {
 	late := j.disk.hanging
 	if !j.disk.hangs() {
-		return j.disk.do("unlock the log", func() error { return release(j.lock) })
+		return j.disk.do("unlock the log", func() error { return statefile.Unlock(j.lock) })
 	}
 	go func() {
 		<-late
-		_ = release(j.lock)
+		_ = statefile.Unlock(j.lock)
 	}()
 	return nil
 }

@@ -1,4 +1,4 @@
-package journal
+package statefile
 
 import (
 	"errors"
@@ -28,7 +28,7 @@ func TestA03AChildOfAHostThatWasKilledHoldsTheLogForAMomentOnly(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			path := filepath.Join(dir, LockName)
+			path := filepath.Join(dir, "LOCK")
 			if err := os.WriteFile(path, []byte(strconv.Itoa(c.holder)), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +44,7 @@ func TestA03AChildOfAHostThatWasKilledHoldsTheLogForAMomentOnly(t *testing.T) {
 				defer close(ended)
 				_ = child.Close()
 			})
-			lock, err := acquire(dir)
+			lock, err := Lock(path)
 			<-ended
 			if !errors.Is(err, c.expects) {
 				t.Fatalf("%v, want %v", err, c.expects)

@@ -46,8 +46,6 @@ func (m *member) retire(id identity.Identity) (*changedNode, error) {
 	switch {
 	case isDenied(err, messaging.CodeNotFound):
 		return nil, unknownNode(id)
-	case isDenied(err, messaging.CodeConflict):
-		return nil, hinted(err, "somebody else retires the node at this moment; statecraft fleet show "+string(id)+" says what has become of it")
 	case isDenied(err, messaging.CodeUnfit):
 		return nil, fail(exitInvalid, "statecraft fleet show prints it", "the record of %s is no JSON object", id)
 	case err != nil:

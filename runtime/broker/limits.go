@@ -42,6 +42,10 @@ type Limits struct {
 	// PingInterval is after how long without traffic a connection is asked whether it is there; PingsMissed answers may be missing.
 	PingInterval time.Duration
 	PingsMissed  int
+	// RoutePing is the same between the brokers of a cell, which ask whatever the traffic: until a broker that stands still is found to
+	// be gone, the others hand it their share of each queue. It is about as long as the brokers take to elect a leader without it.
+	RoutePing        time.Duration
+	RoutePingsMissed int
 	// WriteDeadline is how long a connection may take no data that waits for it.
 	WriteDeadline time.Duration
 	// TLSTimeout and AuthTimeout are for the handshake and for CONNECT. A fleet that comes back at once waits for the broker's
@@ -122,6 +126,8 @@ func DefaultLimits() Limits {
 		SubjectTokens:         32,
 		PingInterval:          time.Minute,
 		PingsMissed:           2,
+		RoutePing:             2 * time.Second,
+		RoutePingsMissed:      2,
 		WriteDeadline:         10 * time.Second,
 		TLSTimeout:            time.Minute,
 		AuthTimeout:           time.Minute,
@@ -166,7 +172,8 @@ func (l *Limits) Validate() error {
 		{"connections", int64(l.Connections)}, {"enrollment connections", int64(l.EnrollmentConnections)},
 		{"joining", int64(l.Joining)}, {"join turn", int64(l.JoinTurn)},
 		{"subject tokens", int64(l.SubjectTokens)},
-		{"ping interval", int64(l.PingInterval)}, {"pings missed", int64(l.PingsMissed)}, {"write deadline", int64(l.WriteDeadline)},
+		{"ping interval", int64(l.PingInterval)}, {"pings missed", int64(l.PingsMissed)},
+		{"ping interval of routes", int64(l.RoutePing)}, {"pings missed of routes", int64(l.RoutePingsMissed)}, {"write deadline", int64(l.WriteDeadline)},
 		{"TLS timeout", int64(l.TLSTimeout)}, {"authentication timeout", int64(l.AuthTimeout)},
 		{"join session", int64(l.JoinSession)}, {"renewal", int64(l.RenewWithin)}, {"renewal session", int64(l.RenewSession)},
 		{"renewal rate", int64(math.Ceil(l.RenewRate))}, {"renewal burst", int64(l.RenewBurst)},

@@ -117,7 +117,7 @@ func (c *Config) cluster(o *server.Options) {
 		Name: c.Cell, Username: routeUser, Password: c.Cluster.Secret,
 		// Nodes and clients are told all brokers' URLs; addresses that a broker has found for itself may not be in its certificate.
 		NoAdvertise: true,
-		AuthTimeout: l.AuthTimeout.Seconds(), TLSTimeout: l.TLSTimeout.Seconds(), PingInterval: l.PingInterval, MaxPingsOut: l.PingsMissed,
+		AuthTimeout: l.AuthTimeout.Seconds(), TLSTimeout: l.TLSTimeout.Seconds(), PingInterval: l.RoutePing, MaxPingsOut: l.RoutePingsMissed,
 		WriteDeadline: l.WriteDeadline, ConnectBackoff: true,
 	}
 	o.Cluster.Host, o.Cluster.Port, _ = splitAddress(c.Cluster.Listen)

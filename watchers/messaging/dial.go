@@ -17,7 +17,7 @@ const (
 	dialTimeout  = 5 * time.Second  // of TCP, for each address
 	loginTimeout = 30 * time.Second // of the TLS handshake and the login; a broker that thousands come to at once needs it
 	drainTimeout = 5 * time.Second
-	pingEvery    = 30 * time.Second // with pingsMissed it bounds how long a broker that is cut off is taken for there
+	pingEvery    = 3 * time.Second // a broker that stands still or is cut off is taken for there for 6 to 9 s, with pingsMissed
 	pingsMissed  = 2
 	writeBuffer  = 16 << 10 // as much as a TLS record holds
 	firstBackoff = time.Second

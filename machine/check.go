@@ -63,15 +63,25 @@ type checker struct {
 	m         *Manifest
 	cat       Catalogue
 	list      diag.List
-	firings   [][]firing // by place in Manifest.Watchers
-	reachable []bool     // by place in Definition.states
+	firings   [][]firing      // by place in Manifest.Watchers
+	reachable []bool          // by place in Definition.states
+	active    [][]int         // by place in Definition.states: the watchers that are active there
+	written   map[string]bool // the states that a transition or the states section names
+	anywhere  bool            // a transition leaves every state
+	misplaced bool            // a watcher names a state that does not exist
 }
 
 // check holds a compiled manifest against every rule that it is whole enough for.
 func check(d *Definition, cat Catalogue) diag.List {
-	c := &checker{d: d, m: d.Manifest, cat: cat, reachable: d.reach(0)}
+	c := &checker{d: d, m: d.Manifest, cat: cat, reachable: d.reach(0), active: make([][]int, len(d.states)), written: map[string]bool{}}
+	c.collectStates()
 	for i := range c.m.Watchers {
-		c.firings = append(c.firings, firingsOf(&c.m.Watchers[i], cat))
+		w := &c.m.Watchers[i]
+		c.firings = append(c.firings, firingsOf(w, cat))
+		for s := range d.watchers[i].states() {
+			c.active[s] = append(c.active[s], i)
+		}
+		c.misplaced = c.misplaced || slices.ContainsFunc(w.StateMatch, func(state string) bool { return !c.isState(state) })
 	}
 	whole := c.wholeness()
 	for _, r := range checkRules {
@@ -94,6 +104,20 @@ func (c *checker) wholeness() need {
 		return transitions
 	default:
 		return start
+	}
+}
+
+// collectStates collects the names that named asks for.
+func (c *checker) collectStates() {
+	for _, t := range c.m.Transitions {
+		c.written[t.Destination] = true
+		for _, from := range t.From {
+			c.written[from] = true
+		}
+	}
+	c.anywhere = c.written[anyState]
+	for _, s := range c.m.States {
+		c.written[s.Name] = true
 	}
 }
 

@@ -1,7 +1,5 @@
 package machine
 
-import "slices"
-
 // instantCycles finds states that follow each other without any time passing. Only what is certain to
 // go on counts: every state of the cycle has an active watcher whose look takes no time and that waits for
 // nothing, and each outcome of that look leaves the state without a guard for a state of the same kind. What takes time (a
@@ -13,13 +11,20 @@ func (c *checker) instantCycles() {
 			moves[s] = m
 		}
 	}
-	for shrunk := true; shrunk; {
-		shrunk = false
-		for s, m := range moves {
-			if slices.ContainsFunc(m.to, func(to int) bool { _, stays := moves[to]; return !stays }) {
-				delete(moves, s)
-				shrunk = true
+	entries := map[int][]int{}
+	var ends []int // states that lead to one where time passes
+	for s, m := range moves {
+		for _, to := range m.to {
+			entries[to] = append(entries[to], s)
+			if _, stays := moves[to]; !stays {
+				ends = append(ends, s)
 			}
+		}
+	}
+	for ; len(ends) > 0; ends = ends[1:] {
+		if _, stays := moves[ends[0]]; stays {
+			delete(moves, ends[0])
+			ends = append(ends, entries[ends[0]]...)
 		}
 	}
 	if len(moves) == 0 {
@@ -47,7 +52,7 @@ type instantMove struct {
 }
 
 func (c *checker) instantMove(state int) (instantMove, bool) {
-	for _, i := range c.d.activeIn(state) {
+	for _, i := range c.active[state] {
 		w := &c.m.Watchers[i]
 		t, known := findType(w, c.cat)
 		if !known || !t.Instant || w.When != "" || w.Splay > 0 || len(w.ForeignStateRequired) > 0 {

@@ -44,23 +44,12 @@ func (d *Definition) takes(state int, event string) bool { return len(d.byState[
 // events returns the names of all transitions, each once, in the order of the manifest.
 func (d *Definition) events() []string {
 	var names []string
-	for _, r := range d.rules {
-		if !slices.Contains(names, r.name) {
+	for i, r := range d.rules {
+		if d.byName[r.name] == i {
 			names = append(names, r.name)
 		}
 	}
 	return names
-}
-
-// activeIn returns the watchers that are active in a state.
-func (d *Definition) activeIn(state int) []int {
-	var active []int
-	for w := range d.watchers {
-		if d.Matches(w, d.states[state]) {
-			active = append(active, w)
-		}
-	}
-	return active
 }
 
 // unknownEvents finds events that no transition is named after.
@@ -145,9 +134,10 @@ func (c *checker) lossOf(w int, event string, states []string) diag.Severity {
 		s := c.d.index[state]
 		return !slices.ContainsFunc(c.firings[w], func(f firing) bool { return c.d.takes(s, f.event) })
 	}
-	taken := slices.ContainsFunc(c.d.states, func(state string) bool {
-		return c.d.Matches(w, state) && c.d.takes(c.d.index[state], event)
-	})
+	taken := false
+	for s := range c.d.watchers[w].states() {
+		taken = taken || c.d.takes(s, event)
+	}
 	if c.m.Strict() || !taken || slices.ContainsFunc(states, useless) {
 		return c.m.tolerance()
 	}
@@ -158,12 +148,12 @@ func (c *checker) lossOf(w int, event string, states []string) diag.Severity {
 // the state already is - "off" in the state off - loses nothing, and Choria's users rely on that.
 func (c *checker) untaken(w int, event string) []string {
 	var states []string
-	for s, name := range c.d.states {
-		if !c.reachable[s] || c.d.specs[s].Final != "" || !c.d.Matches(w, name) || c.d.takes(s, event) {
+	for s := range c.d.watchers[w].states() {
+		if !c.reachable[s] || c.d.specs[s].Final != "" || c.d.takes(s, event) {
 			continue
 		}
 		if c.m.Strict() || !c.leadsOnlyTo(event, s) {
-			states = append(states, name)
+			states = append(states, c.d.states[s])
 		}
 	}
 	return states

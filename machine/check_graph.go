@@ -28,17 +28,20 @@ func (d *Definition) reach(from int) []bool {
 
 // canRest returns the states from which a final or a home state can be reached, or which are one.
 func (d *Definition) canRest() []bool {
-	rest := make([]bool, len(d.states))
+	rest, entries := make([]bool, len(d.states)), d.table.entries()
+	var work []int
 	for s, spec := range d.specs {
-		rest[s] = spec.Home || spec.Final != ""
+		if rest[s] = spec.Home || spec.Final != ""; rest[s] {
+			work = append(work, s)
+		}
 	}
-	for grown := true; grown; {
-		grown = false
-		for s := range d.states {
-			for to := range d.table.exits(s) {
-				if rest[to] && !rest[s] {
-					rest[s], grown = true, true
-				}
+	for len(work) > 0 {
+		s := work[len(work)-1]
+		work = work[:len(work)-1]
+		for _, from := range entries[s] {
+			if !rest[from] {
+				rest[from] = true
+				work = append(work, from)
 			}
 		}
 	}
@@ -134,16 +137,12 @@ func (c *checker) mustMove(state int) bool {
 // quiet reports whether nothing happens in a state by itself: no watcher, no deadline, no subscription. While
 // a watcher names a state that does not exist, any state may be the one that it was to be active in.
 func (c *checker) quiet(state int) bool {
-	misplaced := slices.ContainsFunc(c.m.Watchers, c.misplaced)
-	if misplaced || len(c.d.activeIn(state)) > 0 || len(c.d.specs[state].After) > 0 {
-		return false
-	}
-	for i, r := range c.d.rules {
-		if len(c.m.Transitions[i].Subscribe) > 0 && slices.Contains(r.from, state) {
-			return false
-		}
-	}
-	return true
+	return !c.misplaced && len(c.active[state]) == 0 && len(c.d.specs[state].After) == 0 && !c.subscribed(state)
+}
+
+// subscribed reports whether what another machine does can take the machine out of a state.
+func (c *checker) subscribed(state int) bool {
+	return slices.ContainsFunc(c.d.table.ways[state], func(w way) bool { return len(c.m.Transitions[w.rule].Subscribe) > 0 })
 }
 
 // silentStates finds states that only an operator can take the machine out of. In Choria's reading that
@@ -159,10 +158,6 @@ func (c *checker) silentStates() {
 				"nothing happens in the state %s until an operator acts: no watcher, deadline or subscription is active", state)
 		}
 	}
-}
-
-func (c *checker) misplaced(w WatcherSpec) bool {
-	return slices.ContainsFunc(w.StateMatch, func(state string) bool { return !c.isState(state) })
 }
 
 // idleWatchers finds watchers whose states are never reached, or that wait for what cannot be.

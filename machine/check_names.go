@@ -11,18 +11,11 @@ import (
 // named reports whether a transition or the states section knows a state. A "*" covers an initial state
 // that is written nowhere else, unless the word is close to another.
 func (c *checker) named(state string) bool {
-	anywhere := false
-	for _, t := range c.m.Transitions {
-		if t.Destination == state || slices.Contains(t.From, state) {
-			return true
-		}
-		anywhere = anywhere || slices.Contains(t.From, anyState)
-	}
-	if slices.ContainsFunc(c.m.States, func(s StateSpec) bool { return s.Name == state }) {
+	if c.written[state] {
 		return true
 	}
 	_, event := c.d.byName[state]
-	return anywhere && !event && strict.Nearest(state, c.others(state)) == ""
+	return c.anywhere && !event && strict.Nearest(state, c.others(state)) == ""
 }
 
 // others returns the states but one.
@@ -51,11 +44,14 @@ func (c *checker) stateMatch() {
 	for i := range c.m.Watchers {
 		w := &c.m.Watchers[i]
 		works := slices.ContainsFunc(w.StateMatch, c.isState)
+		seen := make(map[string]bool, len(w.StateMatch))
 		for j, state := range w.StateMatch {
 			at := w.Place(fmt.Sprintf("state_match.%d", j))
 			_, event := c.d.byName[state]
+			again := seen[state]
+			seen[state] = true
 			switch {
-			case slices.Contains(w.StateMatch[:j], state):
+			case again:
 				c.tolerated("SC418", at, "remove one of them", "watcher %s: state_match names %q twice", w.Name, state)
 			case c.isState(state):
 			case event:

@@ -60,10 +60,12 @@ func sameEffect(a, b *Transition) bool {
 func (c *checker) repeatedSources() {
 	for i := range c.m.Transitions {
 		t := &c.m.Transitions[i]
+		seen := make(map[string]bool, len(t.From))
 		for j, from := range t.From {
-			if slices.Contains(t.From[:j], from) {
+			if seen[from] {
 				c.tolerated("SC406", t.sourcePlace(j), "remove one of them", "the transition %s names the source %q twice", t.Name, from)
 			}
+			seen[from] = true
 		}
 	}
 }

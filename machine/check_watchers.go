@@ -96,8 +96,8 @@ func (c *checker) timeoutAndDeadline() {
 	for i := range c.m.Watchers {
 		w := &c.m.Watchers[i]
 		timeout, key := timeoutOf(w)
-		for _, s := range c.m.States {
-			if len(s.After) > 0 && timeout > s.After[0].After && c.d.Matches(i, s.Name) {
+		for s := range c.d.watchers[i].states() {
+			if s := &c.d.specs[s]; len(s.After) > 0 && timeout > s.After[0].After {
 				c.warn("SC210", w.Place(key), "make the deadline longer than the timeout",
 					"watcher %s: its timeout of %s is longer than the first deadline of state %s, %s", w.Name, timeout, s.Name, s.After[0].After)
 			}

@@ -43,7 +43,7 @@ func TestCodesShowWhatTheySay(t *testing.T) {
 var oversized = map[diag.Code]string{
 	"SC002": strings.Repeat("# padding\n", 120_000),
 	"SC014": strings.Repeat("[", 70) + strings.Repeat("]", 70),
-	"SC015": "[" + strings.Repeat("a,", 100_001) + "a]",
+	"SC015": "[" + strings.Repeat("a,", 200_001) + "a]",
 }
 
 // filesOf splits an example of several files.

@@ -86,19 +86,33 @@ func (d *Definition) addRules() {
 // sources expands "*", which leaves out final states, and drops repetitions.
 func (d *Definition) sources(from []string) []int {
 	var out []int
-	for i, s := range d.states {
-		if slices.Contains(from, s) || d.specs[i].Final == "" && slices.Contains(from, "*") {
+	for _, s := range from {
+		if i, known := d.index[s]; known {
 			out = append(out, i)
 		}
 	}
-	return out
+	if slices.Contains(from, anyState) {
+		for i := range d.states {
+			if d.specs[i].Final == "" {
+				out = append(out, i)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (d *Definition) watcherRule(w *WatcherSpec, cat Catalogue) watcherRule {
 	r := watcherRule{active: make([]uint64, (len(d.states)+63)/64), events: map[string]string{}}
-	for i, s := range d.states {
-		if len(w.StateMatch) == 0 || slices.Contains(w.StateMatch, s) {
-			r.active[i/64] |= 1 << (i % 64)
+	active := func(i int) { r.active[i/64] |= 1 << (i % 64) }
+	for _, s := range w.StateMatch {
+		if i, known := d.index[s]; known {
+			active(i)
+		}
+	}
+	if len(w.StateMatch) == 0 {
+		for i := range d.states {
+			active(i)
 		}
 	}
 	for _, o := range outcomesOf(w, cat) {

@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"iter"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -65,7 +67,22 @@ func (d *Definition) State(name string) (StateSpec, bool) {
 // Matches reports whether the watcher at index w of the manifest is active in a state.
 func (d *Definition) Matches(w int, state string) bool {
 	i, ok := d.index[state]
-	return ok && d.watchers[w].active[i/64]&(1<<(i%64)) != 0
+	return ok && d.watchers[w].isActive(i)
+}
+
+func (r *watcherRule) isActive(state int) bool { return r.active[state/64]&(1<<(state%64)) != 0 }
+
+// states returns the places of the states in which the watcher is active, in order.
+func (r *watcherRule) states() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, word := range r.active {
+			for ; word != 0; word &= word - 1 {
+				if !yield(i*64 + bits.TrailingZeros64(word)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // EventFor returns the event that an outcome of the watcher at index w fires, "" for none.

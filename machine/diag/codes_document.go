@@ -276,6 +276,6 @@ watchers:
 	},
 	{
 		Code: "SC015", Title: "too many values",
-		Explanation: "A document holds at most 100,000 values.",
+		Explanation: "A document holds at most 200,000 values.",
 	},
 }

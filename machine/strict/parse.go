@@ -10,10 +10,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The bounds of a document. A manifest that a person can review is far below each of them.
+// The bounds of a document. A manifest that a person can review is far below each of them; a machine that a program writes, of 5,000
+// states with a watcher each, fits.
 const (
 	MaxBytes = 1 << 20
-	MaxNodes = 100_000
+	MaxNodes = 200_000
 	MaxDepth = 64
 )
 

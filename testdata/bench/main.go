@@ -43,7 +43,7 @@ func parts() []part {
 		{"exec", (*bench).commands}, {"timeout", (*bench).timeouts}, {"stop", (*bench).stopping},
 		{"enrollment", (*bench).enrollment}, {"helper", (*bench).helper}, {"burst", (*bench).burst},
 		{"joining", (*bench).joining}, {"revocation", (*bench).revocation}, {"delivery", (*bench).delivery},
-		{"inventory", (*bench).inventory}, {"quiet", (*bench).quiet}, {"machines", (*bench).machines}, {"history", (*bench).history},
+		{"inventory", (*bench).inventory}, {"check", (*bench).checks}, {"quiet", (*bench).quiet}, {"machines", (*bench).machines}, {"history", (*bench).history},
 		{"failover", (*bench).failover},
 		{"hostile", (*bench).hostile}, {"flood", (*bench).flood},
 	}

@@ -25,6 +25,7 @@ type Definition struct {
 	engine   *engine
 	table    *table    // for checks only
 	writes   []written // by the watchers, for CheckSet
+	files    []File    // that were read with the manifest, by name
 	secrets  *secrets  // nil where nothing is secret
 }
 

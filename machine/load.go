@@ -5,25 +5,30 @@ import (
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
-// Load reads, checks and compiles a manifest. All problems are returned at once, in the order of the
-// document. The Definition is nil when the list holds an error. file is only used in diagnostics; src
-// is kept and must not change.
+// Load is LoadText of a manifest whose folder is not at hand.
 func Load(file string, src []byte, catalogue Catalogue) (*Definition, diag.List) {
-	root, list := strict.Parse(file, src)
+	return LoadText(Text{File: file, Source: src}, catalogue)
+}
+
+// LoadText reads, checks and compiles a manifest. All problems are returned at once, in the order of the
+// document. The Definition is nil when the list holds an error.
+func LoadText(t Text, catalogue Catalogue) (*Definition, diag.List) {
+	root, list := strict.Parse(t.File, t.Source)
 	if root == nil {
 		return nil, list.Sort()
 	}
 	if list := tooOld(root); len(list) > 0 {
 		return nil, list
 	}
-	m, found := decode(file, src, root)
+	m, found := decode(t.File, t.Source, root)
 	list = append(list, found...)
+	m.readBeside(t.Files, catalogue)
 	d, found := compile(m, catalogue)
 	list = append(list, found...)
 	list = append(list, check(d, catalogue)...).Sort()
 	if list.HasErrors() {
 		return nil, list
 	}
-	d.writes = writesOf(m, catalogue)
+	d.writes, d.files = writesOf(m, catalogue), filesRead(m)
 	return d, list
 }

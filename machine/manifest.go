@@ -163,9 +163,11 @@ type WatcherSpec struct {
 	OnInterrupt          OnInterrupt  // "" is Rerun
 	Secret               []string     // paths into the payloads of its events that are secret, "*" for all of them
 	Properties           *strict.Node // nil where there are none
-	Pos                  diag.Position
-	Strict               bool // the manifest's reading, so that a type can follow it
-	places               map[string]diag.Position
+	// Beside are the files that were read with the manifest, by their names in properties; nil where its folder was not at hand.
+	Beside map[string]BesideText
+	Pos    diag.Position
+	Strict bool // the manifest's reading, so that a type can follow it
+	places map[string]diag.Position
 }
 
 // Place returns where a key of the watcher stands, or the watcher itself where it is not written.

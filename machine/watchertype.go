@@ -41,6 +41,8 @@ type WatcherType struct {
 	// Writes names the files (absolute or relative to the machine) that the watcher writes, for the
 	// check that no two machines write one file. May be nil.
 	Writes func(w *WatcherSpec) []string
+	// Reads names the files of the manifest's folder that are read with it (WatcherSpec.Beside): what they hold is part of the machine. May be nil.
+	Reads func(w *WatcherSpec) []string
 	// Instant is set where a look takes no time, so that a chain of such looks takes none either.
 	Instant bool
 	// Expressions are the properties that are written as expressions: what they give is no secret of the file.

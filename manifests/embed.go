@@ -1,9 +1,9 @@
-// Package manifests carries the machines that come with the program, as their YAML. It holds no code.
+// Package manifests carries the machines that come with the program, as YAML, with their policies in Rego. It holds no code.
 package manifests
 
 import "embed"
 
-// Files are all manifests and their scenario tests, below the folder of what they are for.
+// Files are all manifests and policies with their tests, below the folder of what they are for.
 //
-//go:embed node/*.yaml overlay/*.yaml examples/*/*.yaml
+//go:embed node/*.yaml overlay/*.yaml overlay/*.rego examples/*/*.yaml
 var Files embed.FS

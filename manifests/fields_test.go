@@ -8,7 +8,6 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/manifests"
-	"github.com/statecraft-io/statecraft/runtime/scenario"
 )
 
 // readBody is an expression's use of a message's body: of all of it, or of the field behind it.
@@ -19,9 +18,6 @@ var readBody = regexp.MustCompile(`\b(?:message|event\.payload)\.body((?:\??\.[A
 func TestD23EveryFieldOfEveryRequestHasATypeAndASize(t *testing.T) {
 	found := 0
 	for _, path := range files(t) {
-		if strings.HasSuffix(path, scenario.Suffix) {
-			continue
-		}
 		src, err := manifests.Files.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -10,16 +10,17 @@ import (
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/manifests"
+	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/scenario"
 	"github.com/statecraft-io/statecraft/watchers/all"
 )
 
-// files returns the paths of all embedded files, relative to this directory.
+// files returns the paths of all embedded manifests, relative to this directory.
 func files(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	err := fs.WalkDir(manifests.Files, ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && strings.HasSuffix(path, ".yaml") && !strings.HasSuffix(path, scenario.Suffix) {
 			found = append(found, path)
 		}
 		return err
@@ -32,14 +33,12 @@ func files(t *testing.T) []string {
 
 func TestManifestsHaveNoFindings(t *testing.T) {
 	for _, path := range files(t) {
-		if strings.HasSuffix(path, scenario.Suffix) {
-			continue
-		}
 		src, err := manifests.Files.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, list := machine.Load(path, src, all.New(all.Services{}))
+		text := machine.Text{File: path, Source: src, Files: runtime.FilesOf(manifests.Files, filepath.Dir(path))}
+		_, list := machine.LoadText(text, all.New(all.Services{}))
 		for _, f := range list {
 			if f.Severity != diag.Note {
 				t.Error(f)
@@ -50,9 +49,6 @@ func TestManifestsHaveNoFindings(t *testing.T) {
 
 func TestScenariosCoverEveryManifest(t *testing.T) {
 	for _, path := range files(t) {
-		if strings.HasSuffix(path, scenario.Suffix) {
-			continue
-		}
 		t.Run(filepath.Dir(path), func(t *testing.T) {
 			report, list, err := scenario.Run(t.Context(), strings.TrimSuffix(path, ".yaml")+scenario.Suffix, all.New(all.Services{}))
 			if err != nil || len(list) > 0 {

@@ -111,7 +111,7 @@ func rest(t *testing.T, folder, id string, extra ...string) *resting {
 
 func (r *resting) deploy(catalogue runtime.Catalogue, file string, src []byte) {
 	r.t.Helper()
-	def, problems := machine.Load(file, src, catalogue)
+	def, problems := machine.LoadText(machine.Text{File: file, Source: src, Files: runtime.FilesOf(manifests.Files, path.Dir(file))}, catalogue)
 	if err := problems.Err(); err != nil {
 		r.t.Fatal(err)
 	}

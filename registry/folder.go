@@ -36,6 +36,7 @@ type SignedFolder struct {
 	Signers       []identity.PublicKey // those of the keys asked for that have signed
 	Sums          string               // sha256 of its SHA256SUMS, hex
 	Manifest      string               // sha256 of its machine.yaml, hex
+	Files         map[string]string    // sha256 of all its files, hex, by path
 }
 
 // SignFolder signs a machine's folder until a time: it writes the folder's SHA256SUMS, and its signature beside the folder. A file that no bundle
@@ -117,7 +118,7 @@ func VerifyFolder(dir string, keys []identity.PublicKey, now time.Time) (*Signed
 	if err != nil {
 		return nil, err
 	}
-	signed.Manifest = listed["machine.yaml"]
+	signed.Manifest, signed.Files = listed["machine.yaml"], listed
 	all, err := Signers(bytes.TrimSpace(envelope))
 	for _, key := range all {
 		if slices.Contains(keys, key) {

@@ -21,7 +21,7 @@ type Deployer struct {
 	turns map[string]*turn // of the units for which something is done at this moment
 
 	reading sync.Mutex
-	read    map[machine.Digest]*machine.Definition
+	read    map[reading]*machine.Definition
 }
 
 // maxRead bounds the definitions that are kept for the next identity.
@@ -41,7 +41,7 @@ type DeployerConfig struct {
 
 // NewDeployer makes the deployer of a host.
 func NewDeployer(cfg DeployerConfig) *Deployer {
-	return &Deployer{cfg: cfg, own: map[string]bool{}, turns: map[string]*turn{}, read: map[machine.Digest]*machine.Definition{}}
+	return &Deployer{cfg: cfg, own: map[string]bool{}, turns: map[string]*turn{}, read: map[reading]*machine.Definition{}}
 }
 
 // builtIn is the machine that comes back when what was deployed under a name is removed.
@@ -207,47 +207,65 @@ func (d *Deployer) disclaim(unit string) {
 // load reads what is to run and holds it against the order.
 func (d *Deployer) load(o watchers.DeployOrder) (Deployment, error) {
 	none := Deployment{}
-	file := filepath.Join(o.Directory, ManifestName)
-	text, err := readText(file)
+	text, err := ReadText(filepath.Join(o.Directory, ManifestName))
 	if err != nil {
 		return none, fmt.Errorf("reading the manifest: %w", err)
 	}
-	digest := machine.Digest(sha256.Sum256(text))
+	digest := machine.Digest(sha256.Sum256(text.Source))
 	if o.Manifest != "" && digest.String() != o.Manifest {
-		return none, fmt.Errorf("%s is not as it was signed: its sha256 is %s, %s is wanted", file, digest, o.Manifest)
+		return none, fmt.Errorf("%s is not as it was signed: its sha256 is %s, %s is wanted", text.File, digest, o.Manifest)
 	}
-	def, err := d.definition(digest, file, text)
+	def, err := d.definition(reading{digest, o.Content}, text)
 	if err == nil {
 		err = fits(def.Manifest, &o)
+	}
+	if err == nil && o.Files != nil {
+		err = asSigned(def, o.Files)
+	}
+	content := o.Content
+	if err == nil && content == "" {
+		content, err = folderDigest(o.Directory)
 	}
 	if err != nil {
 		return none, err
 	}
-	content := o.Content
-	if content == "" {
-		content, err = folderDigest(o.Directory)
-	}
 	deployment := Deployment{Definition: def, Identity: o.Identity, Directory: o.Directory, Content: content, Intact: o.Intact, Origin: Origin{Kind: OriginPublished}}
-	if err == nil && d.cfg.Input != nil {
+	if d.cfg.Input != nil {
 		deployment.Input, err = d.cfg.Input()
 	}
 	return deployment, err
 }
 
-// definition compiles a manifest, or finds what another identity has had compiled. Of many who ask for the same at once, one compiles.
-func (d *Deployer) definition(digest machine.Digest, file string, text []byte) (*machine.Definition, error) {
+// asSigned holds what was read with a manifest against the digests that were signed.
+func asSigned(def *machine.Definition, signed map[string]string) error {
+	for _, f := range def.Files() {
+		if wanted := signed[filepath.ToSlash(filepath.Clean(f.Name))]; wanted != f.Digest.String() {
+			return fmt.Errorf("%s is not as it was signed: its sha256 is %s, %q is wanted", f.Name, f.Digest, wanted)
+		}
+	}
+	return nil
+}
+
+// reading tells what was read of a folder: its manifest, and the files beside it.
+type reading struct {
+	manifest machine.Digest
+	content  string
+}
+
+// definition compiles a manifest, or finds what another identity has had compiled of the same content. Of many who ask for it at once, one compiles.
+func (d *Deployer) definition(r reading, text machine.Text) (*machine.Definition, error) {
 	d.reading.Lock()
 	defer d.reading.Unlock()
-	if known := d.read[digest]; known != nil {
+	if known := d.read[r]; known != nil && r.content != "" {
 		return known, nil
 	}
-	def, problems := machine.Load(file, text, d.cfg.Host().cfg.Catalogue)
+	def, problems := machine.LoadText(text, d.cfg.Host().cfg.Catalogue)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	if len(d.read) >= maxRead {
 		clear(d.read)
 	}
-	d.read[digest] = def
+	d.read[r] = def
 	return def, nil
 }

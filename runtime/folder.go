@@ -14,7 +14,6 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
-	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -93,30 +92,26 @@ func reason(err error) error {
 
 // LoadMachine reads a manifest and what lies beside it. Deployment is only usable when the list holds no error.
 func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag.List, error) {
-	src, err := readText(manifest)
+	text, err := ReadText(manifest)
 	if err != nil {
 		return Deployment{}, nil, fmt.Errorf("reading a machine: %w", err)
 	}
-	def, problems := machine.Load(manifest, src, catalogue)
+	var asked []string
+	files := text.Files
+	text.Files = func(name string) ([]byte, error) {
+		asked = append(asked, name)
+		return files(name)
+	}
+	def, problems := machine.LoadText(text, catalogue)
 	folder, err := filepath.Abs(filepath.Dir(manifest))
 	if err != nil {
 		return Deployment{}, problems, fmt.Errorf("reading a machine: %w", err)
 	}
-	d := Deployment{Definition: def, Directory: folder}
+	d := Deployment{Definition: def, Directory: folder, beside: asked}
 	if filepath.Base(manifest) == ManifestName {
 		d.Content, err = folderDigest(folder)
 	}
 	return d, problems, err
-}
-
-// readText reads a manifest to just beyond the length that it may have, which machine.Load then refuses.
-func readText(manifest string) ([]byte, error) {
-	f, err := statefile.Open(manifest, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, strict.MaxBytes+1))
 }
 
 // folderDigest identifies the files of a machine's folder whose change replaces the machine.
@@ -137,7 +132,7 @@ func folderDigest(folder string) (string, error) {
 }
 
 // eachPart calls f with the files that make a machine, of its folder or its lone manifest: YAML files, executable ones and
-// SHA256SUMS. Other files beside them may be what the machine writes (logs, pid files, reports); they are read anew at every look
+// SHA256SUMS; what is read with the manifest does too, by machine.Definition.Files. Other files beside them may be what the machine writes (logs, pid files, reports); they are read anew at every look
 // anyway. A host's state folder that lies inside is none of the machine's. Only root may be a link.
 func eachPart(root string, f func(path string, info fs.FileInfo) error) error {
 	root, err := filepath.EvalSymlinks(root)
@@ -172,9 +167,17 @@ func hashFile(sum io.Writer, path string) error {
 	return err
 }
 
-// folderStamp is a cheap sign of change: names, sizes, times and permissions of what folderDigest reads.
-func folderStamp(manifest string) string {
+// folderStamp is a cheap sign of change: names, sizes, times and permissions of what folderDigest reads, and of the files beside the manifest
+// that are read with it.
+func folderStamp(manifest string, beside []string) string {
 	var b strings.Builder
+	for _, name := range beside {
+		if info, err := os.Stat(filepath.Join(filepath.Dir(manifest), name)); err != nil {
+			fmt.Fprintf(&b, "%s %v\n", name, err)
+		} else {
+			fmt.Fprintf(&b, "%s %d %d\n", name, info.Size(), info.ModTime().UnixNano())
+		}
+	}
 	root := manifest
 	if filepath.Base(manifest) == ManifestName {
 		root = filepath.Dir(manifest)

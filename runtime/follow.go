@@ -29,8 +29,9 @@ type Follower struct {
 // followed is a manifest as last seen.
 type followed struct {
 	stamp   string
-	machine string // deployed under this name, "" when it never was
-	taken   bool   // it was refused because its name was taken
+	beside  []string // the files that are read with it
+	machine string   // deployed under this name, "" when it never was
+	taken   bool     // it was refused because its name was taken
 }
 
 // NewFollower makes a follower of paths, each of which may be anything that FindMachines understands. vouch says which may run, each time that they
@@ -48,8 +49,7 @@ func (f *Follower) Start(ctx context.Context) error {
 	var all diag.List
 	var ready []Deployment
 	for _, m := range manifests {
-		stamp := folderStamp(m)
-		d, found, err := LoadMachine(m, f.host.cfg.Catalogue)
+		d, stamp, found, err := f.read(m)
 		all = append(all, found...)
 		if err != nil {
 			return err
@@ -61,7 +61,7 @@ func (f *Follower) Start(ctx context.Context) error {
 			return err
 		}
 		ready = append(ready, d)
-		f.running[m] = followed{stamp: stamp, machine: d.Definition.Manifest.Name}
+		f.running[m] = followed{stamp: stamp, beside: d.beside, machine: d.Definition.Manifest.Name}
 	}
 	all = append(all, machine.CheckSet(definitions(ready))...).Sort()
 	f.problems(all)
@@ -75,6 +75,20 @@ func (f *Follower) Start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// read loads a manifest, and returns the stamp of what it read, as of before it was read.
+func (f *Follower) read(manifest string) (d Deployment, stamp string, found diag.List, err error) {
+	beside := f.running[manifest].beside
+	for range 3 { // once more where other files are read with it now
+		stamp = folderStamp(manifest, beside)
+		d, found, err = LoadMachine(manifest, f.host.cfg.Catalogue)
+		if slices.Equal(beside, d.beside) {
+			break
+		}
+		beside = d.beside
+	}
+	return d, stamp, found, err
 }
 
 func definitions(ds []Deployment) []*machine.Definition {
@@ -155,7 +169,7 @@ func (f *Follower) changed(manifests []string) map[string]string {
 		return !there
 	})
 	for _, m := range manifests {
-		if stamp := folderStamp(m); stamp != f.running[m].stamp {
+		if stamp := folderStamp(m, f.running[m].beside); stamp != f.running[m].stamp {
 			stamps[m] = stamp
 		}
 	}
@@ -190,8 +204,8 @@ func (f *Follower) load(stamps map[string]string) []change {
 	var ready []change
 	for _, m := range slices.Sorted(maps.Keys(stamps)) {
 		was := f.running[m].machine
-		f.running[m] = followed{stamp: stamps[m], machine: was}
-		d, found, err := LoadMachine(m, f.host.cfg.Catalogue)
+		d, stamp, found, err := f.read(m)
+		f.running[m] = followed{stamp: stamp, beside: d.beside, machine: was}
 		f.problems(found)
 		if err == nil {
 			err = found.Err()
@@ -206,7 +220,9 @@ func (f *Follower) load(stamps map[string]string) []change {
 		ready = append(ready, change{manifest: m, was: was, deployment: d})
 	}
 	for _, c := range ready {
-		f.running[c.manifest] = followed{stamp: stamps[c.manifest]} // gives its name up, for another one or the same
+		r := f.running[c.manifest]
+		r.machine = "" // gives its name up, for another one or the same
+		f.running[c.manifest] = r
 	}
 	return ready
 }

@@ -78,7 +78,7 @@ func (p *program) in(d Deployment) *program {
 
 // same reports whether two programs would do the same.
 func (p *program) same(q *program) bool {
-	return p.def.Manifest.Digest == q.def.Manifest.Digest && p.directory == q.directory && p.content == q.content && p.origin.equal(q.origin)
+	return p.def.Manifest.Digest == q.def.Manifest.Digest && slices.Equal(p.def.Files(), q.def.Files()) && p.directory == q.directory && p.content == q.content && p.origin.equal(q.origin)
 }
 
 // outcomeClasses returns which outcomes of a watcher type are failures, for retries.

@@ -33,6 +33,8 @@ type DeployOrder struct {
 	Name      string // that the manifest must have
 	Version   string // that the manifest must have; "" is any
 	Manifest  string // sha256 that the manifest must have, hex; "" is any
+	// Files are the sha256 that files of the folder must have, hex, by path; one that is read with the manifest must be there. Nil is any.
+	Files map[string]string
 	// Content identifies what the folder holds. Where a machine of this folder and content runs already, nothing is read; "" always reads.
 	Content string
 	// Intact is asked before every look that may use the payload, and must be quick; an error is the look's failure. Nil asks nothing.

@@ -3,13 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
-	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime"
 )
 
@@ -34,26 +32,12 @@ func findError(err error, format string) error {
 // loadManifest reads and checks one manifest. The error is that of the file; what is wrong inside of it is in
 // the list, and the definition is nil when that holds an error.
 func loadManifest(file string) (*machine.Definition, diag.List, error) {
-	src, err := readManifest(file)
+	text, err := runtime.ReadText(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, findError(fmt.Errorf("reading %q: %w", file, reason(err)), "%w")
 	}
-	d, list := machine.Load(file, src, catalogue())
+	d, list := machine.LoadText(text, catalogue())
 	return d, list, nil
-}
-
-// readManifest reads a file to just beyond the length that a manifest may have, which Load then refuses.
-func readManifest(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, findError(fmt.Errorf("reading %q: %w", file, reason(err)), "%w")
-	}
-	defer f.Close()
-	src, err := io.ReadAll(io.LimitReader(f, strict.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %q: %w", file, reason(err))
-	}
-	return src, nil
 }
 
 // oneMachine loads the only machine that a path names. What is wrong with it is printed and an error; warnings

@@ -5,7 +5,9 @@ package machinetest
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -41,7 +43,9 @@ func load(t testing.TB, path string, catalogue machine.Catalogue) *machine.Defin
 	if err != nil {
 		t.Fatalf("reading the manifest: %v", err)
 	}
-	d, list := machine.Load(path, src, catalogue)
+	beside := os.DirFS(filepath.Dir(path))
+	files := func(name string) ([]byte, error) { return fs.ReadFile(beside, filepath.ToSlash(filepath.Clean(name))) }
+	d, list := machine.LoadText(machine.Text{File: path, Source: src, Files: files}, catalogue)
 	if err := list.Err(); err != nil {
 		t.Fatal(err)
 	}

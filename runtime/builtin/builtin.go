@@ -57,7 +57,7 @@ func Load(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the built-in machine %q: %w", machineName, err)
 		}
-		def, problems := machine.Load(name, src, c)
+		def, problems := machine.LoadText(machine.Text{File: name, Source: src, Files: runtime.FilesOf(manifests.Files, path.Dir(name))}, c)
 		if err := problems.Err(); err != nil {
 			return nil, fmt.Errorf("built-in machine %q: %w", machineName, err)
 		}
@@ -152,6 +152,11 @@ func SignedBy(keys []identity.PublicKey, now func() time.Time) runtime.Vouch {
 		}
 		if m := d.Definition.Manifest; s.Name != m.Name || s.Manifest != m.Digest.String() {
 			return fmt.Errorf("%s: %w", d.Directory, &registry.Tampered{Changed: []string{runtime.ManifestName}})
+		}
+		for _, f := range d.Definition.Files() {
+			if s.Files[path.Clean(f.Name)] != f.Digest.String() {
+				return fmt.Errorf("%s: %w", d.Directory, &registry.Tampered{Changed: []string{f.Name}})
+			}
 		}
 		intact := registry.NewIntact(d.Directory, registry.SumsFile, s.Sums)
 		d.Intact = func() error { return intact.Check(context.Background()) }

@@ -31,6 +31,7 @@ func credulous(t *testing.T, names ...string) string {
 		}
 		write(t, filepath.Join(dir, name+".yaml"), asks.ReplaceAllString(string(text), ""), 0o600)
 	}
+	policies(t, dir, "overlay")
 	return dir
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,24 @@ func override(t testing.TB, dir, name string, pairs ...string) string {
 		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
 	}
 	write(t, filepath.Join(dir, filepath.Base(name)+".yaml"), text, 0o600)
+	policies(t, dir, filepath.Dir(name))
 	return dir
+}
+
+// policies writes those of a folder of built-in machines beside machines that are taken from it.
+func policies(t testing.TB, dir, folder string) {
+	t.Helper()
+	found, err := fs.Glob(manifests.Files, folder+"/*.rego")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range found {
+		text, err := manifests.Files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, filepath.Base(name)), string(text), 0o600)
+	}
 }
 
 // patience is how long a test waits for a message.

@@ -144,9 +144,15 @@ func (h *Host) settings() map[string]any {
 func ownMachines(set, builtin []runtime.Deployment) string {
 	var lines []string
 	for _, d := range set {
-		same := func(b runtime.Deployment) bool { return b.Definition.Manifest.Digest == d.Definition.Manifest.Digest }
-		if !slices.ContainsFunc(builtin, same) {
-			lines = append(lines, d.Definition.Manifest.Name+" "+d.Definition.Manifest.Digest.String())
+		same := func(b runtime.Deployment) bool {
+			return b.Definition.Manifest.Digest == d.Definition.Manifest.Digest && slices.Equal(b.Definition.Files(), d.Definition.Files())
+		}
+		if slices.ContainsFunc(builtin, same) {
+			continue
+		}
+		lines = append(lines, d.Definition.Manifest.Name+" "+d.Definition.Manifest.Digest.String())
+		for _, f := range d.Definition.Files() { // what is read with it is part of it
+			lines = append(lines, d.Definition.Manifest.Name+" "+f.Name+" "+f.Digest.String())
 		}
 	}
 	if len(lines) == 0 {

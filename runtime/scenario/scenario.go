@@ -116,12 +116,12 @@ func (s *Suite) manifestPath(name string) string {
 // loadMachine reads one manifest; what is wrong with it is reported at the place that names it, and in itself.
 func (s *Suite) loadMachine(name string, at diag.Position, list *diag.List) *loaded {
 	path := s.manifestPath(name)
-	src, err := readFile(path)
+	text, err := runtime.ReadText(path)
 	if err != nil {
 		list.Add(diag.Error, codeManifest, at, "name the manifest with machine: FILE, relative to this file", "the manifest cannot be read: %v", reason(err))
 		return nil
 	}
-	def, found := machine.Load(path, src, s.catalogue)
+	def, found := machine.LoadText(text, s.catalogue)
 	if def == nil {
 		for _, f := range found {
 			if f.Severity == diag.Error {

@@ -16,39 +16,42 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// signed has a folder held against its checksum file before every look of the machine. For its start the manifest's own digest is enough,
-// whatever happens to the folder the moment after.
+// signed has a folder held against its checksum file before every look of the machine. For its start the digests of the manifest and of
+// what is read with it are enough, whatever happens to the folder the moment after.
 func signed(o *watchers.DeployOrder, verify, sum string) error {
 	sum, verify = strings.ToLower(sum), cmp.Or(verify, registry.SumsFile)
 	intact := registry.NewIntact(o.Directory, verify, sum)
 	o.Intact = func() error { return intact.Check(context.Background()) }
 	var err error
-	o.Manifest, err = manifestSum(filepath.Join(o.Directory, verify), sum)
+	o.Files, err = sumsIn(filepath.Join(o.Directory, verify), sum)
+	if o.Manifest = o.Files["machine.yaml"]; err == nil && o.Manifest == "" {
+		err = fmt.Errorf("%s: %w", filepath.Join(o.Directory, verify), errNoManifest)
+	}
 	return err
 }
 
 // maxSums bounds a checksum file in bytes.
 const maxSums = 4 << 20
 
-// manifestSum finds the sha256 of machine.yaml in a checksum file of which the own sha256 is known.
-func manifestSum(file, sum string) (string, error) {
+// sumsIn reads a checksum file of which the own sha256 is known: the sha256 of each file, by its path.
+func sumsIn(file, sum string) (map[string]string, error) {
 	f, err := statefile.Open(file, os.O_RDONLY, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxSums))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if got := sha256.Sum256(text); hex.EncodeToString(got[:]) != sum {
-		return "", &registry.Tampered{Changed: []string{filepath.Base(file)}}
+		return nil, &registry.Tampered{Changed: []string{filepath.Base(file)}}
 	}
+	sums := map[string]string{}
 	for line := range strings.Lines(string(text)) {
-		digest, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if ok && strings.TrimPrefix(strings.TrimLeft(name, " *"), "./") == "machine.yaml" {
-			return digest, nil
+		if digest, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
+			sums[strings.TrimPrefix(strings.TrimLeft(name, " *"), "./")] = digest
 		}
 	}
-	return "", fmt.Errorf("%s: %w", file, errNoManifest)
+	return sums, nil
 }

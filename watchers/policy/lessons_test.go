@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -98,24 +96,18 @@ func TestG43NoNetworkBySchema(t *testing.T) {
 func TestG43OneMegabyte(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("package statecraft\nallow if input.n == 7\n")
-	for i := 0; text.Len() < maxRego-100; i++ {
+	for i := 0; text.Len() < machine.MaxFile-100; i++ {
 		fmt.Fprintf(&text, "rule_%d if { input.number == %d; startswith(input.name, \"node-%d\") }\n", i, i, i)
 	}
-	b := newBench(t, "file: large.rego\ninput: '{n: 7}'")
-	write := func(text string) {
-		if err := os.WriteFile(filepath.Join(b.look.Directory, "large.rego"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(text.String())
 	began := time.Now()
-	if r := b.ask(); r.Outcome != machine.OutcomeSuccess {
-		t.Errorf("got %s %q", r.Outcome, r.Message)
+	d, list := loadFile("large.rego", map[string]string{"large.rego": text.String()})
+	if list.HasErrors() || len(d.Files()) != 1 {
+		t.Fatal(list)
 	}
 	t.Logf("%d bytes took %s", text.Len(), time.Since(began))
-	write(text.String() + strings.Repeat("# more\n", 100))
-	if r := b.ask(); r.Outcome != machine.OutcomeFail || !strings.Contains(r.Message, "more than 1 MiB") {
-		t.Errorf("got %s %q", r.Outcome, r.Message)
+	_, list = loadFile("large.rego", map[string]string{"large.rego": text.String() + strings.Repeat("# more\n", 100)})
+	if !list.HasErrors() || !strings.Contains(list.Error(), "holds more than 1048576 bytes") {
+		t.Errorf("got %v", list)
 	}
 }
 

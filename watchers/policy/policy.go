@@ -24,7 +24,7 @@ const patience = 2 * time.Second
 func Types() []watchers.Type {
 	return []watchers.Type{watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "policy",
+			Name: "policy", Reads: reads,
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success,
 					Payload: map[string]machine.ValueType{"result": machine.Any, "reason": machine.String},
@@ -33,7 +33,7 @@ func Types() []watchers.Type {
 					Payload: map[string]machine.ValueType{"reason": machine.String},
 					Doc:     "the result is anything else, or there is none; reason says which"},
 				{Name: machine.OutcomeFail, Class: machine.Failure,
-					Doc: "there was no decision: the policy cannot be read, or its evaluation ended with an error"},
+					Doc: "there was no decision: the evaluation of the policy ended with an error"},
 			},
 		},
 		Summary: "Asks a Rego policy for a decision.",
@@ -41,9 +41,8 @@ func Types() []watchers.Type {
 }
 
 func prepare(s *spec, _ *machine.WatcherSpec) *watchers.Prepared {
-	source := &source{spec: s, kept: s.program}
 	return &watchers.Prepared{
-		New:     func() watchers.Watcher { return &watcher{spec: s, source: source} },
+		New:     func() watchers.Watcher { return &watcher{spec: s} },
 		Timeout: patience,
 	}
 }

@@ -1,8 +1,9 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"encoding/json"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // inline makes properties of a policy text.
@@ -79,52 +81,88 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-func TestFileIsReadAtTheLook(t *testing.T) {
-	b := newBench(t, "file: rules/allow.rego\ninput: '{n: 1}'")
-	path := filepath.Join(b.look.Directory, "rules", "allow.rego")
-	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
+// asking is a manifest whose policy is in a file.
+const asking = `format: 1
+name: placing
+version: 1.0.0
+initial_state: asking
+states: {placed: {final: success}, refused: {final: failure}}
+transitions:
+  - {name: place, from: [asking], destination: placed}
+  - {name: refuse, from: [asking], destination: refused}
+watchers:
+  - name: decide
+    type: policy
+    success_transition: place
+    fail_transition: refuse
+    on: {denied: refuse}
+    properties:
+      input: "{n: 1}"
+      file: FILE
+`
+
+// onlyPolicy is a catalogue of this type alone.
+type onlyPolicy struct{ *machine.WatcherType }
+
+func (c onlyPolicy) Find(name string) (*machine.WatcherType, bool) {
+	return c.WatcherType, name == c.Name
+}
+func (c onlyPolicy) Names() []string { return []string{c.Name} }
+
+// loadFile loads a manifest with a policy in a file, of the folder "m" with these files.
+func loadFile(name string, files map[string]string) (*machine.Definition, diag.List) {
+	beside := func(name string) ([]byte, error) {
+		if text, ok := files[filepath.Clean(name)]; ok {
+			return []byte(text), nil
+		}
+		return nil, fs.ErrNotExist
 	}
-	if r := b.ask(); r.Outcome != machine.OutcomeFail || !strings.Contains(r.Message, "no such file") {
-		t.Errorf("without the file: %s %q", r.Outcome, r.Message)
-	}
-	for _, step := range []struct{ text, outcome, message string }{
-		{"package statecraft\nallow if input.n == 1", machine.OutcomeSuccess, ""},
-		{"package statecraft\nallow if input.n == 2", OutcomeDenied, "undefined"},
-		{"package statecraft\nallow if input.n ==", machine.OutcomeFail, "rules/allow.rego: "},
-		{"package statecraft\nallow if http.send({})", machine.OutcomeFail, "http.send (row 2)"},
-		{"package other\nallow if input.n == 1", machine.OutcomeFail, "its package is data.other"},
-		{"package statecraft\n# " + strings.Repeat("x", maxRego), machine.OutcomeFail, "more than 1 MiB of Rego"},
-		{"package statecraft\nallow if input.n == 1", machine.OutcomeSuccess, ""},
+	text := machine.Text{File: "m/machine.yaml", Source: []byte(strings.Replace(asking, "FILE", name, 1)), Files: beside}
+	return machine.LoadText(text, onlyPolicy{&Types()[0].WatcherType})
+}
+
+func TestFileIsReadWithTheManifest(t *testing.T) {
+	for name, test := range map[string]struct{ file, text, want, outcome string }{
+		"decides":        {"rules/allow.rego", "package statecraft\nallow if input.n == 1", "", machine.OutcomeSuccess},
+		"denies":         {"./rules/allow.rego", "package statecraft\nallow if input.n == 2", "", OutcomeDenied},
+		"no such file":   {"rules/other.rego", "package statecraft", `m/machine.yaml:17:13: SC398 there is no file "rules/other.rego" beside the manifest`, ""},
+		"does not parse": {"rules/allow.rego", "package statecraft\n\nallow if input.n ==", "m/rules/allow.rego:3:19: SC395 ", ""},
+		"withheld":       {"rules/allow.rego", "package statecraft\nallow if http.send({})", "m/rules/allow.rego:2:10: SC395 undefined function http.send", ""},
+		"other package":  {"rules/allow.rego", "package other\nallow if input.n == 1", "SC397 query: the policy has no rule data.statecraft.allow; its package is data.other", ""},
 	} {
-		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if r := b.ask(); r.Outcome != step.outcome || !strings.Contains(r.Message, step.message) {
-			t.Errorf("got %s %q, want %s %q", r.Outcome, r.Message, step.outcome, step.message)
-		}
-	}
-	kept := b.watcher.source.kept
-	if b.ask(); b.watcher.source.kept != kept {
-		t.Error("a file that has not changed is compiled again")
+		t.Run(name, func(t *testing.T) {
+			d, list := loadFile(test.file, map[string]string{"rules/allow.rego": test.text})
+			if test.want != "" {
+				if !list.HasErrors() || !strings.Contains(list.Error(), test.want) {
+					t.Errorf("got %v, want %q", list, test.want)
+				}
+				return
+			}
+			if list.HasErrors() {
+				t.Fatal(list)
+			}
+			if files := d.Files(); len(files) != 1 || files[0].Name != test.file || files[0].Digest != sha256.Sum256([]byte(test.text)) {
+				t.Errorf("read with it: %v", files)
+			}
+			prepared, _ := Types()[0].Prepare(&d.Manifest.Watchers[0])
+			b := newBench(t, inline("package statecraft\nallow := true", ""))
+			b.watcher = prepared.New().(*watcher)
+			if r := b.ask(); r.Outcome != test.outcome {
+				t.Errorf("got %s %q", r.Outcome, r.Message)
+			}
+		})
 	}
 }
 
-func TestFileStaysInTheDirectory(t *testing.T) {
+// TestFileThatIsNotAtHand: a trace has the manifest alone. What it says is checked, and nothing is decided.
+func TestFileThatIsNotAtHand(t *testing.T) {
+	d, list := machine.Load("trace", []byte(strings.Replace(asking, "FILE", "allow.rego", 1)), onlyPolicy{&Types()[0].WatcherType})
+	if len(list) > 0 || len(d.Files()) > 0 {
+		t.Fatalf("%v, %v", list, d)
+	}
 	b := newBench(t, "file: allow.rego")
-	outside := filepath.Join(t.TempDir(), "allow.rego")
-	if err := os.WriteFile(outside, []byte("package statecraft\nallow := true"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(outside, filepath.Join(b.look.Directory, "allow.rego")); err != nil {
-		t.Fatal(err)
-	}
-	if r := b.ask(); r.Outcome != machine.OutcomeFail {
-		t.Errorf("a link out of the directory: %s %q", r.Outcome, r.Message)
-	}
-	b.look.Directory = ""
-	if r := b.ask(); r.Outcome != machine.OutcomeFail || !strings.Contains(r.Message, "has no directory") {
-		t.Errorf("without a directory: %s %q", r.Outcome, r.Message)
+	if r := b.ask(); r.Outcome != machine.OutcomeFail || !strings.Contains(r.Message, "allow.rego was not read with the manifest") {
+		t.Errorf("got %s %q", r.Outcome, r.Message)
 	}
 }
 
@@ -151,7 +189,7 @@ func TestInstancesShareThePolicy(t *testing.T) {
 }
 
 func TestDiagnostics(t *testing.T) {
-	large, _ := json.Marshal("package p\n# " + strings.Repeat("x", maxRego-100))
+	large, _ := json.Marshal("package p\n# " + strings.Repeat("x", machine.MaxFile-100))
 	for name, test := range map[string]struct {
 		properties string
 		want       []string // place and code of each

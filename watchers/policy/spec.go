@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -21,7 +23,7 @@ const (
 type spec struct {
 	// Policy is the Rego text, of version 1 or 0. Either policy or file is to be given.
 	Policy string `yaml:"policy"`
-	// File is a Rego file below the machine's directory, read at each look and compiled when it has changed.
+	// File is a Rego file in the manifest's folder, read and compiled with the manifest: it is part of the machine, as its manifest is.
 	File string `yaml:"file"`
 	// Query is one Rego expression whose value is the decision.
 	Query string `yaml:"query" default:"data.statecraft.allow"`
@@ -30,7 +32,7 @@ type spec struct {
 	// Data is an expression whose value, a mapping, the policy reads below data. A rule of the policy goes before it.
 	Data *watchers.Formula `yaml:"data"`
 
-	program *program // of Policy; nil for a file
+	program *program // nil for a file that is not at hand
 }
 
 // Validate compiles the policy.
@@ -43,43 +45,69 @@ func (s *spec) Validate(w *machine.WatcherSpec) diag.List {
 	case s.File != "":
 		s.checkFile(w, &list)
 	default:
-		s.compile(w, &list)
+		s.compile(w, s.Policy, &list)
 	}
 	return list
 }
 
 func (s *spec) checkFile(w *machine.WatcherSpec, list *diag.List) {
+	at := w.Properties.Get("file").Pos
 	if filepath.IsAbs(s.File) || machine.EscapesDirectory(s.File) {
-		list.Add(diag.Error, CodePath, w.Properties.Get("file").Pos, "put it into the machine's directory, so that the machine's signature covers it",
+		list.Add(diag.Error, CodePath, at, "put it into the machine's directory, so that the machine's signature covers it",
 			"file %q is outside of the machine's directory", s.File)
+		return
 	}
-	if _, problems := parseQuery(s.Query); len(problems) > 0 {
-		s.report(w, problems, list)
+	switch read := w.Beside[s.File]; {
+	case w.Beside == nil:
+		if _, problems := parseQuery(s.Query); len(problems) > 0 {
+			s.report(w, problems, list)
+		}
+	case errors.Is(read.Err, fs.ErrNotExist):
+		list.Add(diag.Error, CodePath, at, "name a file of the manifest's folder, relative to it", "there is no file %q beside the manifest", s.File)
+	case read.Err != nil:
+		list.Add(diag.Error, CodePath, at, "give a regular file of at most 1 MiB that the program may read", "%v", read.Err)
+	default:
+		s.compile(w, string(read.Text), list)
 	}
 }
 
-func (s *spec) compile(w *machine.WatcherSpec, list *diag.List) {
-	compiled, problems := compile(s.Policy, s.Query, s.Data != nil)
+func (s *spec) compile(w *machine.WatcherSpec, text string, list *diag.List) {
+	compiled, problems := compile(text, s.Query, s.Data != nil)
 	s.report(w, problems, list)
 	s.program = compiled
 }
 
-// report gives each problem the place in the manifest that its row in the Rego text stands for.
+// report gives each problem its place: in the file, or where its row of the Rego text stands in the manifest.
 func (s *spec) report(w *machine.WatcherSpec, problems []problem, list *diag.List) {
 	for _, p := range problems {
-		code, key := CodeRego, "policy"
-		if p.query {
+		code, key, at := CodeRego, "policy", w.Place("properties")
+		switch {
+		case p.query:
 			code, key = CodeQuery, "query"
-		}
-		at := w.Place("properties")
-		if n := w.Properties.Get(key); n != nil {
-			at = n.Pos
-			if key == "policy" {
-				at = within(n, p)
+			if n := w.Properties.Get(key); n != nil {
+				at = n.Pos
 			}
+		case s.File != "":
+			list.Add(diag.Error, code, s.inFile(w, p), p.hint, "%s", p.message)
+			continue
+		default:
+			at = within(w.Properties.Get(key), p)
 		}
 		list.Add(diag.Error, code, at, p.hint, "%s: %s", key, p)
 	}
+}
+
+// inFile is a place in the file with the Rego.
+func (s *spec) inFile(w *machine.WatcherSpec, p problem) diag.Position {
+	return diag.Position{File: filepath.Join(filepath.Dir(w.Pos.File), s.File), Line: max(1, p.row), Column: p.column}
+}
+
+// reads names the file of a watcher, which is read with the manifest.
+func reads(w *machine.WatcherSpec) []string {
+	if n := w.Properties.Get("file"); n != nil && n.Kind == strict.Scalar {
+		return []string{n.Value}
+	}
+	return nil
 }
 
 // within is the place of a row of a text that is a property. A text of several rows begins below its key; how far

@@ -21,15 +21,13 @@ const maxReason = 1000
 
 // watcher decides for one machine.
 type watcher struct {
-	spec   *spec
-	source *source // shared by all instances
+	spec *spec // shared by all instances
 }
 
 // Check asks the policy once.
 func (w *watcher) Check(ctx context.Context, look *watchers.Look) watchers.Report {
-	program, err := w.source.program(look)
-	if err != nil {
-		return watchers.Failure(line("reading the policy: " + err.Error()))
+	if w.spec.program == nil {
+		return watchers.Failure("there is no policy: the file " + line(w.spec.File) + " was not read with the manifest")
 	}
 	input, err := w.spec.Input.Value(look, nil)
 	if err != nil {
@@ -40,7 +38,7 @@ func (w *watcher) Check(ctx context.Context, look *watchers.Look) watchers.Repor
 		return watchers.Failure(line("data: " + err.Error()))
 	}
 	q := question{look: look, input: input, base: base}
-	err = guarded(func() error { return q.ask(ctx, program) })
+	err = guarded(func() error { return q.ask(ctx, w.spec.program) })
 	return w.report(ctx, &q, err)
 }
 

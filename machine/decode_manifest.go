@@ -96,7 +96,7 @@ func (d *decoder) machine(y *manifestYAML) {
 	m.Name, m.Version, m.Description = y.Name, y.Version, y.Description
 	m.InitialState, m.Durable, m.SecretInput = y.InitialState, y.Durable, y.SecretInput
 	m.SplayStart = time.Duration(y.SplayStart) * time.Second
-	m.MaxRate = d.rate(y.MaxRate)
+	m.Brake, m.MaxRate = d.brake(y.MaxRate)
 	m.OnRestart = OnRestart(y.OnRestart)
 	if m.OnRestart == "" {
 		m.OnRestart = defaultRestart(m)

@@ -85,18 +85,22 @@ func defaultHint(n *strict.Node, t ValueType) string {
 	}
 }
 
-// rate reads "10/s", "100/m" or "5/h". The zero Rate is no limit.
-func (d *decoder) rate(s string) Rate {
-	if s == "" {
-		return Rate{}
-	}
+// brake reads max_rate: "10/s", "100/m", "5/h" or "none".
+func (d *decoder) brake(s string) (Brake, Rate) {
 	parts := ratePattern.FindStringSubmatch(s)
-	if parts == nil {
-		d.fault("SC105", d.m.place("max_rate"), `write it as "10/s", "100/m" or "5/h"`, "%q is not a rate", s)
-		return Rate{}
+	switch {
+	case s == "" && d.m.Strict():
+		return BrakeDefault, DefaultRate()
+	case s == "":
+		return BrakeBackOff, Rate{}
+	case s == "none":
+		return BrakeNone, Rate{}
+	case parts == nil:
+		d.fault("SC105", d.m.place("max_rate"), `write it as "10/s", "100/m" or "5/h", or "none" for no limit`, "%q is not a rate", s)
+		return BrakeNone, Rate{}
 	}
 	count, _ := strconv.Atoi(parts[1]) // the pattern admits seven digits
-	return Rate{Count: count, Per: map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[parts[2]]}
+	return BrakeGiven, Rate{Count: count, Per: map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[parts[2]]}
 }
 
 // backoff reads "1s..1m", or one duration for a pause that stays the same.

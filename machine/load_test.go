@@ -259,13 +259,17 @@ func TestLoadDefaults(t *testing.T) {
 	const body = "name: a\nversion: 1.0.0\ninitial_state: idle\n" +
 		"transitions: [{name: go, from: [idle], destination: idle}]\nwatchers: [{name: w, type: exec, success_transition: go, retry: {max: 2}}]\n"
 	for prefix, restart := range map[string]OnRestart{"": Initial, "format: 1\n": Resume} {
+		brake, rate := BrakeDefault, DefaultRate()
+		if prefix == "" {
+			brake, rate = BrakeBackOff, Rate{}
+		}
 		d, list := Load("m.yaml", []byte(prefix+body), checkTypes())
 		if d == nil {
 			t.Fatal(list)
 		}
 		m := d.Manifest
-		if !m.Durable || m.OnRestart != restart || m.MaxRate != (Rate{}) || m.Upgrade != nil {
-			t.Errorf("%q: durable %v, on_restart %s, max_rate %v", prefix, m.Durable, m.OnRestart, m.MaxRate)
+		if !m.Durable || m.OnRestart != restart || m.Brake != brake || m.MaxRate != rate || m.Upgrade != nil {
+			t.Errorf("%q: durable %v, on_restart %s, brake %s of %v", prefix, m.Durable, m.OnRestart, m.Brake, m.MaxRate)
 		}
 		if r := *m.Watchers[0].Retry; r != (Retry{Max: 2, From: time.Second, To: time.Minute}) {
 			t.Errorf("%q: retry %+v", prefix, r)

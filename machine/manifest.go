@@ -24,7 +24,8 @@ type Manifest struct {
 	SplayStart   time.Duration // one random delay in [0, SplayStart) before the machine starts
 	Durable      bool
 	OnRestart    OnRestart
-	MaxRate      Rate
+	Brake        Brake
+	MaxRate      Rate // of BrakeDefault and BrakeGiven; zero otherwise
 	Data         []DataField
 	SecretInput  []string    // paths into the input that are secret, "*" for all of it
 	States       []StateSpec // the states section only; Definition.States has them all
@@ -55,12 +56,6 @@ const (
 	Resume  OnRestart = "resume"
 	Initial OnRestart = "initial"
 )
-
-// Rate is a number of transitions per interval; the zero Rate is no limit.
-type Rate struct {
-	Count int
-	Per   time.Duration
-}
 
 // ValueType is the declared type of a data key or payload field.
 type ValueType string

@@ -22,6 +22,7 @@ name: NAME
 version: 1.0.0
 initial_state: a
 durable: false
+max_rate: none
 states: {a: {home: true}, b: {home: true}}
 transitions:
 	- {name: go_b, from: [a], destination: b, subscribe: [{machine_name: OTHER, event: go_b}, {machine_name: OTHER, event: go_a}]}

@@ -50,6 +50,7 @@ format: 1
 name: ping
 version: 1.0.0
 initial_state: a
+max_rate: none
 data: {served: {type: integer, default: 0}, heard: {type: integer, default: 0}}
 states: {a: {home: true}}
 transitions:
@@ -62,6 +63,7 @@ format: 1
 name: pong
 version: 1.0.0
 initial_state: a
+max_rate: none
 data: {taken: {type: integer, default: 0}}
 states: {a: {home: true}}
 transitions:

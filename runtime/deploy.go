@@ -234,7 +234,8 @@ func (u *unit) exchange(p *program) {
 			running[l.name] = l
 		}
 	}
-	u.prog, u.watches, u.throttle = p, make([]watch, len(p.prepared)), throttle{}
+	u.unthrottle()
+	u.prog, u.watches = p, make([]watch, len(p.prepared))
 	for i := range u.watches {
 		u.watches[i].running = running[p.spec(i).Name]
 	}
@@ -311,7 +312,7 @@ func (u *unit) retire() {
 		}
 	}
 	u.removed, u.removeBy, u.bootAt = true, u.elapsed+stopGrace, 0
-	u.throttle = throttle{} // the reports of its looks must not wait
+	u.unthrottle() // the reports of its looks must not wait
 }
 
 // quiet reports whether no look of the machine is left, or waited for any longer.

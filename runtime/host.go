@@ -86,7 +86,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h.metrics = newMetrics(cfg.Metrics)
 	if cfg.Metrics != nil {
-		cfg.Metrics.MustRegister(newInstanceMetrics(h))
+		cfg.Metrics.MustRegister(newInstanceMetrics(h), newSlowedMetrics(h))
 	}
 	h.publisher = newPublisher(cfg, h.metrics)
 	h.facts.Store(cfg.Facts)

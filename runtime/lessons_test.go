@@ -211,6 +211,7 @@ const player = `
 format: 1
 name: NAME
 version: 1.0.0
+max_rate: none
 initial_state: a
 data: {heard: {type: integer, default: 0}}
 states: {a: {home: true}}
@@ -261,6 +262,7 @@ func TestA08FlappingMachineStopsAtOnce(t *testing.T) {
 	flap := `
 name: flap
 version: 1.0.0
+max_rate: none
 initial_state: a
 transitions:
 	- {name: go_b, from: [a], destination: b}

@@ -13,6 +13,7 @@ type metrics struct {
 	records     *prometheus.CounterVec
 	looks       *prometheus.CounterVec
 	stale       *prometheus.CounterVec
+	throttled   *prometheus.CounterVec
 	overflow    prometheus.Counter
 	abandoned   prometheus.Counter
 	unpublished prometheus.Counter
@@ -30,12 +31,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		records:     vector("records_total", "Records by kind: transition, stay, refused and so on.", "machine", "kind"),
 		looks:       vector("looks_total", "Looks by outcome; skipped are those that a condition left out.", "machine", "watcher", "outcome"),
 		stale:       vector("stale_outcomes_total", "Outcomes that came after their state was left.", "machine", "watcher"),
+		throttled:   vector("throttled_total", "Times that a machine has begun to turn faster than its brake allows.", "machine"),
 		overflow:    counter("overflow_total", "Messages refused because a queue was full."),
 		abandoned:   counter("abandoned_looks_total", "Looks that did not return after their time-out."),
 		unpublished: counter("unpublished_events_total", "Events that the bus did not take."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.overflow, m.abandoned, m.unpublished)
+		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.throttled, m.overflow, m.abandoned, m.unpublished)
 	}
 	return m
 }
@@ -84,5 +86,31 @@ func (m *instanceMetrics) Collect(to chan<- prometheus.Metric) {
 		if limit[name] > 0 {
 			to <- prometheus.MustNewConstMetric(m.limit, prometheus.GaugeValue, float64(limit[name]), name)
 		}
+	}
+}
+
+// slowedMetrics count the machines that are throttled when they are asked.
+type slowedMetrics struct {
+	host      *Host
+	throttled *prometheus.Desc
+}
+
+func newSlowedMetrics(h *Host) *slowedMetrics {
+	return &slowedMetrics{host: h, throttled: prometheus.NewDesc("statecraft_machines_throttled", "Machines whose events wait for their brake.", []string{"machine"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (m *slowedMetrics) Describe(to chan<- *prometheus.Desc) { to <- m.throttled }
+
+// Collect implements prometheus.Collector.
+func (m *slowedMetrics) Collect(to chan<- prometheus.Metric) {
+	slow := map[string]int{}
+	for _, u := range m.host.all() {
+		if p := u.published.Load(); p != nil && u.slowed.Load() != nil {
+			slow[p.prog.def.Manifest.Name]++
+		}
+	}
+	for name, n := range slow {
+		to <- prometheus.MustNewConstMetric(m.throttled, prometheus.GaugeValue, float64(n), name)
 	}
 }

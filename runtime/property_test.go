@@ -266,7 +266,7 @@ func drawEvent(t *rapid.T) string {
 func drawManifest(t *rapid.T, restart machine.OnRestart, watched bool) string {
 	states := []string{"a", "b", "c", "d"}[:rapid.IntRange(2, 4).Draw(t, "states")]
 	state := rapid.SampledFrom(states)
-	src := "name: drawn\nversion: 1.0.0\ninitial_state: a\non_restart: " + string(restart) + "\ndata: {n: {type: integer, default: 0}}\nstates:\n"
+	src := "name: drawn\nversion: 1.0.0\ninitial_state: a\nmax_rate: none\non_restart: " + string(restart) + "\ndata: {n: {type: integer, default: 0}}\nstates:\n"
 	for _, s := range states {
 		src += fmt.Sprintf("  %s: {%s}\n", s, drawDeadlines(t))
 	}

@@ -22,6 +22,8 @@ const (
 	eventSource        = "io.choria.machine"
 	transitionType     = "io.choria.machine.v1.transition"
 	transitionSubject  = "choria.machine.transition"
+	throttledType      = "io.statecraft.machine.v1.throttled"
+	throttledSubject   = "choria.machine.throttled"
 	watcherTypePrefix  = "io.choria.machine.watcher."
 	watcherTypeSuffix  = ".v1.state"
 	watcherSubject     = "choria.machine.watcher."
@@ -136,6 +138,18 @@ func (p *publisher) transition(u *unit, r *machine.Record) {
 	p.offer(notice{
 		subject: transitionSubject, typ: transitionType, at: r.At, data: data,
 		seq: r.Seq, epoch: r.Epoch, cause: r.Cause.Kind, identity: u.who.identity, instance: u.who.instance,
+	})
+}
+
+// throttled announces that a machine is throttled, or is no more.
+func (p *publisher) throttled(u *unit, is bool) {
+	if !p.reaches(u.who.identity) {
+		return
+	}
+	data := p.common(throttledType, u, u.wall)
+	data["throttled"], data["state"], data["pace"] = is, u.snap.State, u.prog.def.Manifest.Pace()
+	p.offer(notice{
+		subject: throttledSubject, typ: throttledType, at: u.wall, data: data, identity: u.who.identity, instance: u.who.instance,
 	})
 }
 

@@ -34,7 +34,7 @@ func (u *unit) record(rec machine.Record, reply func(Fired, error)) {
 	p := &pendingRecord{rec: rec, reply: reply, elapsed: u.elapsed}
 	u.pending = p
 	if taken(&p.rec) {
-		u.throttle.take(u.prog.def.Manifest.MaxRate, u.elapsed)
+		u.throttle.take(u.prog.def.Manifest, &p.rec, u.elapsed, u.host.cfg.Random)
 		p.targets = u.host.subscribers(u, &p.rec)
 	}
 	var snap machine.Snapshot

@@ -20,6 +20,8 @@ type MachineStatus struct {
 	Epoch   uint64    `json:"epoch"`
 	Durable bool      `json:"durable"`
 	Final   string    `json:"final,omitempty"` // success or failure, once the machine has ended
+	// ThrottledSince is when the machine's events began to wait for its brake; zero where none has for a while.
+	ThrottledSince time.Time `json:"throttled_since,omitzero"`
 }
 
 // MachineDetail is a machine in full.
@@ -30,6 +32,7 @@ type MachineDetail struct {
 	Data      map[string]any  `json:"data"`
 	Waiting   int             `json:"waiting"` // messages in its inbox
 	Throttled bool            `json:"throttled"`
+	Pace      string          `json:"pace"` // how fast the machine may turn for long, in words
 	Deadline  *DeadlineStatus `json:"deadline,omitempty"`
 	Watchers  []WatcherStatus `json:"watchers"`
 }
@@ -67,18 +70,19 @@ func (h *Host) Machines() []MachineStatus {
 	var list []MachineStatus
 	for _, u := range h.all() {
 		if p := u.published.Load(); p != nil {
-			list = append(list, p.status(u.name))
+			list = append(list, u.status(p))
 		}
 	}
 	return list
 }
 
-func (p *published) status(name string) MachineStatus {
+func (u *unit) status(p *published) MachineStatus {
 	m := p.prog.def.Manifest
 	spec, _ := p.prog.def.State(p.snap.State)
 	return MachineStatus{
-		Name: name, Version: m.Version, State: p.snap.State, Since: p.snap.Entered,
+		Name: u.name, Version: m.Version, State: p.snap.State, Since: p.snap.Entered,
 		Seq: p.snap.Seq, Epoch: p.snap.Epoch, Durable: m.Durable, Final: string(spec.Final),
+		ThrottledSince: u.throttledSince(),
 	}
 }
 
@@ -131,8 +135,8 @@ func (h *Host) Definition(name string) (*machine.Definition, bool) {
 func (u *unit) detail() MachineDetail {
 	p := u.published.Load()
 	d := MachineDetail{
-		MachineStatus: p.status(u.name), Digest: p.prog.def.Manifest.Digest.String(),
-		Directory: p.prog.directory, Data: u.shownData(p), Throttled: u.throttle.holds(u.elapsed),
+		MachineStatus: u.status(p), Digest: p.prog.def.Manifest.Digest.String(),
+		Directory: p.prog.directory, Data: u.shownData(p), Throttled: u.slowed.Load() != nil, Pace: p.prog.def.Manifest.Pace(),
 	}
 	u.box.mu.Lock()
 	d.Waiting = u.box.operator.len() + u.box.others.len()
@@ -173,6 +177,7 @@ func (h *Host) Health() Health {
 	if h.cfg.Degraded != nil {
 		health.Degraded = h.cfg.Degraded()
 	}
+	health.Degraded = append(health.Degraded, h.throttledTooLong()...)
 	if h.store == nil {
 		return health
 	}

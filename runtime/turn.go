@@ -60,6 +60,7 @@ func (u *unit) rest() {
 		u.leaveHost()
 		return
 	}
+	u.showThrottled()
 	due := u.nextDue()
 	b := &u.box
 	b.mu.Lock()

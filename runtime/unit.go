@@ -21,6 +21,8 @@ type unit struct {
 	template *template
 	// published is what others may see: the program and the last recorded snapshot, never modified.
 	published atomic.Pointer[published]
+	// slowed is set while the machine is throttled.
+	slowed atomic.Pointer[slowed]
 	// holders are the active watchers that hold something in the machine's name.
 	holders atomic.Pointer[[]watchers.Holder]
 
@@ -123,6 +125,7 @@ func (u *unit) nextDue() time.Duration {
 	if u.throttle.holds(u.elapsed) {
 		earlier(u.throttle.until)
 	}
+	earlier(u.throttle.calm)
 	if _, due, ok := u.deadline(); ok {
 		earlier(max(due, u.throttle.until))
 	}
@@ -155,34 +158,4 @@ func (u *unit) deadline() (index int, due time.Duration, ok bool) {
 		}
 	}
 	return 0, 0, false
-}
-
-// throttle is a token bucket over elapsed time; its zero value is full.
-type throttle struct {
-	used  float64 // tokens taken and not yet refilled
-	at    time.Duration
-	until time.Duration // when the next token comes, 0 while there is one
-}
-
-// take uses a token for a transition that happened at now. Operators' events are taken without one; they leave the others to wait
-// for one token, however many they are.
-func (t *throttle) take(rate machine.Rate, now time.Duration) {
-	if rate.Count <= 0 {
-		return
-	}
-	perToken := rate.Per / time.Duration(rate.Count)
-	t.used = min(max(0, t.used-float64(now-t.at)/float64(perToken))+1, float64(rate.Count))
-	t.at = now
-	if excess := t.used - float64(rate.Count) + 1; excess > 0 {
-		t.until = now + time.Duration(excess*float64(perToken))
-	}
-}
-
-// holds reports whether events must wait, and forgets a time that has passed.
-func (t *throttle) holds(now time.Duration) bool {
-	if t.until > now {
-		return true
-	}
-	t.until = 0
-	return false
 }

@@ -156,6 +156,8 @@ var fleetEvents = []struct{ subject, body string }{
 		`"data":{"host":"overlay1","state":"degraded","cause":"disk","reason":"little is free","key":{"of":"another type"}}}`},
 	{"overlay.event.settings", `{"type":"io.statecraft.overlay.settings.v1","subject":"overlay1","time":"2026-05-04T12:00:06Z",` +
 		`"data":{"host":"overlay1","state":"differs","differs":["helper","stream_bytes"]}}`},
+	{"choria.machine.throttled", `{"type":"io.statecraft.machine.v1.throttled","subject":"n1.example","time":"2026-05-04T12:00:07Z",` +
+		`"data":{"machine":"web","throttled":true,"state":"down","pace":"one transition in 5 s"}}`},
 	{"choria.machine.other", `nonsense`},
 }
 
@@ -167,6 +169,7 @@ const fleetEventLines = `2026-05-04 12:00:00Z  n1.example  startup server 0.3.0
 2026-05-04 12:00:04Z  n1.example  enrollment watcher fleet not connected
 2026-05-04 12:00:05Z  overlay1  host health: degraded disk little is free
 2026-05-04 12:00:06Z  overlay1  host settings: differs helper, stream_bytes
+2026-05-04 12:00:07Z  n1.example  web throttled in down
 - - choria.machine.other: not an event that is known here
 `
 
@@ -178,6 +181,7 @@ const fleetEventDocuments = `{"type":"io.choria.lifecycle.v1.startup","subject":
 {"type":"io.choria.machine.watcher.connection.v1.state","subject":"n1.example","time":"2026-05-04T12:00:04Z","data":{"machine":"enrollment","name":"fleet","connected":false}}
 {"type":"io.statecraft.overlay.health.v1","subject":"overlay1","time":"2026-05-04T12:00:05Z","data":{"host":"overlay1","state":"degraded","cause":"disk","reason":"little is free","key":{"of":"another type"}}}
 {"type":"io.statecraft.overlay.settings.v1","subject":"overlay1","time":"2026-05-04T12:00:06Z","data":{"host":"overlay1","state":"differs","differs":["helper","stream_bytes"]}}
+{"type":"io.statecraft.machine.v1.throttled","subject":"n1.example","time":"2026-05-04T12:00:07Z","data":{"machine":"web","throttled":true,"state":"down","pace":"one transition in 5 s"}}
 `
 
 // until polls a condition.

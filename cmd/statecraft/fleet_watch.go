@@ -102,6 +102,8 @@ type fleetEvent struct {
 		Want     string   `json:"want"`
 		Key      string   `json:"key"`
 		By       string   `json:"by"`
+		// Throttled is of a machine that turns without a pause, or does no more.
+		Throttled bool `json:"throttled"`
 	} `json:"data"`
 }
 
@@ -127,6 +129,8 @@ func (e *fleetEvent) what() string {
 		return words(lifecycle, d.Component, d.Version)
 	case e.Type == "io.choria.machine.v1.transition":
 		return words(d.Machine, d.From, "--"+d.Transition+"-->", d.To)
+	case e.Type == "io.statecraft.machine.v1.throttled":
+		return words(d.Machine, map[bool]string{true: "throttled in", false: "no longer throttled, in"}[d.Throttled], d.State)
 	case strings.HasPrefix(e.Type, "io.choria.machine.watcher."):
 		outcome := d.Outcome
 		if d.Connected != nil {

@@ -160,6 +160,8 @@ func stateText(m runtime.MachineStatus) string {
 		return "(not started)"
 	case m.Final != "":
 		return m.State + " (" + m.Final + ")"
+	case !m.ThrottledSince.IsZero():
+		return m.State + " (throttled)"
 	default:
 		return m.State
 	}
@@ -201,8 +203,11 @@ func (inv *invocation) detail(d runtime.MachineDetail) {
 	if d.Directory != "" {
 		rows = append(rows, []string{"directory", d.Directory})
 	}
-	if d.Waiting > 0 || d.Throttled {
-		rows = append(rows, []string{"waiting", fmt.Sprintf("%s (throttled: %t)", counted(d.Waiting, "message"), d.Throttled)})
+	if d.Throttled {
+		rows = append(rows, []string{"throttled", "since " + instant(d.ThrottledSince) + ": it turns faster than " + d.Pace})
+	}
+	if d.Waiting > 0 {
+		rows = append(rows, []string{"waiting", counted(d.Waiting, "message")})
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.Data)) {
 		rows = append(rows, []string{"data." + key, valueText(d.Data[key])})

@@ -123,7 +123,7 @@ watchers:
 	},
 	{
 		Code: "SC105", Title: "rate",
-		Explanation: "A rate is a whole number of transitions in a second, a minute or an hour.",
+		Explanation: "A rate is a whole number of events in a second, a minute or an hour, or none.",
 		Bad: `format: 1
 name: web
 version: 1.0.0

@@ -55,6 +55,9 @@ func forgeries() map[string]forgery {
 	watched := func(with, data string) string {
 		return eventText("io.choria.machine", "io.choria.machine.watcher.exec.v1.state", with, `"machine": "web", "name": "work"`+data)
 	}
+	slow := func(with, data string) string {
+		return eventText("io.choria.machine", "io.statecraft.machine.v1.throttled", with, `"machine": "web", "throttled": true, "state": "a", "pace": "60/m"`+data)
+	}
 	return map[string]forgery{
 		"data_base64 beside data":        {startup, lifecycle(`, "data_base64": "Zm9yZ2Vk", "forged": 1`, started), true},
 		"data_base64 of a transition":    {transition, moved(`, "data_base64": "Zm9yZ2Vk", "forged": 1`, ""), true},
@@ -81,6 +84,8 @@ func forgeries() map[string]forgery {
 		"another specification":          {startup, strings.Replace(lifecycle(`, "forged": 1`, started), `"1.0"`, `"0.3"`, 1), false},
 		"no data but base64":             {startup, strings.Replace(lifecycle(`, "data_base64": "forged"`, started), `"data":`, `"other":`, 1), false},
 		"a long version":                 {startup, strings.Replace(lifecycle(`, "forged": 1`, started), `"raw"`, `"`+strings.Repeat("1", 201)+`"`, 1), false},
+		"fields of a throttled machine":  {"machine.throttled", slow("", `, "forged": true`), true},
+		"a pace that steers terminals":   {"machine.throttled", strings.Replace(slow(`, "forged": 1`, ""), `"60/m"`, `"60/m\u001b[2J"`, 1), false},
 		"a list":                         {transition, `["forged"]`, false},
 	}
 }
@@ -134,6 +139,8 @@ func (f forgery) say(t *testing.T, conn *nats.Conn, heard *nats.Subscription) (c
 	switch kind := strings.Split(f.subject, "."); {
 	case kind[0] == "lifecycle":
 		subject, good = "lifecycle.startup.server", eventText("io.choria.lifecycle", "io.choria.lifecycle.v1.startup", "", `"component": "server"`)
+	case kind[1] == "throttled":
+		good = eventText("io.choria.machine", "io.statecraft.machine.v1.throttled", "", `"machine": "web", "throttled": true, "state": "a", "pace": "60/m"`)
 	case kind[1] == "watcher":
 		good = eventText("io.choria.machine", "io.choria.machine.watcher.exec.v1.state", "", `"machine": "web", "name": "work", "type": "exec"`)
 	}

@@ -22,7 +22,7 @@ func (r *run) expect(ctx context.Context, e *expectation) {
 		return
 	}
 	if want := e.State.value; want != "" && m.State != want {
-		r.fail("state of "+name, want, orNone(m.State))
+		r.fail("state of "+name, want, orNone(m.State)+slowed(&m))
 	}
 	if want := e.Event.value; want != "" && r.taken[name] != want {
 		r.fail("event that "+name+" took last", want, orNone(r.taken[name]))
@@ -43,6 +43,14 @@ func (r *run) expect(ctx context.Context, e *expectation) {
 	if e.Published != nil {
 		r.expectPublished(e.Published)
 	}
+}
+
+// slowed says of a machine whose events wait that time has to pass.
+func slowed(m *runtime.MachineDetail) string {
+	if !m.Throttled {
+		return ""
+	}
+	return " (throttled: it has turned as fast as " + m.Pace + " allows, and its events wait; advance lets time pass)"
 }
 
 // orNone names what is not there.

@@ -101,16 +101,28 @@ func (d *Definition) DeadlineEvent(state string, i int) Event {
 
 // Announces reports whether a transition that the definition has decided is news, which is published.
 func (d *Definition) Announces(r *Record) bool {
+	t := d.decided(r)
+	return t != nil && r.From != r.To && !t.Quiet
+}
+
+// Reenters reports whether a transition that the definition has decided says that it begins a new visit.
+func (d *Definition) Reenters(r *Record) bool {
+	t := d.decided(r)
+	return t != nil && t.Reenter
+}
+
+// decided returns the transition of a record, nil where it is of none.
+func (d *Definition) decided(r *Record) *Transition {
 	from, known := d.index[r.From]
-	if r.Kind != RecordTransition || r.From == r.To || !known {
-		return false
+	if r.Kind != RecordTransition || !known {
+		return nil
 	}
 	for _, i := range d.byState[from][r.Event] {
 		if d.rules[i].when == nil || slices.Contains(r.Guards, GuardValue{Transition: i, Value: true}) {
-			return !d.Manifest.Transitions[i].Quiet
+			return &d.Manifest.Transitions[i]
 		}
 	}
-	return false
+	return nil
 }
 
 // When reports whether a watcher's `when` admits a look now. A watcher without one is always admitted.

@@ -49,6 +49,45 @@ func (u *unit) move(r *machine.Record) {
 			u.plan(i, watchers.Entered)
 		}
 	}
+	u.keepIntervals(r)
+}
+
+// holdsInterval reports whether a watcher's interval holds across visits: where the manifest gives one, in our own format. With Choria a
+// command runs on each entry.
+func (u *unit) holdsInterval(i int) bool {
+	return u.prog.spec(i).Interval > 0 && u.prog.def.Manifest.Strict()
+}
+
+// noteLook notes when the look began that has said in the present state how things are.
+func (u *unit) noteLook(i int) {
+	if !u.holdsInterval(i) {
+		return
+	}
+	w := &u.watches[i]
+	if w.looked == nil {
+		w.looked = map[string]lookedAt{}
+	}
+	w.looked[u.snap.State] = lookedAt{w.started, w.basis}
+}
+
+// keepIntervals puts looks off that were made less than an interval ago in the state that a record enters: the machine has left it and come
+// back. A look by other data is another look, an operator who enters a state wants to see, and so does a transition that says reenter.
+func (u *unit) keepIntervals(r *machine.Record) {
+	for i := range u.watches {
+		w := &u.watches[i]
+		last, looked := w.looked[u.snap.State]
+		if !looked || w.due == 0 || last.changed != u.changed {
+			continue
+		}
+		due := last.elapsed + u.prog.spec(i).Interval
+		if due <= w.due {
+			continue
+		}
+		if r.Cause.Kind == machine.CauseOperator || u.prog.def.Reenters(r) {
+			return
+		}
+		w.due, w.at = due, time.Time{}
+	}
 }
 
 // active reports whether a watcher belongs to the present state. A machine that has ended watches nothing.

@@ -113,6 +113,7 @@ func (u *unit) launch(i int, why watchers.Moment, run uint64) {
 	}
 	l := u.newLook(i, why, run)
 	w.started = u.elapsed
+	w.basis = u.changed
 	u.host.hook(HookEffect)
 	if u.prog.prepared[i].Inline {
 		u.outcome(i, l.check(l.ctx), run)

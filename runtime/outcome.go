@@ -36,14 +36,15 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 	}
 	event := u.prog.def.EventFor(i, rep.Outcome)
 	_, named := spec.On[rep.Outcome]
-	if failed && !named && spec.Retry != nil { // an outcome with an event of its own is an answer, not a failure to get one
-		if u.retry(i) {
-			event = ""
-		} else if spec.Retry.Then != "" {
-			event = spec.Retry.Then
-		}
-	} else {
+	switch again := failed && !named && spec.Retry != nil; { // an outcome with an event of its own is an answer, not a failure to get one
+	case again && u.retry(i):
+		event = ""
+	case again && spec.Retry.Then != "":
+		event = spec.Retry.Then
+		fallthrough
+	default:
 		w.tries = 0
+		u.noteLook(i)
 		u.plan(i, watchers.Looked)
 	}
 	if event == "" && run == 0 && u.prog.def.Holds(u.snap, rep.Data) {
@@ -75,8 +76,6 @@ func (u *unit) repeats(i int, outcome string) bool {
 func (u *unit) retry(i int) bool {
 	w, r := &u.watches[i], u.prog.spec(i).Retry
 	if w.tries >= r.Max {
-		w.tries = 0
-		u.plan(i, watchers.Looked)
 		return false
 	}
 	pause := r.From << min(w.tries, 30)

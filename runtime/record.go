@@ -96,6 +96,9 @@ func (u *unit) settle() {
 	if prev == nil || !prev.Entered.Equal(p.next.Entered) {
 		u.since = p.elapsed
 	}
+	if len(p.rec.Set) > 0 {
+		u.changed = p.rec.Seq
+	}
 	u.published.Store(&published{prog: u.prog, snap: u.snap})
 	if !u.journaled() {
 		u.remember(&p.rec)

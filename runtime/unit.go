@@ -32,6 +32,7 @@ type unit struct {
 	wall     time.Time     // of this turn
 	elapsed  time.Duration // of this turn
 	since    time.Duration // elapsed time when the visit began
+	changed  uint64        // the record that has changed the data last
 	armed    time.Duration // due time last given to the timers
 	bootAt   time.Duration // when a machine with splay_start starts, 0 otherwise
 	watches  []watch
@@ -66,16 +67,24 @@ type watch struct {
 	watcher    watchers.Watcher // made when first needed
 	activation uint64           // epoch in which it became active, 0 while it is not
 	running    *look
-	again      watchers.Moment // look again when the running one has ended
-	why        watchers.Moment // of the look that is due
-	due        time.Duration   // elapsed time of the next look, 0 for none
-	at         time.Time       // set where the next look is due by the wall clock
-	started    time.Duration   // when the last look started
-	announce   time.Duration   // when the state is announced again, 0 for never
-	tries      int             // failed looks in a row, for retry
-	paths      []string        // that the notifier watches
-	poked      atomic.Bool     // a change of one of them waits in the inbox, which need not hold another
+	again      watchers.Moment     // look again when the running one has ended
+	why        watchers.Moment     // of the look that is due
+	due        time.Duration       // elapsed time of the next look, 0 for none
+	at         time.Time           // set where the next look is due by the wall clock
+	started    time.Duration       // when the last look started
+	basis      uint64              // what had changed the data last by then
+	looked     map[string]lookedAt // by state, of a watcher whose interval holds across visits
+	announce   time.Duration       // when the state is announced again, 0 for never
+	tries      int                 // failed looks in a row, for retry
+	paths      []string            // that the notifier watches
+	poked      atomic.Bool         // a change of one of them waits in the inbox, which need not hold another
 	last       *lastReport
+}
+
+// lookedAt is when a look started, and the record that had changed the data last by then.
+type lookedAt struct {
+	elapsed time.Duration
+	changed uint64
 }
 
 // lastReport is what a watcher said last.

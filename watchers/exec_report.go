@@ -121,7 +121,10 @@ func decodeKeys(text []byte) (map[string]any, error) {
 		if err := d.Decode(&value); err != nil {
 			return nil, err
 		}
-		data[key.(string)] = value
+		if n := notFinite(value); n != "" {
+			return nil, fmt.Errorf("%q has the number %s, which is larger than a number can be; print it as a text", key, n)
+		}
+		data[key.(string)] = plainNumbers(value)
 		if len(data) > maxDataKeys {
 			return nil, fmt.Errorf("there are more than %d keys", maxDataKeys)
 		}
@@ -133,6 +136,29 @@ func decodeKeys(text []byte) (map[string]any, error) {
 		return nil, errors.New("there is something after the JSON object")
 	}
 	return data, nil
+}
+
+// notFinite returns a number that is beyond every float64, "" where there is none.
+func notFinite(v any) string {
+	switch v := v.(type) {
+	case json.Number:
+		if _, err := v.Float64(); err != nil {
+			return v.String()
+		}
+	case map[string]any:
+		for _, inner := range v {
+			if n := notFinite(inner); n != "" {
+				return n
+			}
+		}
+	case []any:
+		for _, inner := range v {
+			if n := notFinite(inner); n != "" {
+				return n
+			}
+		}
+	}
+	return ""
 }
 
 func execPayload(result sandbox.Result, outcome string) map[string]any {

@@ -1,6 +1,7 @@
 package watchers
 
 import (
+	"fmt"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ const (
 	CodeFilePath  diag.Code = "SC340" // a path that leaves the machine's directory
 	CodeFileMode  diag.Code = "SC341" // a mode that is not octal
 	CodeFileOwner diag.Code = "SC342" // contents without owner, group and mode
+	CodeFileOdd   diag.Code = "SC359" // a mode that gives others more than the owner
 	CodeFileRuns  diag.Code = "SC358" // a template in contents that are run
 )
 
@@ -59,6 +61,7 @@ func (s *fileSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 			"mode: %q is not a file mode", s.Mode)
 	}
 	s.mode = mode
+	s.checkSense(w, &list)
 	if s.manages() {
 		s.checkManaged(w, &list)
 	}
@@ -100,6 +103,20 @@ func (s *fileSpec) checkManaged(w *machine.WatcherSpec, list *diag.List) {
 			list.Add(diag.Error, CodeFileOwner, w.Place("properties"), "add "+key.name+" beside contents", "contents needs %s", key.name)
 		}
 	}
+}
+
+// checkSense warns of a mode by which somebody else may do what the owner may not. Programs that rewrite YAML print 0644 as the decimal
+// number that it is in YAML 1.1, 420.
+func (s *fileSpec) checkSense(w *machine.WatcherSpec, list *diag.List) {
+	owner := s.mode.Perm() >> 6 & 7
+	if (s.mode.Perm()>>3|s.mode.Perm())&7&^owner == 0 {
+		return
+	}
+	hint := "write what is meant in quotes, such as \"0644\""
+	if bits, err := strconv.ParseUint(s.Mode, 10, 16); err == nil && bits <= 0o7777 && !strings.HasPrefix(s.Mode, "0") {
+		hint = fmt.Sprintf("%s is \"%s\" in decimal: write that, in quotes, if it is meant", s.Mode, modeText(goMode(uint32(bits))))
+	}
+	list.Add(diag.Warning, CodeFileOdd, propertyPlace(w, "mode"), hint, "mode: %s is %s: others may do what the owner may not", s.Mode, s.mode)
 }
 
 // parseMode reads octal digits, with or without a leading 0 or 0o.

@@ -8,10 +8,12 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 )
 
-// ReadJSON decodes one JSON value as machine data has it: a number is an int where one holds it and it has no fraction, else a float64, and
-// the text that it was where it is beyond that. It is an error where the text is anything else, or where brackets nest deeper than deepest.
+// ReadJSON decodes one JSON value as machine data has it: a number is an int where one holds it and it has no fraction, else a float64. A
+// number beyond that, or written with more digits than an int has, such as the id of a pool or a serial number, is the text that it was: no
+// digit is lost. It is an error where the text is anything else, or where brackets nest deeper than deepest.
 // That is counted before anything is decoded.
 func ReadJSON(text []byte, deepest int) (any, error) {
 	if jsonDepth(text) > deepest {
@@ -91,7 +93,7 @@ func plainNumber(n json.Number) any {
 	}
 	f, err := n.Float64()
 	switch {
-	case err != nil:
+	case err != nil || strings.Trim(n.String(), "-0123456789") == "":
 		return n.String()
 	case f == math.Trunc(f) && f >= math.MinInt && f < -math.MinInt:
 		return int(f)

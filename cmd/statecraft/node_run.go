@@ -26,6 +26,7 @@ type nodeRunVerb struct {
 
 // Run runs the agent until it is told to stop.
 func (v *nodeRunVerb) Run(inv *invocation) error {
+	inv.noteTimezone()
 	var vouch runtime.Vouch
 	if v.Machines != "" {
 		var err error

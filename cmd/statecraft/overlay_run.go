@@ -20,6 +20,7 @@ type overlayRunVerb struct {
 
 // Run runs the host until it is told to stop.
 func (v *overlayRunVerb) Run(inv *invocation) error {
+	inv.noteTimezone()
 	folder, cfg, err := overlay.Open(v.Dir)
 	if err != nil {
 		return overlayError(err)

@@ -31,6 +31,7 @@ type runVerb struct {
 
 // Run hosts the machines in the foreground.
 func (v *runVerb) Run(inv *invocation) error {
+	inv.noteTimezone()
 	vouch, err := v.vouch("the machines")
 	if err != nil {
 		return err

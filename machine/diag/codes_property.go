@@ -265,6 +265,35 @@ watchers:
 `,
 	},
 	{
+		Code: "SC359", Title: "mode that gives others more than the owner",
+		Explanation: "A mode is read as octal digits, whether it is quoted or not. A program that rewrites YAML may have printed 0644 as the decimal number that it is, 420, which is " +
+			"r---w---- in octal.",
+		Bad: `format: 1
+name: keeper
+version: 1.0.0
+initial_state: keeping
+transitions:
+  - {name: written, from: [keeping], destination: keeping}
+watchers:
+  - name: conf
+    type: file
+    success_transition: written
+    properties: {path: app.conf, contents: x, owner: root, group: root, mode: 420}
+`,
+		Good: `format: 1
+name: keeper
+version: 1.0.0
+initial_state: keeping
+transitions:
+  - {name: written, from: [keeping], destination: keeping}
+watchers:
+  - name: conf
+    type: file
+    success_transition: written
+    properties: {path: app.conf, contents: x, owner: root, group: root, mode: "0644"}
+`,
+	},
+	{
 		Code: "SC347", Title: "path of facts",
 		Explanation: "A relative path stays below the machine's directory. Write an absolute one for files elsewhere.",
 		Bad: `format: 1

@@ -115,6 +115,28 @@ watchers:
 `,
 	},
 	{
+		Code: "SC260", Title: "schedule that means something else than it looks like",
+		Explanation: "A step is counted within its field: */70 minutes are minute 0 of each hour, and */45 are minutes 0 and 45. @every 45m is each 45 minutes.",
+		Bad: `format: 1
+name: steps
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: often, type: schedule, success_transition: done, properties: {schedules: ['*/70 * * * *']}}
+`,
+		Good: `format: 1
+name: steps
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: done, from: [idle], destination: idle}
+watchers:
+  - {name: often, type: schedule, success_transition: done, properties: {schedules: ['@every 70m']}}
+`,
+	},
+	{
 		Code: "SC255", Title: "condition",
 		Explanation: "The condition of an expression watcher does not compile, or is neither true nor false. It may read data, facts, identity and get_fact('path').",
 		Bad: `format: 1

@@ -8,6 +8,8 @@ import (
 	_ "time/tzdata" // hosts without a time zone database
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
 // entry is one schedule: the instants at which windows begin.
@@ -58,10 +60,11 @@ func parseEvery(fields []string) (*entry, error) {
 	if len(fields) != 1 {
 		return nil, errors.New("@every takes one duration, such as @every 90m")
 	}
-	every, err := time.ParseDuration(fields[0])
+	length, err := strict.ParseDuration(fields[0])
 	if err != nil {
 		return nil, err
 	}
+	every := length.Std()
 	if every < time.Second {
 		return nil, fmt.Errorf("@every %s is too often, the shortest is 1s", fields[0])
 	}

@@ -4,6 +4,7 @@
 package schedule
 
 import (
+	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -18,6 +19,7 @@ const (
 	CodeNever    diag.Code = "SC252" // a schedule that never comes
 	CodeSplay    diag.Code = "SC253" // a start_splay longer than half of the duration
 	CodeTimezone diag.Code = "SC254" // a time zone that is not known
+	CodeOdd      diag.Code = "SC260" // a schedule that means something else than it looks like
 )
 
 // catchUpOnce is the value of catch_up that makes up for missed windows.
@@ -26,7 +28,7 @@ const catchUpOnce = "once"
 // Spec is the properties of a schedule watcher.
 type Spec struct {
 	// Schedules say when windows begin: five cron fields (minute, hour, day of month, month, day of week) or @yearly,
-	// @monthly, @weekly, @daily, @hourly, @every 90m. Given hours are civil time: where daylight saving skips one
+	// @monthly, @weekly, @daily, @hourly, @every 90m or @every 1d. Given hours are civil time: where daylight saving skips one
 	// it comes at the next instant there is, where it repeats one it comes once. A star for the hours follows real time.
 	Schedules []string `yaml:"schedules,required"`
 	// Duration is how long a window lasts. Windows that overlap or touch are one.
@@ -65,24 +67,46 @@ func (s *Spec) Validate(w *machine.WatcherSpec) diag.List {
 	}
 	s.calendar.length = s.Duration.Std()
 	for i, text := range s.Schedules {
-		s.read(text, place, w.Properties.Get("schedules").Items[i].Pos, &list)
+		at := w.Properties.Get("schedules").Items[i].Pos
+		if s.read(text, place, at, &list) {
+			odd(text, at, w.Strict, &list)
+		}
 	}
 	return list
 }
 
-func (s *Spec) read(text string, place *time.Location, at diag.Position, list *diag.List) {
+// odd reports what the schedule means otherwise than it looks. Choria takes all of it.
+func odd(text string, at diag.Position, strict bool, list *diag.List) {
+	severity := diag.Warning
+	if strict {
+		severity = diag.Error
+	}
+	faults, notes := oddities(text)
+	for _, what := range faults {
+		list.Add(severity, CodeOdd, at, "list the values, such as 0,30, or write @every 70m for each 70 minutes", "schedules: %q: %s", text, what)
+	}
+	for _, what := range notes {
+		list.Add(diag.Note, CodeOdd, at, "@every counts on over hours and days, as in @every 45m or @every 5h", "schedules: %q: %s", text, what)
+	}
+}
+
+func (s *Spec) read(text string, place *time.Location, at diag.Position, list *diag.List) (readable bool) {
 	e, err := parseEntry(text, place)
 	if err != nil {
-		list.Add(diag.Error, CodeSchedule, at, "write minute, hour, day of month, month and day of week, such as \"30 8 * * 1-5\", or @daily",
-			"schedules: %q cannot be read: %v", text, err)
-		return
+		hint := "write minute, hour, day of month, month and day of week, such as \"30 8 * * 1-5\", or @daily"
+		if strings.HasPrefix(text, "@every") {
+			hint = "write a time such as @every 90m or @every 1d"
+		}
+		list.Add(diag.Error, CodeSchedule, at, hint, "schedules: %q cannot be read: %v", text, err)
+		return false
 	}
 	// From here five years have every date that there is.
 	if e.next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		list.Add(diag.Error, CodeNever, at, "write a date that there is", "schedules: %q never comes", text)
-		return
+		return false
 	}
 	s.calendar.entries = append(s.calendar.entries, e)
+	return true
 }
 
 // Type is the watcher type that follows a calendar.

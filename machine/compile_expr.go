@@ -166,7 +166,7 @@ func (c *exprCompiler) ruleTypes(event string) types.Map {
 	if !known {
 		payload = types.Map{types.Extra: types.Any}
 	}
-	env["event"] = types.Map{"name": types.String, "outcome": types.String, "payload": payload}
+	env["event"] = types.Map{"name": types.String, "outcome": types.String, "message": types.String, "payload": payload}
 	return env
 }
 

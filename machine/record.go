@@ -19,6 +19,7 @@ func (d Digest) IsZero() bool { return d == Digest{} }
 type Event struct {
 	Name    string         // of a transition; "" changes Data only
 	Outcome string         // of the watcher, "" where none fired it
+	Message string         // one line: why the outcome is what it is, "" where nobody said
 	Payload map[string]any // JSON values; at most MaxPayload bytes encoded
 	Data    map[string]any // keys to set before guards are read, as one change; a nil value deletes
 	Cause   Cause
@@ -91,6 +92,7 @@ type Record struct {
 	Event     string         `json:"event,omitempty"`
 	Cause     Cause          `json:"cause"`
 	Outcome   string         `json:"outcome,omitempty"`
+	Message   string         `json:"message,omitempty"` // Event.Message, as OneLine has it
 	Payload   map[string]any `json:"payload,omitempty"`
 	Input     map[string]any `json:"input,omitempty"` // Event.Data
 	Guards    []GuardValue   `json:"guards,omitempty"`

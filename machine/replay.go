@@ -187,6 +187,7 @@ func (p *replayer) decide(r *Record) Record {
 	case r.Kind == RecordRefused && strings.HasPrefix(r.Reason, unrecorded):
 		same := p.d.next(&p.s, r.At)
 		same.Kind, same.Event, same.Outcome, same.Cause, same.Reason = r.Kind, r.Event, r.Outcome, r.Cause, r.Reason
+		same.Message = r.Message
 		return same
 	default:
 		return p.step(r)
@@ -227,6 +228,7 @@ func comparisons(want, got *Record, wantGuards, gotGuards []GuardValue) []compar
 		{"guards", wantGuards, gotGuards}, {"kind", want.Kind, got.Kind}, {"reason", want.Reason, got.Reason},
 		{"from", want.From, got.From}, {"to", want.To, got.To}, {"set", want.Set, got.Set},
 		{"epoch", want.Epoch, got.Epoch}, {"event", want.Event, got.Event}, {"outcome", want.Outcome, got.Outcome},
+		{"message", want.Message, got.Message},
 		{"cause", want.Cause, got.Cause}, {"payload", want.Payload, got.Payload}, {"input", want.Input, got.Input},
 		{"instance", want.Instance, got.Instance}, {"arguments", want.Arguments, got.Arguments},
 	}

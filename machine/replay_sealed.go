@@ -104,7 +104,7 @@ func (t *turn) convert(changes map[string]any) (map[string]any, string) {
 
 // step decides an event of a trace again.
 func (p *replayer) step(r *Record) Record {
-	ev := Event{Name: r.Event, Outcome: r.Outcome, Payload: r.Payload, Data: r.Input, Cause: r.Cause}
+	ev := Event{Name: r.Event, Outcome: r.Outcome, Message: r.Message, Payload: r.Payload, Data: r.Input, Cause: r.Cause}
 	if !carriesSealed(r.Payload) && !carriesSealed(r.Input) && !carriesSealed(p.s.Data) && !carriesSealed(p.s.Input) {
 		return p.d.Step(&p.s, ev, r.At)
 	}

@@ -26,6 +26,7 @@ func (d *Definition) stepAs(s *Snapshot, ev Event, at time.Time, recorded *blind
 	t.record.Kind = RecordRefused
 	t.record.Event = shortText(ev.Name)
 	t.record.Outcome = shortText(ev.Outcome)
+	t.record.Message = OneLine(ev.Message)
 	t.record.Cause = ev.Cause.valid()
 	if t.keep(&ev) && t.applyData() {
 		t.decide()
@@ -220,7 +221,7 @@ func (t *turn) environment() map[string]any {
 	if t.env == nil {
 		t.env = expressionEnv(t.s, t.data, t.record.At)
 		t.env["event"] = map[string]any{
-			"name": t.record.Event, "outcome": t.record.Outcome, "payload": orEmpty(t.record.Payload),
+			"name": t.record.Event, "outcome": t.record.Outcome, "message": t.record.Message, "payload": orEmpty(t.record.Payload),
 		}
 	}
 	return t.env

@@ -8,15 +8,19 @@ import (
 	"unicode"
 )
 
-// Transcript renders a record as one line for people: its number, time of day (UTC), what happened, why, the
+// Transcript renders a record as one line for people: its number, time of day (UTC), what happened, by whom and why, the
 // guards that were read (by their place in the manifest) and the data that changed. replay, why and golden
 // transcripts print it.
 //
 //	#3 10:00:01.000 idle --gather--> gathering  by watcher facts (success)  guards[0=true]  set{seen=3}
+//	#4 10:00:02.000 gathering --failed--> idle  by watcher facts (fail)  because no facts: every source failed
 func Transcript(r *Record) string {
 	parts := []string{fmt.Sprintf("#%d %s %s", r.Seq, r.At.UTC().Format("15:04:05.000"), r.moved())}
 	if by := r.Cause.transcript(r.Outcome); by != "" {
 		parts = append(parts, by)
+	}
+	if r.Message != "" {
+		parts = append(parts, "because "+r.Message)
 	}
 	if len(r.Guards) > 0 {
 		parts = append(parts, guardsTranscript(r.Guards))

@@ -63,7 +63,8 @@ type Host struct {
 	stopped     chan struct{}         // closed when no turn will happen any more
 	first       func(*machine.Record) // see Simulation.First; nil in running hosts
 
-	heads headsFile
+	heads      headsFile
+	complaints complaints
 
 	mu        sync.RWMutex
 	units     map[string]*unit

@@ -5,12 +5,8 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
-	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/watchers"
 )
-
-// maxMessage bounds what a look says of its outcome, in bytes: some of it is what others sent, and it goes into the log.
-const maxMessage = 4096
 
 // outcome takes the outcome of a look whose activation lasts: plans the next look, then lets the machine
 // decide the event that the outcome fires.
@@ -20,7 +16,7 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 	if u.secretive {
 		u.conceal(&rep, spec.Name)
 	}
-	rep.Message = diag.Brief(rep.Message, maxMessage)
+	rep.Message = machine.OneLine(rep.Message)
 	news := rep.State != nil && !rep.Quiet && !u.repeats(i, rep.Outcome)
 	w.last = &lastReport{outcome: rep.Outcome, message: rep.Message, at: u.wall, took: u.elapsed - w.started, state: rep.State}
 	if rep.Facts != nil {
@@ -31,8 +27,8 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 	}
 	u.watchPaths(i)
 	failed := u.failed(i, rep.Outcome)
-	if failed && rep.Message != "" {
-		u.host.log.Info("look_failed", "machine", u.name, "watcher", spec.Name, "outcome", rep.Outcome, "message", rep.Message)
+	if (failed || rep.Outcome == watchers.OutcomeError) && rep.Message != "" {
+		u.complain(i, &rep)
 	}
 	event := u.prog.def.EventFor(i, rep.Outcome)
 	_, named := spec.On[rep.Outcome]
@@ -51,7 +47,7 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 		return
 	}
 	u.decide(machine.Event{
-		Name: event, Outcome: rep.Outcome, Payload: rep.Payload, Data: rep.Data,
+		Name: event, Outcome: rep.Outcome, Message: rep.Message, Payload: rep.Payload, Data: rep.Data,
 		Cause: machine.Cause{Kind: machine.CauseWatcher, Name: spec.Name, Run: run},
 	}, nil)
 }

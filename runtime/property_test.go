@@ -75,7 +75,7 @@ func (d *drawn) decideAgain(r *machine.Record) machine.Record {
 }
 
 func eventOf(r *machine.Record) machine.Event {
-	return machine.Event{Name: r.Event, Outcome: r.Outcome, Payload: r.Payload, Data: r.Input, Cause: r.Cause}
+	return machine.Event{Name: r.Event, Outcome: r.Outcome, Message: r.Message, Payload: r.Payload, Data: r.Input, Cause: r.Cause}
 }
 
 // check holds what the host shows against what the records lead to.

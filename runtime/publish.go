@@ -50,6 +50,7 @@ type notice struct {
 	data         map[string]any
 	seq, epoch   uint64
 	cause        machine.CauseKind
+	message      string // why, one line
 	identity     string
 	instance     string
 }
@@ -102,6 +103,9 @@ func (p *publisher) publish(n notice) {
 	if n.instance != "" {
 		e.SetExtension("instance", n.instance)
 	}
+	if n.message != "" {
+		e.SetExtension("message", n.message)
+	}
 	err := e.SetData(event.ApplicationJSON, n.data)
 	if err == nil {
 		err = p.bus.Publish(n.subject, e)
@@ -137,7 +141,7 @@ func (p *publisher) transition(u *unit, r *machine.Record) {
 	data["transition"], data["from_state"], data["to_state"] = r.Event, r.From, r.To
 	p.offer(notice{
 		subject: transitionSubject, typ: transitionType, at: r.At, data: data,
-		seq: r.Seq, epoch: r.Epoch, cause: r.Cause.Kind, identity: u.who.identity, instance: u.who.instance,
+		seq: r.Seq, epoch: r.Epoch, cause: r.Cause.Kind, message: r.Message, identity: u.who.identity, instance: u.who.instance,
 	})
 }
 
@@ -175,6 +179,6 @@ func (h *Host) announceWatcher(u *unit, i int) {
 	maps.Copy(data, last.state)
 	h.publisher.offer(notice{
 		subject: watcherSubject + spec.Type + watcherSubjectTail, typ: typ, at: u.wall, data: data,
-		identity: u.who.identity, instance: u.who.instance,
+		message: last.message, identity: u.who.identity, instance: u.who.instance,
 	})
 }

@@ -8,6 +8,9 @@ import (
 // notStored is why a look that must not happen twice does not happen.
 const notStored = "not started: the host's log is not durable at the moment"
 
+// cutShortBy is why a look that must not happen twice has come to nothing.
+const cutShortBy = "was cut short by a restart of the host or a new manifest"
+
 // cutShort reports whether an activation that begins with a record goes on with a visit in which a look that must not
 // happen twice has been started and has no outcome: the host has ended since, or the manifest was replaced.
 func (u *unit) cutShort(i int, r *machine.Record) bool {
@@ -21,7 +24,7 @@ func (u *unit) cutShort(i int, r *machine.Record) bool {
 func (u *unit) interrupted(i int) {
 	spec := u.prog.spec(i)
 	event := u.prog.def.EventFor(i, machine.OutcomeInterrupted)
-	u.watches[i].last = &lastReport{outcome: machine.OutcomeInterrupted, at: u.wall, message: "was cut short by a restart of the host or a new manifest"}
+	u.watches[i].last = &lastReport{outcome: machine.OutcomeInterrupted, at: u.wall, message: cutShortBy}
 	u.host.log.Warn("look_interrupted", "machine", u.name, "watcher", spec.Name, "event", event)
 	if event == "" && spec.OnInterrupt == machine.Ask {
 		return
@@ -33,7 +36,9 @@ func (u *unit) interrupted(i int) {
 		switch {
 		case u.snap.Running[name] != run:
 		case u.snap.Epoch == epoch:
-			u.decide(runEnd(name, run, event, machine.OutcomeInterrupted), nil)
+			end := runEnd(name, run, event, machine.OutcomeInterrupted)
+			end.Message = cutShortBy
+			u.decide(end, nil)
 		default:
 			u.decide(runEnd(name, run, "", ""), nil)
 		}

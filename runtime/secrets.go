@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -103,8 +104,10 @@ func (u *unit) conceal(rep *watchers.Report, watcher string) {
 	})
 	var pairs []string
 	for _, text := range texts {
-		if len(text) <= longest { // tokens are longer than nearly every message
-			pairs = append(pairs, text, machine.Concealed)
+		for _, form := range forms(text) {
+			if len(form) <= longest { // tokens are longer than nearly every message
+				pairs = append(pairs, form, machine.Concealed)
+			}
 		}
 	}
 	if len(pairs) == 0 {
@@ -116,6 +119,25 @@ func (u *unit) conceal(rep *watchers.Report, watcher string) {
 		rep.State, _ = masked(rep.State, mask).(map[string]any)
 	}
 }
+
+// forms are how a text may stand in a message: as it is, as it is quoted, and line by line, since a message is one line.
+func forms(text string) []string {
+	all := []string{text}
+	if quoted := strconv.Quote(text); len(quoted) > len(text)+2 {
+		all = append(all, quoted[1:len(quoted)-1])
+	}
+	if strings.ContainsAny(text, "\r\n") {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); len(line) >= shortestLine {
+				all = append(all, line)
+			}
+		}
+	}
+	return all
+}
+
+// shortestLine is the length, in bytes, from which a line of a secret is looked for in others; it is that of secrets.
+const shortestLine = 6
 
 // longestText is the length of the longest text in a value.
 func longestText(v any) (longest int) {

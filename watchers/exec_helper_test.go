@@ -127,7 +127,7 @@ func TestD28Helper(t *testing.T) {
 		"hangs":                     {`sleep 60`, machine.OutcomeTimeout, "did not end within", nil},
 		"hangs and reads":           {`cat >/dev/null; sleep 60`, machine.OutcomeTimeout, "did not end within", nil},
 		"exits 1":                   {`echo refused >&2; exit 1`, machine.OutcomeFail, "exit code 1: refused", map[string]any{"exit_code": 1, "stderr": "refused\n"}},
-		"exits 1, long complaint":   {`yes no | head -c 100000 >&2; exit 1`, machine.OutcomeFail, "exit code 1: no", map[string]any{"stderr": strings.Repeat("no\n", 1<<12/3) + "n"}},
+		"exits 1, long complaint":   {`yes no | head -c 100000 >&2; exit 1`, machine.OutcomeFail, "exit code 1: n", map[string]any{"stderr": strings.Repeat("no\n", 1<<12/3) + "n"}},
 		"prints 10 MB":              {`yes '{}' | head -c 10000000`, machine.OutcomeFail, "more than the output_limit", map[string]any{"truncated": true}},
 		"prints nonsense":           {`echo 'Segmentation fault'`, machine.OutcomeFail, "not a JSON object", map[string]any{"exit_code": 0}},
 		"prints nothing":            {`true`, machine.OutcomeFail, "not a JSON object", nil},

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -19,13 +18,12 @@ import (
 
 const (
 	maxPayloadOutput = 4 << 10 // bytes of a stream's end that the event carries
-	maxMessage       = 256     // runes of a command's complaint
 	maxDataKeys      = 10_000
 )
 
 // failed reports a command that was not started.
 func (e *execWatcher) failed(err error) Report {
-	r := Failure(line(err.Error()))
+	r := Failure(err.Error())
 	r.Payload = execPayload(sandbox.Result{ExitCode: -1}, r.Outcome)
 	r.State = e.state(r.Outcome, 0)
 	return r
@@ -54,7 +52,7 @@ func (e *execWatcher) outcome(result sandbox.Result, err error) Report {
 	case errors.Is(err, context.Canceled):
 		return Failure("the command was cancelled")
 	case err != nil:
-		return Failure(line(err.Error()))
+		return Failure(err.Error())
 	case result.ExitCode != 0:
 		return Failure(complaint(result))
 	case e.spec.ParseAsData, e.spec.ParseOutput:
@@ -67,7 +65,7 @@ func (e *execWatcher) outcome(result sandbox.Result, err error) Report {
 func (e *execWatcher) parsed(result sandbox.Result) Report {
 	object, err := e.parseObject(result)
 	if err != nil {
-		return Failure(line("reading the output as " + e.parsedAs() + ": " + err.Error()))
+		return Failure("reading the output as " + e.parsedAs() + ": " + err.Error())
 	}
 	r := Success()
 	if e.spec.ParseAsData {
@@ -99,7 +97,22 @@ func (e *execWatcher) parseObject(result sandbox.Result) (map[string]any, error)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, errors.New("it ends too early")
 	}
-	return data, err
+	if err != nil {
+		return nil, placed(result.Stdout, err)
+	}
+	return data, nil
+}
+
+// placed gives an error in JSON its place.
+func placed(text []byte, err error) error {
+	var whole json.RawMessage
+	var wrong *json.SyntaxError
+	if !errors.As(err, &wrong) || !errors.As(json.Unmarshal(text, &whole), &wrong) || wrong.Offset < 1 {
+		return err
+	}
+	before := text[:min(len(text), int(wrong.Offset)-1)]
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Errorf("line %d, column %d: %w", bytes.Count(before, []byte("\n"))+1, column, err)
 }
 
 // decodeKeys reads one JSON object key by key, so that too many of them are refused before they are all in
@@ -197,35 +210,24 @@ func (e *execWatcher) state(outcome string, took time.Duration) map[string]any {
 	return map[string]any{"command": e.spec.Command, "previous_outcome": word, "previous_run_time": took.Nanoseconds()}
 }
 
-// complaint is how a command ended, and the first thing that it said about it.
+// complaint is how a command ended, and the last thing that it said: on the standard error stream or, where it said nothing there, on its output.
 func complaint(result sandbox.Result) string {
 	text := fmt.Sprintf("exit code %d", result.ExitCode)
 	if result.ExitCode > 128 && result.ExitCode < 128+65 {
 		text += fmt.Sprintf(" (%s)", syscall.Signal(result.ExitCode-128))
 	}
-	for said := range bytes.Lines(result.Stderr) {
-		if said = bytes.TrimSpace(said); len(said) > 0 {
-			return text + ": " + line(string(said))
+	for _, stream := range [][]byte{result.Stderr, result.Stdout} {
+		if said := lastLine(stream); said != "" {
+			return text + ": " + said
 		}
 	}
 	return text
 }
 
-// line makes text of any origin one that may be shown on a terminal.
-func line(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case unicode.IsControl(r):
-			return '\uFFFD'
-		}
-		return r
-	}, clean(text))
-	if runes := []rune(text); len(runes) > maxMessage {
-		return string(runes[:maxMessage]) + "..."
-	}
-	return text
+// lastLine is the last line of a stream that has something in it, of what the event carries of the stream.
+func lastLine(stream []byte) string {
+	stream = bytes.TrimSpace(tail(stream))
+	return strings.TrimSpace(clean(string(stream[bytes.LastIndexAny(stream, "\r\n")+1:])))
 }
 
 // clean makes bytes of any origin text that can be stored.

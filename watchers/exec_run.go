@@ -122,15 +122,24 @@ func findProgram(name, directory, path string) (string, error) {
 		}
 		return filepath.Join(cmp.Or(directory, "/"), name), nil
 	}
+	barred := ""
 	for _, folder := range append(filepath.SplitList(path), directory) {
 		// A relative folder in PATH would mean another place in every directory.
 		if !filepath.IsAbs(folder) {
 			continue
 		}
 		candidate := filepath.Join(folder, name)
-		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		info, err := os.Stat(candidate)
+		switch {
+		case err != nil || !info.Mode().IsRegular():
+		case info.Mode()&0o111 != 0:
 			return candidate, nil
+		case barred == "":
+			barred = candidate
 		}
+	}
+	if barred != "" {
+		return "", fmt.Errorf("%s may not be executed, as its mode is none of a program; chmod +x %s", barred, barred)
 	}
 	return "", fmt.Errorf("there is no program %q in PATH or the machine's directory; install it or write its path", name)
 }

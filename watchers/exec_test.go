@@ -95,7 +95,7 @@ func TestExecReports(t *testing.T) {
 		"quiet success": {`{command: "true", suppress_success_announce: true}`, machine.OutcomeSuccess, "",
 			map[string]any{"exit_code": 0, "output": "", "truncated": false}, true},
 		"fail": {`{command: 'sh -c "echo out; echo; echo it broke >&2; echo more >&2; exit 3"', suppress_success_announce: true}`,
-			machine.OutcomeFail, "exit code 3: it broke", map[string]any{"exit_code": 3, "output": "out\n\n", "stderr": "it broke\nmore\n", "truncated": false}, false},
+			machine.OutcomeFail, "exit code 3: more", map[string]any{"exit_code": 3, "output": "out\n\n", "stderr": "it broke\nmore\n", "truncated": false}, false},
 		"signal": {`{command: 'sh -c "kill -KILL $$"'}`, machine.OutcomeFail, "exit code 137 (killed)",
 			map[string]any{"exit_code": 137, "output": "", "stderr": "", "truncated": false}, false},
 		"no program": {`{command: no-such-program-here}`, machine.OutcomeFail,

@@ -14,10 +14,10 @@ const (
 	CodeConditions diag.Code = "SC256" // neither success_when nor fail_when
 )
 
-const (
-	expressionInterval = 10 * time.Second
-	outcomeError       = "error"
-)
+// OutcomeError is a condition that could not be evaluated. It fires nothing by itself.
+const OutcomeError = "error"
+
+const expressionInterval = 10 * time.Second
 
 // expressionSpec is the properties of an expression watcher.
 type expressionSpec struct {
@@ -71,7 +71,7 @@ func Expression() Type {
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "success_when has become true"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "fail_when has become true, and success_when is not"},
 				{Name: OutcomeUnchanged, Class: machine.Neutral, Doc: "what is true is what was true, or neither is"},
-				{Name: outcomeError, Class: machine.Neutral,
+				{Name: OutcomeError, Class: machine.Neutral,
 					Doc: "an expression could not be evaluated, for example because it reads a fact that is not there"},
 			},
 		},
@@ -101,7 +101,7 @@ func (e *expressionWatcher) Check(_ context.Context, look *Look) Report {
 		holds, err := c.program.holds(env)
 		switch {
 		case err != nil:
-			return Report{Outcome: outcomeError, Message: c.key + ": " + err.Error()}
+			return Report{Outcome: OutcomeError, Message: c.key + ": " + err.Error()}
 		case holds && c.outcome == e.last:
 			return Report{Outcome: OutcomeUnchanged}
 		case holds:

@@ -31,7 +31,7 @@ func TestExpressionReportsChanges(t *testing.T) {
 	}{
 		{1, machine.OutcomeSuccess}, {2, OutcomeUnchanged}, {7, OutcomeUnchanged}, {1, machine.OutcomeSuccess},
 		{11, machine.OutcomeFail}, {12, OutcomeUnchanged}, {1.5, machine.OutcomeSuccess},
-		{"text", outcomeError}, {1, OutcomeUnchanged}, {nil, outcomeError}, {20, machine.OutcomeFail},
+		{"text", OutcomeError}, {1, OutcomeUnchanged}, {nil, OutcomeError}, {20, machine.OutcomeFail},
 	}
 	for i, s := range steps {
 		if got := w.Check(t.Context(), &Look{Data: map[string]any{"load": s.load}}); got.Outcome != s.want {
@@ -78,7 +78,7 @@ func TestExpressionWithoutFactsOrData(t *testing.T) {
 	}
 	w = newExpression(t, "success_when: facts.os.family == 'debian'")
 	got := w.Check(t.Context(), &Look{})
-	if got.Outcome != outcomeError || !strings.HasPrefix(got.Message, "success_when: cannot fetch family from <nil> (line 1, column 10") {
+	if got.Outcome != OutcomeError || !strings.HasPrefix(got.Message, "success_when: cannot fetch family from <nil> (line 1, column 10") {
 		t.Errorf("a fact that is not there: %+v", got)
 	}
 }
@@ -125,7 +125,7 @@ func TestExpressionsAreBounded(t *testing.T) {
 		start := time.Now()
 		w := newExpression(t, "success_when: >-\n  "+text)
 		got := w.Check(t.Context(), &Look{Data: map[string]any{"text": strings.Repeat("x", 5000)}})
-		if took := time.Since(start); took > 2*time.Second || got.Outcome != outcomeError {
+		if took := time.Since(start); took > 2*time.Second || got.Outcome != OutcomeError {
 			t.Errorf("%s takes %s: %+v", text, took, got)
 		}
 	}

@@ -143,7 +143,7 @@ var fleetEvents = []struct{ subject, body string }{
 	{"choria.lifecycle.event.startup.server", `{"type": "io.choria.lifecycle.v1.startup", "subject": "n1.example",
 		"time": "2026-05-04T12:00:00Z", "data": {"component": "server", "version": "0.3.0"}}`},
 	{"choria.machine.transition", `{"type":"io.choria.machine.v1.transition","subject":"n1.example","time":"2026-05-04T12:00:01Z",` +
-		`"data":{"machine":"web","transition":"broke","from_state":"up","to_state":"down\u001b[2J"}}`},
+		`"message":"exit code 2: no answer","instance":"one","data":{"machine":"web","transition":"broke","from_state":"up","to_state":"down\u001b[2J"}}`},
 	{"choria.machine.watcher.exec.state", `{"type":"io.choria.machine.watcher.exec.v1.state","subject":"n1.example",` +
 		`"time":"2026-05-04T12:00:02Z","data":{"machine":"web","name":"check","previous_outcome":"fail"}}`},
 	{"overlay.event.revoked", `{"type":"io.statecraft.overlay.revoked.v1","subject":"n1=example","time":"2026-05-04T12:00:03Z",` +
@@ -162,7 +162,7 @@ var fleetEvents = []struct{ subject, body string }{
 }
 
 const fleetEventLines = `2026-05-04 12:00:00Z  n1.example  startup server 0.3.0
-2026-05-04 12:00:01Z  n1.example  web up --broke--> down [2J
+2026-05-04 12:00:01Z  n1.example  web:one up --broke--> down [2J because exit code 2: no answer
 2026-05-04 12:00:02Z  n1.example  web watcher check fail
 2026-05-04 12:00:03Z  n1.example  revoked: node n1.example by alice - it was stolen
 2026-05-04 12:00:04Z  -  revoked: join T1 by alice - lost
@@ -174,7 +174,7 @@ const fleetEventLines = `2026-05-04 12:00:00Z  n1.example  startup server 0.3.0
 `
 
 const fleetEventDocuments = `{"type":"io.choria.lifecycle.v1.startup","subject":"n1.example","time":"2026-05-04T12:00:00Z","data":{"component":"server","version":"0.3.0"}}
-{"type":"io.choria.machine.v1.transition","subject":"n1.example","time":"2026-05-04T12:00:01Z","data":{"machine":"web","transition":"broke","from_state":"up","to_state":"down\u001b[2J"}}
+{"type":"io.choria.machine.v1.transition","subject":"n1.example","time":"2026-05-04T12:00:01Z","message":"exit code 2: no answer","instance":"one","data":{"machine":"web","transition":"broke","from_state":"up","to_state":"down\u001b[2J"}}
 {"type":"io.choria.machine.watcher.exec.v1.state","subject":"n1.example","time":"2026-05-04T12:00:02Z","data":{"machine":"web","name":"check","previous_outcome":"fail"}}
 {"type":"io.statecraft.overlay.revoked.v1","subject":"n1=example","time":"2026-05-04T12:00:03Z","data":{"kind":"node","value":"n1=example","node":"n1.example","host":"","by":"alice","reason":"it was stolen"}}
 {"type":"io.statecraft.overlay.revoked.v1","subject":"T1","time":"2026-05-04T12:00:04Z","data":{"kind":"join","value":"T1","node":"","host":"","by":"alice","reason":"lost"}}

@@ -76,10 +76,12 @@ func (inv *invocation) event(msg *nats.Msg) {
 
 // fleetEvent is what is printed of an event in words.
 type fleetEvent struct {
-	Subject string    `json:"subject"` // the identity
-	Type    string    `json:"type"`
-	Time    time.Time `json:"time"`
-	Data    struct {
+	Subject  string    `json:"subject"` // the identity
+	Type     string    `json:"type"`
+	Time     time.Time `json:"time"`
+	Instance string    `json:"instance"`
+	Message  string    `json:"message"` // why
+	Data     struct {
 		Component  string `json:"component"`
 		Version    string `json:"version"`
 		Machine    string `json:"machine"`
@@ -120,6 +122,21 @@ func eventLine(msg *nats.Msg) string {
 	return strings.Join([]string{instant(e.Time), orDash(e.Subject), e.what()}, "  ")
 }
 
+// machine is the machine's name, with the key of an instance.
+func (e *fleetEvent) machine() string {
+	if e.Instance == "" {
+		return e.Data.Machine
+	}
+	return e.Data.Machine + ":" + e.Instance
+}
+
+func (e *fleetEvent) because() string {
+	if e.Message == "" {
+		return ""
+	}
+	return "because " + e.Message
+}
+
 func (e *fleetEvent) what() string {
 	words := func(texts ...string) string { return strings.Join(strings.Fields(strings.Join(texts, " ")), " ") }
 	d := e.Data
@@ -128,15 +145,15 @@ func (e *fleetEvent) what() string {
 	case isLifecycle:
 		return words(lifecycle, d.Component, d.Version)
 	case e.Type == "io.choria.machine.v1.transition":
-		return words(d.Machine, d.From, "--"+d.Transition+"-->", d.To)
+		return words(e.machine(), d.From, "--"+d.Transition+"-->", d.To, e.because())
 	case e.Type == "io.statecraft.machine.v1.throttled":
-		return words(d.Machine, map[bool]string{true: "throttled in", false: "no longer throttled, in"}[d.Throttled], d.State)
+		return words(e.machine(), map[bool]string{true: "throttled in", false: "no longer throttled, in"}[d.Throttled], d.State)
 	case strings.HasPrefix(e.Type, "io.choria.machine.watcher."):
 		outcome := d.Outcome
 		if d.Connected != nil {
 			outcome = map[bool]string{true: "connected", false: "not connected"}[*d.Connected]
 		}
-		return words(d.Machine, "watcher", d.Name, outcome)
+		return words(e.machine(), "watcher", d.Name, outcome, e.because())
 	case e.Type == "io.statecraft.overlay.conflict.v1":
 		return words("claimed by another:", d.Claimant, "-", d.Reason)
 	case e.Type == "io.statecraft.overlay.refused.v1":

@@ -64,6 +64,10 @@ func forgeries() map[string]forgery {
 		"data_base64 of a watcher":       {state, watched(`, "data_base64": "Zm9yZ2Vk", "forged": 1`, `, "type": "exec"`), true},
 		"unknown attributes":             {startup, lifecycle(`, "traceparent": "forged", "dataschema": "forged"`, started), true},
 		"unknown fields of the data":     {startup, lifecycle("", started+`, "labels": {"a": "forged"}`), true},
+		"beside a message":               {transition, moved(`, "message": "it broke", "forged": 1`, ""), true},
+		"beside a watcher's message":     {state, watched(`, "message": "it broke", "forged": 1`, `, "type": "exec"`), true},
+		"a message that steers":          {transition, moved(`, "message": "forged \u001b[2J"`, ""), false},
+		"a message that is long":         {state, watched(`, "message": "forged`+strings.Repeat("x", 1020)+`"`, `, "type": "exec"`), false},
 		"fields of a transition":         {transition, moved("", `, "forged": true`), true},
 		"a time that is none":            {startup, lifecycle(`, "time": "2026-99-99T99:99:99Z"`, started), false},
 		"a timestamp that nobody reads":  {transition, moved("", `, "timestamp": 99999999999999999999`), false},
@@ -126,6 +130,8 @@ func TestD23EventsAreWrittenAnew(t *testing.T) {
 					t.Errorf("%s: %d came, not %d", forged, len(came), want)
 				case want > 0 && (strings.Contains(string(came[0].Data), "orged") || strings.Contains(string(came[0].Data), "base64") || came[0].Header.Get("Forged") != ""):
 					t.Errorf("%s: what came is %s with %v", forged, came[0].Data, came[0].Header)
+				case want > 0 && strings.Contains(f.body, "it broke") != strings.Contains(string(came[0].Data), `"message":"it broke"`):
+					t.Errorf("%s: the message is not passed on: %s", forged, came[0].Data)
 				}
 			}
 		})

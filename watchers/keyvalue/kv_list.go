@@ -37,7 +37,7 @@ func (w *kvWriter) list(ctx context.Context, b *bucket, look *watchers.Look, pat
 		return watchers.Report{}, err
 	}
 	if len(all) == 0 {
-		return watchers.Report{Outcome: outcomeMissing, Payload: map[string]any{"key": pattern}}, nil
+		return watchers.Report{Outcome: outcomeMissing, Message: fmt.Sprintf("no key of %s matches %s", w.spec.Bucket, pattern), Payload: map[string]any{"key": pattern}}, nil
 	}
 	entries, next, size := []any{}, "", 0
 	for i, e := range all {

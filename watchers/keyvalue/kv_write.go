@@ -78,6 +78,9 @@ func get(ctx context.Context, b *bucket, key string) (watchers.Report, error) {
 // report tells an outcome with what the key holds.
 func report(outcome string, e entry) watchers.Report {
 	rep := watchers.Report{Outcome: outcome}
+	if outcome == outcomeMissing {
+		rep.Message = e.key + " holds nothing"
+	}
 	switch {
 	case outcome == outcomeMissing || outcome == outcomeExhausted:
 		rep.Payload = map[string]any{"key": e.key}

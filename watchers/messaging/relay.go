@@ -47,7 +47,7 @@ func (c *counter) relay(r request, message map[string]any) watchers.Report {
 	if c.relays.waiting.Add(1) > int64(spec.Limit) {
 		c.relays.waiting.Add(-1)
 		busy(r, busyFor)
-		return watchers.Report{Outcome: outcomeFull, Payload: map[string]any{"key": m.Subject}}
+		return watchers.Report{Outcome: outcomeFull, Message: fmt.Sprintf("%d requests wait for %s, as many as may", spec.Limit, m.Subject), Payload: map[string]any{"key": m.Subject}}
 	}
 	supervise.Go(c.inlet.ctx, func() {
 		defer c.relays.waiting.Add(-1)

@@ -12,23 +12,24 @@ const (
 	lastRead  = 256 << 10 // the most that is taken from a pipe whose writer lives on
 )
 
-// capture drains one stream of a program, keeping its beginning. Its memory does not grow beyond the limit however
+// capture drains one stream of a program, keeping its beginning or its end. Its memory does not grow beyond twice the limit however
 // much is written.
 type capture struct {
 	pipe      *os.File // nil: nothing is captured
 	limit     int
+	end       bool // keep the end
 	kept      []byte
 	truncated bool
 	done      chan struct{} // closed when the stream has ended or its read deadline has passed
 }
 
 // newCapture returns a capture and the end that the program writes to, which the caller closes.
-func newCapture(limit int) (*capture, *os.File, error) {
+func newCapture(limit int, end bool) (*capture, *os.File, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
-	return &capture{pipe: read, limit: limit, done: make(chan struct{})}, write, nil
+	return &capture{pipe: read, limit: limit, end: end, done: make(chan struct{})}, write, nil
 }
 
 // noCapture is the capture of a program that writes to nobody.
@@ -57,14 +58,29 @@ func (c *capture) drain() {
 	}
 }
 
-// room is where the next bytes go: none once the limit is reached.
+// room is where the next bytes go: none once the limit is reached, unless the end is kept.
 func (c *capture) room() []byte {
-	if len(c.kept) == cap(c.kept) && len(c.kept) < c.limit {
-		grown := make([]byte, len(c.kept), min(c.limit, max(firstRead, 2*cap(c.kept))))
+	most := c.limit
+	if c.end {
+		most *= 2
+	}
+	if c.end && len(c.kept) == most {
+		c.keepEnd()
+	}
+	if len(c.kept) == cap(c.kept) && len(c.kept) < most {
+		grown := make([]byte, len(c.kept), min(most, max(firstRead, 2*cap(c.kept))))
 		copy(grown, c.kept)
 		c.kept = grown
 	}
 	return c.kept[len(c.kept):cap(c.kept)]
+}
+
+// keepEnd drops what is not of the end.
+func (c *capture) keepEnd() {
+	if over := len(c.kept) - c.limit; over > 0 {
+		c.kept = c.kept[:copy(c.kept, c.kept[over:])]
+		c.truncated = true
+	}
 }
 
 // took accounts for n bytes that were read into room, or beyond it.
@@ -97,6 +113,9 @@ func (c *capture) finish() {
 		return
 	}
 	_ = raw.Control(c.takeRest)
+	if c.end {
+		c.keepEnd()
+	}
 }
 
 func (c *capture) takeRest(fd uintptr) {

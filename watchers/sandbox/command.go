@@ -31,7 +31,7 @@ type Command struct {
 // Result is what became of a program.
 type Result struct {
 	Stdout    []byte // at most Command.Limit bytes, from the beginning
-	Stderr    []byte // at most StderrLimit bytes, from the beginning
+	Stderr    []byte // at most StderrLimit bytes, of the end
 	Truncated bool   // there was more on the standard output
 	// ExitCode is the program's, or 128 and the number of the signal that ended it, or -1 where it did not
 	// end or did not start.

@@ -79,10 +79,10 @@ func (c *Command) open(p *running) (files []*os.File, err error) {
 		return []*os.File{input, null, null}, err
 	}
 	files = []*os.File{input, nil, nil}
-	if p.stdout, files[1], err = newCapture(c.Limit); err != nil {
+	if p.stdout, files[1], err = newCapture(c.Limit, false); err != nil {
 		return files[:1], err
 	}
-	if p.stderr, files[2], err = newCapture(StderrLimit); err != nil {
+	if p.stderr, files[2], err = newCapture(StderrLimit, true); err != nil {
 		closeAll([]*os.File{p.stdout.pipe})
 		return files[:2], err
 	}
@@ -134,5 +134,5 @@ func (c *Command) explain(err error) error {
 	if errors.As(err, &path) {
 		err = path.Err
 	}
-	return fmt.Errorf("running %s: %w", c.Path, err)
+	return startError(c.Path, err)
 }

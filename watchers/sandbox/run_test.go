@@ -148,7 +148,7 @@ func TestRunSaysWhyItCannotStart(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ path, dir, want string }{
 		"missing":        {filepath.Join(dir, "none"), dir, "no such file"},
-		"not executable": {plain, dir, "permission denied"},
+		"not executable": {plain, dir, "it may not be executed, as its mode is 0600; chmod +x"},
 		"no folder":      {"/bin/true", filepath.Join(dir, "none"), "which is no folder"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -179,7 +179,7 @@ func (r *request) become() error {
 	if folder := closedFolder(r.Path); failed == syscall.EACCES && folder != "" {
 		return fmt.Errorf("running %s as %s: that user may not pass through the folder %s", r.Path, r.name(), folder)
 	}
-	return fmt.Errorf("running %s as %s: %w", r.Path, r.name(), failed)
+	return fmt.Errorf("as %s: %w", r.name(), startError(r.Path, failed))
 }
 
 // closedFolder is the first folder above a file that this process may not pass through, "" where there is none.

@@ -141,7 +141,9 @@ func (w *watcher) Check(_ context.Context, look *watchers.Look) watchers.Report 
 	}
 	w.seen, w.jumped = now, false
 	report := w.report(now, came, wasOn)
-	report.Message = message
+	if message != "" {
+		report.Message = message
+	}
 	return report
 }
 
@@ -156,8 +158,10 @@ func (w *watcher) report(now time.Time, came arrival, wasOn bool) watchers.Repor
 		return watchers.Report{Outcome: machine.OutcomeSuccess, State: state("on"), Payload: map[string]any{
 			"start": w.run.from.UTC().Format(time.RFC3339), "end": w.run.to.UTC().Format(time.RFC3339),
 		}}
-	case !on && (entered || wasOn):
-		return watchers.Report{Outcome: machine.OutcomeFail, State: state("off")}
+	case !on && wasOn:
+		return watchers.Report{Outcome: machine.OutcomeFail, Message: "the window has ended", State: state("off")}
+	case !on && entered:
+		return watchers.Report{Outcome: machine.OutcomeFail, Message: "it is outside of any window", State: state("off")}
 	case on:
 		return watchers.Report{Outcome: watchers.OutcomeUnchanged, State: state("on"), Quiet: true}
 	default:

@@ -31,8 +31,9 @@ type complainer struct{ machine, watcher string }
 
 type complaint struct {
 	said     []saying
-	rate     throttle
-	silenced int // since the last line
+	used     int           // of saidAtOnce
+	at       time.Duration // until when it is counted what has come back since
+	silenced int           // since the last line
 }
 
 type saying struct {
@@ -53,11 +54,16 @@ func (c *complaints) say(who complainer, text string, now time.Duration) (silenc
 		c.of[who] = of
 	}
 	of.said = slices.DeleteFunc(of.said, func(s saying) bool { return now-s.at >= saidAgain })
-	if of.rate.holds(now) || slices.ContainsFunc(of.said, func(s saying) bool { return s.text == text }) {
+	back := int((now - of.at) / saidEvery)
+	of.used, of.at = max(0, of.used-back), of.at+time.Duration(back)*saidEvery
+	if of.used == saidAtOnce || slices.ContainsFunc(of.said, func(s saying) bool { return s.text == text }) {
 		of.silenced++
 		return 0, false
 	}
-	of.rate.take(machine.Rate{Count: saidAtOnce, Per: saidAtOnce * saidEvery}, now)
+	if of.used == 0 {
+		of.at = now
+	}
+	of.used++
 	if len(of.said) == saidKept {
 		of.said = slices.Delete(of.said, 0, 1)
 	}

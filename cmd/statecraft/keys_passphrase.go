@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -117,10 +118,10 @@ func (v *keysHelperVerb) Run(inv *invocation) error {
 	if err != nil {
 		return usage("statecraft keys helper FILE --public-key KEY -- /usr/local/bin/sign --slot 3", "%w", err)
 	}
-	if _, err := os.Lstat(v.File); err == nil {
+	switch err := identity.CreateFile(v.File, content); {
+	case errors.Is(err, fs.ErrExist):
 		return fail(exitFailed, "choose another name, or move it away", "%s is there, and a key is never replaced", v.File)
-	}
-	if err := identity.WriteFile(v.File, content); err != nil {
+	case err != nil:
 		return fail(exitFailed, "make the folder first", "writing the key file: %w", err)
 	}
 	return inv.key(v.File, public)

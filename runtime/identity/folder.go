@@ -51,21 +51,52 @@ func (d disk) write(name string, content []byte) error {
 }
 
 func (d disk) replace(name string, content []byte) error {
-	f, err := os.CreateTemp(d.dir, beside)
+	made, err := d.beside(content)
 	if err != nil {
 		return err
+	}
+	if err := os.Rename(made, filepath.Join(d.dir, name)); err != nil {
+		_ = os.Remove(made)
+		return err
+	}
+	d.done("rename " + filepath.Base(made))
+	return d.sync()
+}
+
+// create is write of a file that is not there, else fs.ErrExist: of several that do so at once, one has made it. A second name for what was written is given by
+// the file system to one alone; where it has no second names, the file is written in its place.
+func (d disk) create(name string, content []byte) error {
+	made, err := d.beside(content)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(d.dir, name)
+	err = os.Link(made, path)
+	_ = os.Remove(made)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		var f *os.File
+		if f, err = statefile.Open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			err = d.fill(f, content)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return d.sync()
+}
+
+// beside writes and syncs a file that has no name yet, and returns its path.
+func (d disk) beside(content []byte) (path string, err error) {
+	f, err := os.CreateTemp(d.dir, beside)
+	if err != nil {
+		return "", err
 	}
 	d.done("create " + filepath.Base(f.Name()))
 	if err := d.fill(f, content); err != nil {
 		_ = os.Remove(f.Name())
-		return err
+		return "", err
 	}
-	if err := os.Rename(f.Name(), filepath.Join(d.dir, name)); err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	d.done("rename " + filepath.Base(f.Name()))
-	return d.sync()
+	return f.Name(), nil
 }
 
 func (d disk) fill(f *os.File, content []byte) error {

@@ -87,7 +87,9 @@ func (k *Key) Save(path string) error {
 	default:
 		return fmt.Errorf("saving a key: %s holds another key, which is not replaced; move it away first: %w", path, fs.ErrExist)
 	}
-	if err := WriteFile(path, k.seedLine()); err != nil {
+	if err := CreateFile(path, k.seedLine()); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("saving a key: %s was made by somebody else at this moment, and is not replaced: %w", path, fs.ErrExist)
+	} else if err != nil {
 		return fmt.Errorf("saving a key: %w", err)
 	}
 	return nil

@@ -173,3 +173,11 @@ func WriteFile(path string, content []byte) error {
 	}
 	return disk{dir: filepath.Dir(path)}.write(filepath.Base(path), content)
 }
+
+// CreateFile is WriteFile of a file that is not there: fs.ErrExist where there is anything of that name, also where somebody else makes it at the same time.
+func CreateFile(path string, content []byte) error {
+	if err := CheckFile(path); err != nil {
+		return err
+	}
+	return disk{dir: filepath.Dir(path)}.create(filepath.Base(path), content)
+}

@@ -234,6 +234,27 @@ func TestAHelperEndsWithWhoWaitsForIt(t *testing.T) {
 	awaitEnd(t, pid)
 }
 
+// TestAChildOfItsOwnSessionHoldsNobodyUp: what a helper has started in a session of its own, such as an agent, goes on, and is not listened to any more when the helper's time is over.
+func TestAChildOfItsOwnSessionHoldsNobodyUp(t *testing.T) {
+	k := newKey(t)
+	dir := t.TempDir()
+	for name, then := range map[string]string{"hung": "exec sleep 600", "ended": "exit 3"} {
+		closed := filepath.Join(dir, name)
+		child := `trap "" PIPE; while echo x; do sleep 0.05; done 2>/dev/null; : > ` + closed
+		if _, err := helped(t, k, "300ms", "setsid sh -c '"+child+"' & "+then).SignMessage([]byte("message")); err == nil {
+			t.Errorf("%s: nobody has signed", name)
+		}
+		for until := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(closed); err == nil {
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatalf("%s: the child still has the pipe", name)
+			}
+		}
+	}
+}
+
 func TestHelperFilesThatCannotBe(t *testing.T) {
 	public := newKey(t).Public().String()
 	for _, text := range []string{

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/statecraft-io/statecraft/runtime"
@@ -62,12 +63,29 @@ func (v *nodeRunVerb) Run(inv *invocation) error {
 	s := &serving{stateDir: filepath.Join(dir, nodeStateDir), host: agent.Host(), registry: registry, metrics: v.ListenMetrics, run: agent.Run}
 	s.started = func(ctx context.Context) error {
 		err := agent.Add(ctx, id, store)
+		if err == nil {
+			noteRunning(inv, agent, id, store)
+		}
 		if err == nil && replaced {
 			err = tryAgain(ctx, agent)
 		}
 		return err
 	}
 	return s.serve(inv)
+}
+
+// noteRunning says once what the node does.
+func noteRunning(inv *invocation, agent *node.Agent, id string, store *identity.Store) {
+	where := "joins a cell by its join token"
+	if a, err := store.Active(); err == nil {
+		where = "is of the cell " + a.Cell + ", whose hosts are at " + strings.Join(a.URLs, ", ")
+	}
+	var names []string
+	for _, m := range agent.Host().Machines() {
+		names = append(names, m.Name)
+	}
+	slices.Sort(names)
+	inv.notef("node %s %s, and runs the machines %s", id, where, strings.Join(names, ", "))
 }
 
 // tryAgain lets a node that was turned away with the join token that it had use another one now. In other states the machine refuses the event, and
@@ -97,7 +115,15 @@ func (v *nodeRunVerb) store(inv *invocation, agent *node.Agent, id string) (stor
 			return nil, false, err
 		}
 		had, err := store.JoinToken()
-		return store, err == nil && had != token, store.SetJoinToken(token)
+		known := err == nil
+		if err := store.SetJoinToken(token); err != nil {
+			return nil, false, err
+		}
+		kept, err := store.JoinToken()
+		if err == nil && kept != token {
+			inv.notef("the node has been given a newer join token since, which takes the place of the one in %s and is kept", shortened(v.Join))
+		}
+		return store, known && had != kept, err
 	}
 	if _, err := store.JoinToken(); errors.Is(err, identity.ErrNothing) {
 		if _, err := store.Active(); err != nil {

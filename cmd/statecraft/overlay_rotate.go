@@ -49,8 +49,8 @@ func (v *overlayRotateVerb) Run(inv *invocation) error {
 	}
 	if v.All {
 		inv.notef("1. copy each folder below %s to its host, and start the hosts anew, one right after another: what they sign is trusted by everybody", filepath.Join(v.Dir, "hosts"))
-		inv.notef("2. statecraft fleet reprovision gives nodes tokens of the new issuers, and the renewed certificate of the authority")
-		inv.notef("3. issue clients and join tokens anew: those of the issuers before end when these are revoked; nodes keep the join token that they have, for another one run them once with --join")
+		inv.notef("2. statecraft fleet reprovision --all --yes gives nodes tokens of the new issuers, the renewed certificate of the authority, and the new join token in place of the one that they have")
+		inv.notef("3. issue clients anew, and join tokens that were issued beside join.jwt: those of the issuers before end when these are revoked")
 		v.noteNew(inv, r.Made)
 	} else {
 		inv.notef("1. copy %s to the host, and start it anew: what its new issuers sign is trusted by everybody", filepath.Join(v.Dir, "hosts", r.Host))
@@ -74,7 +74,7 @@ func noteRevoke(inv *invocation, r *overlay.Rotated) {
 		inv.notef("5. statecraft token revoke --key %s --force --reason \"stolen\"", key)
 	}
 	for _, file := range r.Revoke[join:] {
-		inv.notef("6. last, when all nodes have enrolled again: statecraft token revoke %s --yes --reason \"stolen\"; a node that has kept an old join token enrolls after that only when it is run with --join and a new one", file)
+		inv.notef("6. last, when all nodes have enrolled again: statecraft token revoke %s --yes --reason \"stolen\"; a node that came by another join token than join.jwt, or was away, enrolls after that only when it is run with --join and a new one", file)
 	}
 	for _, folder := range r.Kept {
 		inv.notef("7. when that is revoked remove %s, which is what it is remembered by", folder)
@@ -101,6 +101,9 @@ func (v *overlayRotateVerb) noteNew(inv *invocation, made []overlay.Made) {
 		path := filepath.Join(v.Dir, kept)
 		if !slices.ContainsFunc(made, func(m overlay.Made) bool { return m.Path == path }) {
 			inv.notef("%s was not there, and none was made: statecraft overlay init makes one by the new issuers", path)
+			if kept == "join.jwt" {
+				inv.notef("nodes are given no other join token then: where the one before is somewhere else put it there and run the command again, or run nodes once with --join and a new one")
+			}
 		}
 	}
 }

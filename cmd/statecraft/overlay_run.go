@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/runtime"
@@ -40,13 +41,24 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	registry := newRegistry()
 	host, err := overlay.NewHost(overlay.HostConfig{
 		Folder: folder, Config: cfg, Clock: real, Log: inv.log, Metrics: registry, Facts: firstFacts(inv), Version: buildVersion().Version,
-		WithoutPublished: v.WithoutPublished, Vouch: vouch,
+		WithoutPublished: v.WithoutPublished, Vouch: vouch, Serving: func(s overlay.Serving) { noteServing(inv, cfg, s) },
 	})
 	if err != nil {
 		return overlayError(err)
 	}
 	s := &serving{stateDir: host.StateDir(), host: host.Host(), registry: registry, metrics: v.ListenMetrics, run: host.Run}
 	return s.serve(inv)
+}
+
+// noteServing says once what the host does, and where.
+func noteServing(inv *invocation, cfg overlay.Config, s overlay.Serving) {
+	at := "nodes and clients at " + s.Fleet
+	for _, l := range []struct{ who, url string }{{"nodes that join", s.Enrollment}, {"the other hosts", s.Cluster}} {
+		if l.url != "" {
+			at += ", " + l.who + " at " + l.url
+		}
+	}
+	inv.notef("host %s of the cell %s serves %s, and runs the machines %s", cfg.Host, cfg.Cell, at, strings.Join(s.Machines, ", "))
 }
 
 // overlayError gives an error of a host's folder its exit code and the next step.

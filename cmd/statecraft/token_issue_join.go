@@ -24,6 +24,7 @@ type tokenIssueJoinVerb struct {
 	Controller string   `placeholder:"KEY" help:"Public key that assignments must chain to (default: the root that the issuer's certificate chains to)."`
 	MaxUses    int      `placeholder:"N" help:"How many nodes it takes; 0 is any number."`
 	Identities string   `placeholder:"PATTERN" help:"Which identities it takes, * for any characters (default: all)."`
+	Replaces   string   `placeholder:"FILE" help:"A join token whose place this one takes: nodes that came by it are given this one when they enroll again, where the hosts have it as join.jwt in their folders."`
 	Name       string   `default:"join" placeholder:"NAME" help:"What it is called in logs."`
 }
 
@@ -69,8 +70,30 @@ func (v *tokenIssueJoinVerb) claims(i *issuing) (*identity.JoinClaims, error) {
 	if join.URLs, err = v.urls(); err != nil {
 		return nil, err
 	}
-	join.Pins, err = v.pins()
+	if join.Pins, err = v.pins(); err != nil {
+		return nil, err
+	}
+	if v.Replaces != "" {
+		err = replaces(join, v.Replaces)
+	}
 	return join, err
+}
+
+// replaces lets a join token take the place of the one in a file, and of those that it took the place of.
+func replaces(join *identity.JoinClaims, file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fail(exitFailed, "name the file of the join token that is replaced with --replaces", "reading the token in %s: %w", file, reason(err))
+	}
+	before, err := identity.Inspect(strings.TrimSpace(string(data)))
+	if err != nil || before.Join == nil {
+		return fail(exitInvalid, "statecraft token inspect says what a token holds", "%s is no join token", file)
+	}
+	if before.Join.Controller != join.Controller {
+		return usage("nodes take one of the same controller only: start them with --join FILE once", "the join token in %s names another controller", file)
+	}
+	join.Replaces = identity.Succeeding(before).Join.Replaces
+	return nil
 }
 
 // urls are those that were given, else those of the first join token of the cell.

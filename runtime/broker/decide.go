@@ -102,7 +102,7 @@ type Bearer struct {
 
 // BearerOf is who holds a session by a token, which is verified, and a key.
 func BearerOf(c *identity.Claims, key identity.PublicKey) Bearer {
-	return Bearer{Purpose: c.Purpose, Identity: who(c), TokenID: c.ID, Key: key, Issuers: issuers(c)}
+	return Bearer{Purpose: c.Purpose, Identity: who(c), TokenID: c.ID, Key: key, Issuers: c.Issuers()}
 }
 
 // Examine verifies a token, whatever its purpose. It is where Claims and TokenErr of Evidence come from.
@@ -243,24 +243,4 @@ func who(c *identity.Claims) string {
 	default:
 		return c.Identity.Token()
 	}
-}
-
-// issuers are the keys between the token and its root. A certificate that cannot be read here has not been verified either.
-func issuers(c *identity.Claims) []identity.PublicKey {
-	if len(c.Chain) == 0 {
-		return nil
-	}
-	texts := []string{c.Issuer}
-	for _, certificate := range c.Chain[:len(c.Chain)-1] {
-		if above, err := identity.Inspect(certificate); err == nil {
-			texts = append(texts, above.Issuer)
-		}
-	}
-	var keys []identity.PublicKey
-	for _, text := range texts {
-		if key, err := identity.ParsePublicKey(text); err == nil {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }

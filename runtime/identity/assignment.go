@@ -23,6 +23,8 @@ type Assignment struct {
 	Proof   string `json:"proof,omitempty"`
 	Upgrade string `json:"upgrade,omitempty"` // the version that the node is to run; "" is whichever it runs
 	Message string `json:"message,omitempty"` // what who decided has to say
+	// Join is the join token that takes the place of the one that the node has, "" for none. See Wallet.CheckJoin.
+	Join string `json:"join,omitempty"`
 	// Certificate and CertificateCA are the site's own, in PEM, for programs beside this one.
 	Certificate   string `json:"certificate,omitempty"`
 	CertificateCA string `json:"certificate_ca,omitempty"`

@@ -59,6 +59,26 @@ type JoinClaims struct {
 	Facts        string   // path of a file
 	Registration string
 	Extensions   json.RawMessage
+	// Replaces are the ids of the join tokens whose place this one takes: nodes that came by one of them are given this one.
+	Replaces []string
+}
+
+// maxReplaces bounds how many tokens one takes the place of. Who missed more rotations than that needs a new one by hand.
+const maxReplaces = 16
+
+// Succeeding returns the join token that takes the place of one, and of those that it took the place of, but for who signs it and when.
+func Succeeding(before *Claims) *Claims {
+	next := before.clone()
+	next.ID, next.NotBefore = "", time.Time{}
+	ids := append(next.Join.Replaces, before.ID)
+	next.Join.Replaces = slices.Clone(ids[max(0, len(ids)-maxReplaces):])
+	return next
+}
+
+// Succeeds reports whether a join token takes the place of another, which its node has: it says so, and is of the same cell and the same controller. Who may
+// sign it is not asked.
+func (c *Claims) Succeeds(before *Claims) bool {
+	return c.Join != nil && before.Join != nil && c.Cell == before.Cell && c.Join.Controller == before.Join.Controller && slices.Contains(c.Join.Replaces, before.ID)
 }
 
 // IssuerLimits is what an issuer may sign. The limits of every issuer of a chain hold, so that one below another can only be
@@ -69,6 +89,26 @@ type IssuerLimits struct {
 	Cells      []string // empty is any
 	// MaxLifetime is the longest time from a token's beginning to its end, in whole seconds; 0 is up to the certificate's own end.
 	MaxLifetime time.Duration
+}
+
+// Issuers are the keys between a verified token and its root: who signed it, and its certificates.
+func (c *Claims) Issuers() []PublicKey {
+	var texts []string
+	if len(c.Chain) > 0 {
+		texts = append(texts, c.Issuer)
+		for _, certificate := range c.Chain[:len(c.Chain)-1] {
+			if above, err := Inspect(certificate); err == nil {
+				texts = append(texts, above.Issuer)
+			}
+		}
+	}
+	keys := make([]PublicKey, 0, len(texts))
+	for _, text := range texts {
+		if key, err := ParsePublicKey(text); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // begins is when a token may be used from.
@@ -95,6 +135,7 @@ func (c *Claims) clone() *Claims {
 	if c.Join != nil {
 		join := *c.Join
 		join.URLs, join.Pins, join.Extensions = slices.Clone(join.URLs), slices.Clone(join.Pins), slices.Clone(join.Extensions)
+		join.Replaces = slices.Clone(join.Replaces)
 		n.Join = &join
 	}
 	if c.Limits != nil {

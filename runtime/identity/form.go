@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ func (c *Claims) formed() error {
 	switch {
 	case c.Purpose == "":
 		return malformed("it has no purpose")
-	case c.ID == "" || len(c.ID) > maxID || !plain(c.ID, "_=-"):
+	case !tokenID(c.ID):
 		return malformed("its id is to be 1 to %d of A-Z, a-z, 0-9, _, = and -", maxID)
 	case c.start().IsZero() || c.Expires.IsZero():
 		return malformed("it does not say from when until when it is valid")
@@ -65,6 +66,8 @@ func (c *Claims) fitsPurpose() error {
 		return malformed("a join token is not bound to a key")
 	case c.Purpose == PurposeJoin && c.Join.Controller != "" && !canonicalKey(c.Join.Controller):
 		return malformed("the controller's public key is none")
+	case c.Purpose == PurposeJoin && (len(c.Join.Replaces) > maxReplaces || slices.ContainsFunc(c.Join.Replaces, func(id string) bool { return !tokenID(id) })):
+		return malformed("it takes the place of what are no ids of tokens, or of more than %d", maxReplaces)
 	case (c.Purpose == PurposeNode || c.Purpose == PurposeService) && (!holder || c.Identity == ""):
 		return malformed("a token of purpose %s names an identity and its key", c.Purpose)
 	case c.Purpose == PurposeClient && (!holder || c.Subject == "" || !printable(c.Subject)):
@@ -116,6 +119,9 @@ func (c *Claims) named() (named, error) {
 	}
 	return n, nil
 }
+
+// tokenID reports whether a text can be a token's id.
+func tokenID(text string) bool { return text != "" && len(text) <= maxID && plain(text, "_=-") }
 
 func canonicalKey(text string) bool {
 	_, err := ParsePublicKey(text)

@@ -52,12 +52,34 @@ func (s *Store) Activate() error {
 	})
 }
 
-// Commit forgets the assignment before the active one.
+// Commit forgets the assignment before the active one, and keeps the join token of the active one where it takes the place of the node's. That is
+// first: an assignment that is not committed comes again.
 func (s *Store) Commit() error {
 	return s.change("committing an assignment", func(at *slots) error {
+		if at.Pending {
+			if err := s.takeJoin(at.Active); err != nil {
+				return err
+			}
+		}
 		at.Previous, at.Pending = "", false
 		return nil
 	})
+}
+
+// takeJoin keeps the join token of an assignment in place of the one that the node has.
+func (s *Store) takeJoin(name string) error {
+	a, err := s.read(name)
+	if errors.Is(err, ErrNothing) || err == nil && a.Join == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kept, err := s.get(joinFile)
+	if err != nil || !succeeds(a.Join, string(kept)) {
+		return nil // the node has been given another one since
+	}
+	return s.setJoin(a.Join)
 }
 
 // Rollback returns to the assignment before the one that was activated and not committed, or to having none, and drops a staged one.

@@ -117,18 +117,33 @@ func (s *Store) newKey() (*Key, error) {
 }
 
 // SetJoinToken keeps a join token in place of the one before. The one that is kept already is not written again, so that a node
-// whose disk is read-only starts with it.
+// whose disk is read-only starts with it; nor is one whose place the kept one has taken: it was assigned since, and the other is as old as the
+// file that a node is started with each time.
 func (s *Store) SetJoinToken(token string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.setJoin(token)
+}
+
+func (s *Store) setJoin(token string) error {
 	content := []byte(strings.TrimSpace(token))
-	if kept, err := s.get(joinFile); err == nil && bytes.Equal(kept, content) {
+	if kept, err := s.get(joinFile); err == nil && (bytes.Equal(kept, content) || succeeds(string(kept), string(content))) {
 		return nil
 	}
 	if err := s.put(joinFile, content); err != nil {
 		return fmt.Errorf("keeping the join token: %w", err)
 	}
 	return nil
+}
+
+// succeeds reports whether a join token takes the place of another, as far as both can be read.
+func succeeds(token, before string) bool {
+	next, err := Inspect(token)
+	if err != nil {
+		return false
+	}
+	had, err := Inspect(before)
+	return err == nil && next.Succeeds(had)
 }
 
 // JoinToken returns the join token. Errors are ErrNothing, ErrDamaged and those of reading.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Self is the name of the signer that is the store's own key.
@@ -19,7 +20,9 @@ type Wallet struct {
 	Roots   []PublicKey        // trusted beside what the store says (its join token's controller, its assignment's roots)
 	// Revoked reports whether a key is revoked: nobody would take what it signs; nil is none.
 	Revoked func(PublicKey) bool
-	Known   *Certificates // shared with other wallets, as their signatures are the same whoever is trusted; nil for its own
+	// Join is the join token that a host gives to nodes whose join token it takes the place of, "" for none. See SuccessorOf.
+	Join  string
+	Known *Certificates // shared with other wallets, as their signatures are the same whoever is trusted; nil for its own
 
 	mu       sync.Mutex
 	from     anchor      // what stored was read from
@@ -94,6 +97,73 @@ func (w *Wallet) Verifier() (*Verifier, error) {
 // Coherent is the assignment's Coherent, and remembers certificates together with the wallet's verifiers. It returns the token's claims.
 func (w *Wallet) Coherent(a *Assignment, holder PublicKey, e Expect) (*Claims, error) {
 	return a.coherent(w.certificates(), holder, e)
+}
+
+// SuccessorOf returns the join token that takes the place of the one that a node has come by, "" where there is none: where Join takes its place, the node had
+// its place when Join was issued, and nothing about Join has ended, is revoked or is for other nodes. Who comes by a token that has been replaced is not given
+// the one that replaces it, as somebody may have stolen that token.
+func (w *Wallet) SuccessorOf(id string, node Identity, since, now time.Time) (string, error) {
+	if w.Join == "" || id == "" {
+		return "", nil
+	}
+	join, err := w.joinToken(w.Join, Expect{Now: now})
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(join.Join.Replaces, id) || since.After(join.IssuedAt) || !MatchPattern(join.Join.Identities, string(node)) {
+		return "", nil
+	}
+	return w.Join, nil
+}
+
+// CheckJoin reports why the join token of an assignment, if any, cannot take the place of the one that the node has.
+func (w *Wallet) CheckJoin(a *Assignment, e Expect) error {
+	if a.Join == "" {
+		return nil
+	}
+	had, err := w.Store.JoinToken()
+	if err != nil {
+		return err
+	}
+	before, err := Inspect(had)
+	if err != nil {
+		return fmt.Errorf("the join token that the node has: %w", err)
+	}
+	e.Cell = a.Cell
+	switch join, err := w.joinToken(a.Join, e); {
+	case err != nil:
+		return err
+	case join.ID == before.ID:
+		return nil
+	case !join.Succeeds(before):
+		return errors.New("the join token of the assignment does not take the place of the one that the node has")
+	case !MatchPattern(join.Join.Identities, string(a.Identity)):
+		return errors.New("the join token of the assignment is for other nodes")
+	}
+	return nil
+}
+
+// joinToken verifies a join token: it is to chain to what is trusted, and so is the controller that it names.
+func (w *Wallet) joinToken(token string, e Expect) (*Claims, error) {
+	v, err := w.Verifier()
+	if err != nil {
+		return nil, err
+	}
+	e.Purposes = []Purpose{PurposeJoin}
+	join, err := v.Verify(token, e)
+	if err != nil {
+		return nil, fmt.Errorf("the join token that takes the place of others: %w", err)
+	}
+	controller, err := ParsePublicKey(join.Join.Controller)
+	if err != nil || !v.roots[controller] {
+		return nil, fmt.Errorf("the join token that takes the place of others: its controller is not trusted: %w", ErrIssuer)
+	}
+	for _, issuer := range join.Issuers() {
+		if w.Revoked != nil && w.Revoked(issuer) {
+			return nil, fmt.Errorf("the join token that takes the place of others: its issuer: %w", ErrRevoked)
+		}
+	}
+	return join, nil
 }
 
 func (w *Wallet) certificates() *Certificates {

@@ -30,6 +30,7 @@ type wire struct {
 	Facts        string          `json:"facts,omitempty"`
 	Registration string          `json:"registration,omitempty"`
 	Extensions   json.RawMessage `json:"extensions,omitempty"`
+	Replaces     []string        `json:"replaces,omitempty"`
 	Limits       *wireLimits     `json:"limits,omitempty"`
 	Document     json.RawMessage `json:"document,omitempty"`
 	// Critical names claims that a reader must know: who does not know one refuses the token. This release writes none.
@@ -80,7 +81,7 @@ func toWire(c *Claims) *wire {
 	}
 	if j := c.Join; j != nil {
 		w.URLs, w.SRVDomain, w.Pins, w.Controller, w.MaxUses = j.URLs, j.SRVDomain, j.Pins, j.Controller, j.MaxUses
-		w.Identity, w.Facts, w.Registration, w.Extensions = j.Identities, j.Facts, j.Registration, j.Extensions
+		w.Identity, w.Facts, w.Registration, w.Extensions, w.Replaces = j.Identities, j.Facts, j.Registration, j.Extensions, j.Replaces
 	}
 	if l := c.Limits; l != nil {
 		// Rounded up, as a lifetime of zero would be none.
@@ -114,7 +115,7 @@ func (w *wire) claims() (*Claims, error) {
 	if w.Purpose == PurposeJoin {
 		c.Join = &JoinClaims{
 			URLs: w.URLs, SRVDomain: w.SRVDomain, Pins: w.Pins, Controller: w.Controller, MaxUses: w.MaxUses,
-			Identities: w.Identity, Facts: w.Facts, Registration: w.Registration, Extensions: w.Extensions,
+			Identities: w.Identity, Facts: w.Facts, Registration: w.Registration, Extensions: w.Extensions, Replaces: w.Replaces,
 		}
 	} else {
 		c.Identity = Identity(w.Identity)

@@ -21,13 +21,14 @@ type shop struct {
 	c      *cell
 	root   *identity.Key
 	key    *identity.Key // signs specs
+	cell   string
 	serial uint64
 }
 
 // openShop publishes a trust root of a cell that runs.
 func openShop(t testing.TB, c *cell) *shop {
 	t.Helper()
-	s := &shop{t: t, c: c, key: newKey(t)}
+	s := &shop{t: t, c: c, key: newKey(t), cell: "test"}
 	var err error
 	if s.root, err = identity.LoadKey(filepath.Join(c.dir, "authority", "root.key")); err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func (s *shop) spec(entries ...registry.Entry) *registry.Spec {
 	s.serial++
 	now := time.Now().UTC().Truncate(time.Second)
 	return &registry.Spec{
-		Type: registry.SpecType, Channel: "default", Audience: "test", Serial: s.serial, Issued: now, Expires: now.Add(time.Hour),
+		Type: registry.SpecType, Channel: "default", Audience: s.cell, Serial: s.serial, Issued: now, Expires: now.Add(time.Hour),
 		Machines: append([]registry.Entry{}, entries...),
 	}
 }

@@ -44,7 +44,8 @@ func TestH69AllKeysAreReplacedWhileANodeWorks(t *testing.T) {
 		return err == nil && conn.IsConnected()
 	})
 	d.works(t, "all keys were replaced")
-	newMember(t, "late.example", t.TempDir(), d.join, nil).becomes("active") // by the join token before
+	late := newMember(t, "late.example", t.TempDir(), d.join, nil) // by the join token before, which the thief of authority/ has as well
+	late.becomes("active")
 	text, err := os.ReadFile(filepath.Join(d.dir, "join.jwt"))
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +59,15 @@ func TestH69AllKeysAreReplacedWhileANodeWorks(t *testing.T) {
 	d.honest.becomes("active")
 	if d.honest.ca() == ca {
 		t.Error("the node does not have the renewed certificate of the authority")
+	}
+	if d.honest.joinToken() != join {
+		t.Error("the node, which had its place before the rotation, does not have the new join token")
+	}
+	lateToken := late.token()
+	late.reprovision()
+	eventually(t, "the late node has moved", func() bool { return late.token() != lateToken && late.state() == "active" })
+	if late.joinToken() != d.join {
+		t.Error("who came by the join token before, after it was replaced, was given the new one")
 	}
 
 	// 3. The keys that sign roots and lists are replaced, too.
@@ -74,7 +84,7 @@ func TestH69AllKeysAreReplacedWhileANodeWorks(t *testing.T) {
 		t.Error("what the issuer of clients before has signed is let in after it was revoked")
 	}
 	d.works(t, "what was replaced was revoked")
-	if err := d.honest.store.SetJoinToken(join); err != nil {
+	if err := d.honest.store.SetJoinToken(d.join); err != nil { // as a service that starts the node with the file before does each time
 		t.Fatal(err)
 	}
 	again := d.honest.token()
@@ -84,6 +94,16 @@ func TestH69AllKeysAreReplacedWhileANodeWorks(t *testing.T) {
 	s.publish(s.stock(web("1.2.0")))
 	d.honest.runs("web", "1.2.0")
 	d.works(t, "all of it")
+}
+
+// joinToken is the join token that the node has.
+func (m *member) joinToken() string {
+	m.t.Helper()
+	token, err := m.store.JoinToken()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return token
 }
 
 // ca is the certificate authority that the node was assigned.

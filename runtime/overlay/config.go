@@ -22,6 +22,7 @@ const (
 	configFile  = "overlay.yaml"
 	keyFile     = "host.key"
 	rootsFile   = "roots"
+	joinFile    = "join.jwt" // in a host's folder the join token that takes the place of others
 	caFile      = "ca.pem"
 	certFile    = "tls.pem"
 	certKeyFile = "tls.key"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,8 @@ type HostConfig struct {
 	Version string // of the program, as it is shown
 	// WithoutPublished runs nothing that the channel overlay publishes: the way back where what was published keeps the cell from being told so.
 	WithoutPublished bool
+	// Serving is told once, when the host serves; nil is nobody.
+	Serving func(Serving)
 	// Vouch says which machines of the configuration's folder may run.
 	Vouch runtime.Vouch
 }
@@ -273,6 +276,7 @@ func (h *Host) openIdentity() error {
 		}
 		h.wallet.Roots = append(h.wallet.Roots, root)
 	}
+	h.openJoin()
 	// What was published is learnt from the cell, and kept, so that a cell that is restored from an older copy does not go back.
 	h.trust, err = registry.OpenStore(h.path(TrustDir), func() ([]identity.PublicKey, error) { return h.wallet.Roots, nil })
 	if err != nil {
@@ -282,6 +286,20 @@ func (h *Host) openIdentity() error {
 		h.cfg.Log.Warn("trust_damaged", "fault", fault)
 	}
 	return nil
+}
+
+// openJoin reads the join token that nodes are given in place of the one that they have come by, where the host has one. What is wrong with it is said when a
+// node is to get it, too, and keeps nobody from the cell.
+func (h *Host) openJoin() {
+	text, err := h.disk.Read(h.path(joinFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		h.cfg.Log.Warn("join_token_not_read", "error", err)
+		return
+	}
+	h.wallet.Join = strings.TrimSpace(string(text))
 }
 
 // credentials make a token for each connection of the host itself, which its service issuer signs.

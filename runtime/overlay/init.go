@@ -406,14 +406,19 @@ func (m *maker) operator(signer *identity.Signer, urls []string) error {
 	})
 }
 
+// joinIssuer makes who signs join tokens.
+func (m *maker) joinIssuer() (*identity.Signer, error) {
+	limits := identity.IssuerLimits{Purposes: []identity.Purpose{identity.PurposeJoin}, Cells: []string{m.o.Cell}, MaxLifetime: joinLifetime}
+	return m.issuer(m.path("authority"), "join", "the issuer of join tokens", limits)
+}
+
 // join makes the first join token, for enrollment listeners at the URLs.
 func (m *maker) join(urls []string, maxUses int) error {
-	limits := identity.IssuerLimits{Purposes: []identity.Purpose{identity.PurposeJoin}, Cells: []string{m.o.Cell}, MaxLifetime: joinLifetime}
-	signer, err := m.issuer(m.path("authority"), "join", "the issuer of join tokens", limits)
+	signer, err := m.joinIssuer()
 	if err != nil || len(urls) == 0 {
 		return err
 	}
-	return m.write(m.path("join.jwt"), "a join token", func() ([]byte, error) {
+	return m.write(m.path(joinFile), "a join token", func() ([]byte, error) {
 		token, err := signer.Sign(identity.Claims{
 			Purpose: identity.PurposeJoin, Subject: "join", Cell: m.o.Cell, IssuedAt: m.o.Now, Expires: m.o.Now.Add(joinLifetime),
 			Join: &identity.JoinClaims{

@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,7 +66,43 @@ func (m *maker) extend() error {
 	if err := m.whereOlder(m.path("operator", clientFile), m.extendClient); err != nil {
 		return err
 	}
-	return m.whereOlder(m.path("join.jwt"), m.extendJoin)
+	if err := m.whereOlder(m.path(joinFile), m.extendJoin); err != nil {
+		return err
+	}
+	return m.copyJoin()
+}
+
+// copyJoin brings the copies of a join token that takes the place of others to all hosts, those that have come since and those whose copy knows fewer hosts.
+func (m *maker) copyJoin() error {
+	claims, err := readJoin(m.path(joinFile))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(claims.Join.Replaces) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	token, err := statefile.Read(m.path(joinFile))
+	if err != nil {
+		return fmt.Errorf("reading the join token: %w", err)
+	}
+	const what = "a copy of the join token, which the host gives to nodes that have one of those before: copy it to the host, and start that anew"
+	for _, h := range m.o.Hosts {
+		path := m.path("hosts", h.Name, joinFile)
+		switch had, err := statefile.Read(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			err = m.write(path, what, func() ([]byte, error) { return token, nil })
+			if err != nil {
+				return err
+			}
+		case err != nil:
+			return fmt.Errorf("reading %s: %w", path, err)
+		case !bytes.Equal(had, token):
+			if err := m.update(path, what, token); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (m *maker) whereOlder(path string, extend func(path string) error) error {

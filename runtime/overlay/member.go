@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/watchers/cell"
@@ -27,6 +28,7 @@ type membership struct {
 
 	mu     sync.Mutex // held while the host begins to serve
 	cancel context.CancelFunc
+	told   sync.Once // that it serves
 }
 
 // joinMachine brings the host into its cell.
@@ -124,7 +126,33 @@ func (h *Host) Open(ctx context.Context) error {
 	if err := h.deploy(ctx, func(name string) bool { return !slices.Contains(others, name) }); err != nil {
 		return err
 	}
-	return h.deploy(ctx, func(name string) bool { return slices.Contains(afterServing(), name) })
+	if err := h.deploy(ctx, func(name string) bool { return slices.Contains(afterServing(), name) }); err != nil {
+		return err
+	}
+	if h.cfg.Serving != nil {
+		h.member.told.Do(func() { h.cfg.Serving(h.serving()) })
+	}
+	return nil
+}
+
+// Serving is what a host that serves does, for people.
+type Serving struct {
+	Fleet, Enrollment, Cluster string   // the URLs at which it listens for nodes and clients, for nodes that join and for the other hosts; "" for not at all
+	Machines                   []string // by name, those of this release and the site's own
+}
+
+func (h *Host) serving() Serving {
+	var s Serving
+	if b := h.broker.current.Load(); b != nil {
+		s.Fleet, s.Enrollment, s.Cluster = b.ClientURL(), b.EnrollmentURL(), b.ClusterURL()
+	}
+	for _, d := range h.set {
+		if d.Definition.Manifest.Kind != machine.KindTemplate {
+			s.Machines = append(s.Machines, d.Definition.Manifest.Name)
+		}
+	}
+	slices.Sort(s.Machines)
+	return s
 }
 
 // settings are those of the configuration that are the cell's.

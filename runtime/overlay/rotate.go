@@ -1,9 +1,7 @@
 package overlay
 
 import (
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -333,72 +331,6 @@ func (r *rotation) keep(making, name string) error {
 	return nil
 }
 
-// remakeAuthority makes what belongs to the cell as a whole: the authority's certificate, the issuers of clients and join tokens, and where they are there the
-// operator and the join token.
-func (r *rotation) remakeAuthority(n *maker, making string, keys *strings.Builder) error {
-	var err error
-	if n.ca, err = r.m.ca.Renewed(r.o.Now, issuerLifetime); err != nil {
-		return err
-	}
-	places := []string{n.path("authority", caFile)}
-	for _, host := range r.hosts {
-		places = append(places, n.path("hosts", host, caFile))
-	}
-	for _, path := range places {
-		if err := n.write(path, "the renewed certificate of the authority", func() ([]byte, error) { return []byte(n.ca.PEM()), nil }); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{"client.jwt", "join.jwt"} {
-		if err := r.keep(making, filepath.Join("authority", name)); err != nil {
-			return err
-		}
-	}
-	signer, err := n.clientIssuer()
-	if err != nil {
-		return err
-	}
-	switch c, err := OpenClient(r.m.path("operator")); {
-	case err == nil:
-		fmt.Fprintf(keys, "operator %s\n", c.key.Public())
-		if err := n.operator(signer, c.URLs); err != nil {
-			return err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	switch claims, err := readJoin(r.m.path("join.jwt")); {
-	case err == nil:
-		return n.join(claims.Join.URLs, claims.Join.MaxUses)
-	case errors.Is(err, fs.ErrNotExist):
-		return n.join(nil, 0)
-	default:
-		return err
-	}
-}
-
-// remakeSecret makes another secret for the brokers of the cluster.
-func (r *rotation) remakeSecret(n *maker) error {
-	b := make([]byte, 32)
-	if _, err := rand.Read(b); err != nil {
-		return err
-	}
-	copies, err := inHosts(r.o.Dir, secretFile)
-	if err != nil {
-		return err
-	}
-	for _, path := range append([]string{r.m.path("authority", secretFile)}, copies...) {
-		name, err := filepath.Rel(r.o.Dir, path)
-		if err == nil {
-			err = n.write(n.path(name), "the secret of the cluster", func() ([]byte, error) { return []byte(hex.EncodeToString(b)), nil })
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // install puts what is new where it belongs. Files that are there already are written again.
 func (r *rotation) install() error {
 	from := filepath.Join(r.at, newDir)
@@ -459,8 +391,10 @@ func whatIs(name string) string {
 	}
 	issuer := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	switch {
-	case name == "join.jwt":
+	case name == joinFile:
 		return "a join token"
+	case filepath.Base(name) == joinFile && filepath.Base(filepath.Dir(name)) != "authority":
+		return "a copy of the join token, which the host gives to nodes that have one of those before"
 	case filepath.Base(name) == clientKeyFile && filepath.Base(filepath.Dir(name)) != "authority":
 		return "the operator's key"
 	case filepath.Ext(name) == ".key":

@@ -90,12 +90,12 @@ func (l identityLook) check(look *watchers.Look) watchers.Report {
 	if err != nil {
 		return failure(err)
 	}
-	now, err := l.done(look, w)
+	now, note, err := l.done(look, w)
 	token := tokenOf(now)
 	if err == nil && l.spec.Action == actionCheck {
 		err = whole(now, token)
 	}
-	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(now, token, look.At)}
+	r := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: standing(now, token, look.At), Message: note}
 	switch {
 	case err == nil:
 		return r
@@ -110,26 +110,35 @@ func (l identityLook) check(look *watchers.Look) watchers.Report {
 	return r
 }
 
-// done does the action and returns what the store then holds.
-func (l identityLook) done(look *watchers.Look, w *identity.Wallet) (identity.Standing, error) {
+// done does the action and returns what the store then holds, and what is worth a word although it is done.
+func (l identityLook) done(look *watchers.Look, w *identity.Wallet) (now identity.Standing, note string, err error) {
 	switch l.spec.Action {
 	case actionCheck: // changes nothing
-		return w.Store.Standing(), nil
+		return w.Store.Standing(), "", nil
 	case actionProvide: // changes nothing that the node is known by
 		err := w.Store.Provide()
-		return w.Store.Standing(), err
+		return w.Store.Standing(), "", err
 	}
-	return l.changing(look, w.Store, func() error { return l.act(look, w) })
+	now, err = l.changing(look, w.Store, func() error {
+		note, err = l.act(look, w)
+		return err
+	})
+	return now, note, err
 }
 
-func (l identityLook) act(look *watchers.Look, w *identity.Wallet) error {
-	s := w.Store
+func (l identityLook) act(look *watchers.Look, w *identity.Wallet) (note string, err error) {
+	if l.spec.Action == actionStage {
+		return l.stage(look, w)
+	}
+	return "", l.move(w.Store)
+}
+
+// move does what needs no more than the store.
+func (l identityLook) move(s *identity.Store) error {
 	switch l.spec.Action {
 	case actionEnsure:
 		_, _, err := s.EnsureKey()
 		return err
-	case actionStage:
-		return l.stage(look, w)
 	case actionActivate:
 		return s.Activate()
 	case actionCommit:
@@ -144,28 +153,33 @@ func (l identityLook) act(look *watchers.Look, w *identity.Wallet) error {
 	}
 }
 
-// stage takes only an assignment that the node could live with: a wrong one never gets as far as being activated.
-func (l identityLook) stage(look *watchers.Look, w *identity.Wallet) error {
+// stage takes only an assignment that the node could live with: a wrong one never gets as far as being activated. A join token that cannot take the place of
+// the one that the node has is left out of it, and said.
+func (l identityLook) stage(look *watchers.Look, w *identity.Wallet) (note string, err error) {
 	document, err := l.spec.Document.Object(look, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	text, err := json.Marshal(document)
 	if err != nil {
-		return err
+		return "", err
 	}
 	a := new(identity.Assignment)
 	if document == nil || json.Unmarshal(text, a) != nil {
-		return errors.New("the document is no assignment: identity, cell, urls, token and roots are expected")
+		return "", errors.New("the document is no assignment: identity, cell, urls, token and roots are expected")
 	}
 	key, err := w.Store.Key()
 	if err != nil {
-		return err
+		return "", err
 	}
-	if _, err := w.Coherent(a, key.Public(), identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()}); err != nil {
-		return err
+	e := identity.Expect{Now: look.At, Leeway: l.spec.Leeway.Std()}
+	if _, err := w.Coherent(a, key.Public(), e); err != nil {
+		return "", err
 	}
-	return w.Store.Stage(a)
+	if err := w.CheckJoin(a, e); err != nil {
+		a.Join, note = "", "the node keeps its join token: "+err.Error()
+	}
+	return note, w.Store.Stage(a)
 }
 
 // tokenOf is what the active assignment's token says, nil where it cannot be read.

@@ -55,6 +55,9 @@ type tokenSpec struct {
 	Expect *watchers.Formula `yaml:"expect" gives:"mapping" empty:"refused"`
 	// Join puts the join token of who the machine runs as into the issued document, under join.
 	Join bool `yaml:"join"`
+	// RenewJoin is an expression that gives a mapping of the join token that a node has come by, id, and of when it got its place, since in seconds since 1970:
+	// where the host has a join token that takes the place of that one and was not issued before that, it is put into the issued document, under join.
+	RenewJoin *watchers.Formula `yaml:"renew_join" gives:"mapping"`
 	// Holder is an expression that gives the identity that comes with a join token; verify refuses one whose pattern does not admit it.
 	Holder *watchers.Formula `yaml:"holder" gives:"text" empty:"refused"`
 	// Leeway is how far the clock of who issued the token may be off, for verify and store.
@@ -64,11 +67,11 @@ type tokenSpec struct {
 // Validate holds the properties against the action.
 func (s *tokenSpec) Validate(w *machine.WatcherSpec) diag.List {
 	actions := map[string]reads{
-		actionIssue:  {[]string{"purpose", "lifetime"}, []string{"issuer", "audience", "subject", "claims", "document", "join"}},
+		actionIssue:  {[]string{"purpose", "lifetime"}, []string{"issuer", "audience", "subject", "claims", "document", "join", "renew_join"}},
 		actionVerify: {[]string{"purpose", "token"}, []string{"audience", "signed_by", "expect", "holder", "leeway"}},
 		actionStore:  {[]string{"token"}, []string{"leeway"}},
 	}
-	known := []string{"issuer", "purpose", "lifetime", "audience", "subject", "claims", "document", "token", "signed_by", "expect", "join", "holder", "leeway"}
+	known := []string{"issuer", "purpose", "lifetime", "audience", "subject", "claims", "document", "token", "signed_by", "expect", "join", "renew_join", "holder", "leeway"}
 	return actions[s.Action].check(w, s.Action, known)
 }
 

@@ -171,11 +171,59 @@ func (l tokenLook) document(look *watchers.Look) (json.RawMessage, error) {
 			return nil, fmt.Errorf("document: %w", err)
 		}
 	}
+	if l.spec.RenewJoin != nil {
+		if mapping, err = l.withNewJoin(look, mapping); err != nil {
+			return nil, err
+		}
+	}
 	text, err := json.Marshal(mapping)
 	if err != nil {
 		return nil, fmt.Errorf("document: %w", err)
 	}
 	return text, nil
+}
+
+// withNewJoin adds the join token that takes the place of the one that the node of the document has come by, if there is one. One that the host may not give
+// keeps no node from its place.
+func (l tokenLook) withNewJoin(look *watchers.Look, mapping map[string]any) (map[string]any, error) {
+	had, err := l.spec.RenewJoin.Object(look, nil)
+	if err != nil {
+		return nil, fmt.Errorf("renew_join: %w", err)
+	}
+	w, err := l.wallet(look)
+	if err != nil {
+		return nil, err
+	}
+	id, _ := had["id"].(string)
+	node, _ := mapping["identity"].(string)
+	since, known := seconds(had["since"])
+	if !known {
+		return mapping, nil
+	}
+	token, err := w.SuccessorOf(id, identity.Identity(node), since, look.At)
+	if err != nil {
+		look.Log.Warn("join_token_not_given", "error", err)
+	}
+	if token == "" {
+		return mapping, nil
+	}
+	added := map[string]any{"join": token}
+	maps.Copy(added, mapping)
+	return added, nil
+}
+
+// seconds reads a time in seconds since 1970.
+func seconds(value any) (at time.Time, ok bool) {
+	switch n := value.(type) {
+	case int:
+		return time.Unix(int64(n), 0), true
+	case int64:
+		return time.Unix(n, 0), true
+	case float64:
+		return time.Unix(int64(n), 0), true
+	default:
+		return time.Time{}, false
+	}
 }
 
 // withJoin adds the join token to a document.

@@ -27,7 +27,7 @@ func compileExpr(text string, env types.Map, opts ...expr.Option) *expression {
 	seen[roundsKey] = types.TypeOf(&rounds{})
 	p := &pure{text: text}
 	opts = append([]expr.Option{
-		expr.Env(seen), expr.MaxNodes(maxExprNodes), expr.Patch(p), withCharge,
+		expr.Env(seen), expr.MaxNodes(maxExprNodes), expr.Patch(p), withCharge, withWhole,
 		expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone"),
 		expr.DisableBuiltin("keys"), expr.DisableBuiltin("values"), expr.DisableBuiltin("toPairs"),
 	}, opts...)

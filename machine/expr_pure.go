@@ -71,6 +71,10 @@ func (p *pure) Visit(node *ast.Node) {
 	case *ast.PredicateNode:
 		n.Node = charged(n.Node)
 	case *ast.BinaryNode:
+		if isWhole(n) {
+			ast.Patch(node, wholeCall(n))
+			return
+		}
 		if t := n.Type(); n.Operator == "+" && (t == nil || t.Kind() == reflect.String || t.Kind() == reflect.Interface) {
 			ast.Patch(node, charged(n))
 		}

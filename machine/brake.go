@@ -20,6 +20,9 @@ const (
 	BrakeNone Brake = "none"
 )
 
+// assumed reports whether the manifest says nothing of how fast the machine may be.
+func (b Brake) assumed() bool { return b == BrakeDefault || b == BrakeBackOff }
+
 // Rate is a number of events per interval; so many are taken at once before any waits.
 type Rate struct {
 	Count int

@@ -55,6 +55,7 @@ var checkRules = []checkRule{
 	{"states take the events that their watchers fire", start, (*checker).untakenEvents},
 	{"states take the events of their deadlines", start, (*checker).untakenDeadlines},
 	{"no cycle takes no time", start, (*checker).instantCycles},
+	{"cycles have a pause", start, (*checker).turns},
 }
 
 // checker holds one manifest against the rules.

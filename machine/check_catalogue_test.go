@@ -32,7 +32,7 @@ func (l typeList) Names() []string {
 func checkTypes() typeList {
 	plain := []string{"timer", "schedule", "metric", "facts"}
 	list := typeList{
-		{Name: "exec", CommandLine: []string{"command"}},
+		{Name: "exec", CommandLine: []string{"command"}, Prompt: func(*WatcherSpec) bool { return true }},
 		{Name: "expression", Instant: true},
 		{Name: "file", Writes: writesContents, Check: escapes},
 		{Name: "http", Aliases: []string{"httpswitch"}},

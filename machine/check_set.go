@@ -21,6 +21,7 @@ func CheckSet(defs []*Definition) diag.List {
 		s.foreignStates(d)
 	}
 	s.writtenFiles(defs)
+	s.answers(defs)
 	return s.list.Sort()
 }
 

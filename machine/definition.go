@@ -23,10 +23,11 @@ type Definition struct {
 	types    map[string]ValueType // of declared data keys
 	defaults map[string]any
 	engine   *engine
-	table    *table    // for checks only
-	writes   []written // by the watchers, for CheckSet
-	files    []File    // that were read with the manifest, by name
-	secrets  *secrets  // nil where nothing is secret
+	table    *table         // for checks only
+	writes   []written      // by the watchers, for CheckSet
+	prompt   [][]promptMove // by state, for checks
+	files    []File         // that were read with the manifest, by name
+	secrets  *secrets       // nil where nothing is secret
 }
 
 // rule is a compiled transition.

@@ -51,6 +51,9 @@ type WatcherType struct {
 	CommandLine []string
 	// Unsupported is set for Choria types that do not exist here, and says what to use instead.
 	Unsupported string
+	// Prompt reports whether a look of the watcher is made when a state is entered, and says at once what it has found: it waits for nobody, no
+	// time and no change. Nil is that of a type that nothing is known of.
+	Prompt func(w *WatcherSpec) bool
 }
 
 // Catalogue finds watcher types. It is implemented by the watchers package.

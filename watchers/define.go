@@ -39,7 +39,18 @@ func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepar
 		}
 		return prepare(spec, w), list
 	}
+	t.Prompt = func(w *machine.WatcherSpec) bool {
+		p, list := t.Prepare(w)
+		return !list.HasErrors() && isPrompt(p)
+	}
 	return t
+}
+
+// isPrompt reports whether a watcher says on entry what it has found. A Listener waits for others, and what looks at intervals of its own
+// accord looks for a change.
+func isPrompt(p *Prepared) bool {
+	_, listens := p.New().(Listener)
+	return !listens && !p.Waits && p.Interval == 0
 }
 
 // expressionsOf returns the keys whose fields are expressions.

@@ -41,6 +41,7 @@ func prepareTimer(spec *timerSpec, w *machine.WatcherSpec) *Prepared {
 		outcome = machine.OutcomeSuccess
 	}
 	return &Prepared{
+		Waits:  true,
 		New:    func() Watcher { return &timer{spec: spec, outcome: outcome} },
 		Inline: true,
 	}

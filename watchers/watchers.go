@@ -41,6 +41,8 @@ type Prepared struct {
 	GovernorTimeout time.Duration
 	// OnLeave is used where the manifest gives none.
 	OnLeave machine.OnLeave
+	// Waits is set where a look may say nothing for long, because it waits for a time or for something to be so.
+	Waits bool
 	// Scratch is set where looks need their scratch folder.
 	Scratch bool
 	// Survives is set where what a look starts is meant to outlive the host (exec's disown).

@@ -88,6 +88,37 @@ watchers:
 `,
 	},
 	{
+		Code: "SC419", Title: "cycle without a pause",
+		Explanation: "Each of these states has a watcher that looks as soon as it is entered, and whose outcome leads to the next. The machine may turn as fast as its brake allows, with " +
+			"a look and a record each time. An interval is a pause, also across visits, and so are a retry, a timer and a deadline. A max_rate says that it is meant.",
+		Bad: `format: 1
+name: keeper
+version: 1.0.0
+initial_state: deploying
+states: {deploying: {after: {10m: gave_up}}, watching: {home: true}, broken: {final: failure}}
+transitions:
+  - {name: deployed, from: [deploying], destination: watching}
+  - {name: gone, from: [watching], destination: deploying}
+  - {name: gave_up, from: [deploying], destination: broken}
+watchers:
+  - {name: deploy, type: exec, state_match: [deploying], success_transition: deployed, properties: {command: ./deploy}}
+  - {name: check, type: exec, state_match: [watching], fail_transition: gone, properties: {command: ./check}}
+`,
+		Good: `format: 1
+name: keeper
+version: 1.0.0
+initial_state: deploying
+states: {deploying: {after: {10m: gave_up}}, watching: {home: true}, broken: {final: failure}}
+transitions:
+  - {name: deployed, from: [deploying], destination: watching}
+  - {name: gone, from: [watching], destination: deploying}
+  - {name: gave_up, from: [deploying], destination: broken}
+watchers:
+  - {name: deploy, type: exec, state_match: [deploying], success_transition: deployed, properties: {command: ./deploy}}
+  - {name: check, type: exec, state_match: [watching], interval: 30s, fail_transition: gone, properties: {command: ./check}}
+`,
+	},
+	{
 		Code: "SC411", Title: "cycle that takes no time",
 		Explanation: "The states of a cycle follow each other as fast as the host can go, because each is left at " +
 			"once whatever its watcher finds.",

@@ -255,4 +255,57 @@ watchers:
     properties: {path: /etc/issue, contents: hello, owner: root, group: root, mode: "0644"}
 `,
 	},
+	{
+		Code: "SC506", Title: "machines that answer each other without a pause",
+		Explanation: "Each takes an event because the other has taken one, in a circle: one event keeps both turning as fast as their brakes allow. Let one of them lead, or let " +
+			"time pass between. A max_rate says that it is meant.",
+		Bad: `-- ping/machine.yaml --
+format: 1
+name: ping
+version: 1.0.0
+initial_state: low
+states: {low: {home: true}, high: {home: true}}
+transitions:
+  - {name: up, from: [low], destination: high, subscribe: [{machine_name: pong, event: down}]}
+  - {name: down, from: [high], destination: low, subscribe: [{machine_name: pong, event: up}]}
+watchers:
+  - {name: hourly, type: timer, state_match: [low], fail_transition: up, properties: {timer: 1h}}
+  - {name: later, type: timer, state_match: [high], fail_transition: down, properties: {timer: 1h}}
+-- pong/machine.yaml --
+format: 1
+name: pong
+version: 1.0.0
+initial_state: low
+states: {low: {home: true}, high: {home: true}}
+transitions:
+  - {name: up, from: [low], destination: high, subscribe: [{machine_name: ping, event: up}]}
+  - {name: down, from: [high], destination: low, subscribe: [{machine_name: ping, event: down}]}
+watchers:
+  - {name: hourly, type: timer, state_match: [high], fail_transition: down, properties: {timer: 1h}}
+`,
+		Good: `-- ping/machine.yaml --
+format: 1
+name: ping
+version: 1.0.0
+initial_state: low
+states: {low: {home: true}, high: {home: true}}
+transitions:
+  - {name: up, from: [low], destination: high}
+  - {name: down, from: [high], destination: low}
+watchers:
+  - {name: hourly, type: timer, state_match: [low], fail_transition: up, properties: {timer: 1h}}
+  - {name: later, type: timer, state_match: [high], fail_transition: down, properties: {timer: 1h}}
+-- pong/machine.yaml --
+format: 1
+name: pong
+version: 1.0.0
+initial_state: low
+states: {low: {home: true}, high: {home: true}}
+transitions:
+  - {name: up, from: [low], destination: high, subscribe: [{machine_name: ping, event: up}]}
+  - {name: down, from: [high], destination: low, subscribe: [{machine_name: ping, event: down}]}
+watchers:
+  - {name: hourly, type: timer, state_match: [high], fail_transition: down, properties: {timer: 1h}}
+`,
+	},
 }

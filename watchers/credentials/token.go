@@ -106,7 +106,7 @@ func tokenType(h holders) watchers.Type {
 func prepareToken(h holders, spec *tokenSpec) *watchers.Prepared {
 	look := tokenLook{holders: h, spec: spec}
 	if spec.Action == actionDue {
-		return &watchers.Prepared{New: func() watchers.Watcher { return &due{holders: h} }}
+		return &watchers.Prepared{New: func() watchers.Watcher { return &due{holders: h} }, Waits: true}
 	}
 	check := map[string]checker{
 		actionIssue: look.issue, actionVerify: look.verify, actionStore: look.store, actionNonce: nonce,

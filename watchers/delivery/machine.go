@@ -122,7 +122,7 @@ func machineType(s Services) watchers.Type {
 	}, func(spec *machineSpec, _ *machine.WatcherSpec) *watchers.Prepared {
 		p := &watchers.Prepared{New: func() watchers.Watcher { return &runner{spec: spec, services: s} }}
 		if spec.Action == actionConfirm || spec.Action == actionFind {
-			p.New = func() watchers.Watcher { return &confirmer{spec: spec, deployer: s.Deployer} }
+			p.New, p.Waits = func() watchers.Watcher { return &confirmer{spec: spec, deployer: s.Deployer} }, true
 		}
 		return p
 	})

@@ -125,6 +125,6 @@ func Type() watchers.Type {
 		},
 		Summary: "Follows a calendar: windows that begin at cron times and last for a while.",
 	}, func(spec *Spec, _ *machine.WatcherSpec) *watchers.Prepared {
-		return &watchers.Prepared{New: func() watchers.Watcher { return &watcher{spec: spec} }, Inline: true}
+		return &watchers.Prepared{New: func() watchers.Watcher { return &watcher{spec: spec} }, Inline: true, Waits: true}
 	})
 }

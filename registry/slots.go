@@ -173,9 +173,14 @@ func (s *Slots) prepare() error {
 	return s.sync(s.Target)
 }
 
-// locked runs f while no other Slots or process changes the target. A lock ends with its process.
+// locked runs f while no other Slots or process changes the target.
 func (s *Slots) locked(f func() error) error {
-	folder, err := os.OpenFile(filepath.Join(s.Target, slotsFolder), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	return lockedFolder(filepath.Join(s.Target, slotsFolder), f)
+}
+
+// lockedFolder runs f while nobody else does who locks the folder. A lock ends with its process.
+func lockedFolder(dir string, f func() error) error {
+	folder, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("locking payloads: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
@@ -118,7 +119,7 @@ func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag
 func folderDigest(folder string) (string, error) {
 	sum := sha256.New()
 	var total int64
-	err := eachPart(folder, func(path string, info fs.FileInfo) error {
+	err := eachPart(folder, false, func(path string, info fs.FileInfo) error {
 		if total += info.Size(); total > maxPayload {
 			return fmt.Errorf("%s holds more than %d bytes", folder, maxPayload)
 		}
@@ -133,8 +134,8 @@ func folderDigest(folder string) (string, error) {
 
 // eachPart calls f with the files that make a machine, of its folder or its lone manifest: YAML files, executable ones and
 // SHA256SUMS; what is read with the manifest does too, by machine.Definition.Files. Other files beside them may be what the machine writes (logs, pid files, reports); they are read anew at every look
-// anyway. A host's state folder that lies inside is none of the machine's. Only root may be a link.
-func eachPart(root string, f func(path string, info fs.FileInfo) error) error {
+// anyway, and belong to it where all is asked for. A host's state folder that lies inside is none of the machine's. Only root may be a link.
+func eachPart(root string, all bool, f func(path string, info fs.FileInfo) error) error {
 	root, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func eachPart(root string, f func(path string, info fs.FileInfo) error) error {
 		if err != nil {
 			return err
 		}
-		if path == root || info.Mode()&0o111 != 0 || strings.HasSuffix(path, ".yaml") || e.Name() == "SHA256SUMS" {
+		if all || path == root || info.Mode()&0o111 != 0 || strings.HasSuffix(path, ".yaml") || e.Name() == "SHA256SUMS" {
 			return f(path, info)
 		}
 		return nil
@@ -168,7 +169,7 @@ func hashFile(sum io.Writer, path string) error {
 }
 
 // folderStamp is a cheap sign of change: names, sizes, times and permissions of what folderDigest reads, and of the files beside the manifest
-// that are read with it.
+// that are read with it. Of a folder with a signature it is of that, too, and of all files, as all were signed.
 func folderStamp(manifest string, beside []string) string {
 	var b strings.Builder
 	for _, name := range beside {
@@ -179,17 +180,30 @@ func folderStamp(manifest string, beside []string) string {
 		}
 	}
 	root := manifest
-	if filepath.Base(manifest) == ManifestName {
-		root = filepath.Dir(manifest)
-	}
-	err := eachPart(root, func(path string, info fs.FileInfo) error {
+	signed := false
+	note := func(path string, info fs.FileInfo) error {
 		_, err := fmt.Fprintf(&b, "%s %d %d %o\n", path, info.Size(), info.ModTime().UnixNano(), info.Mode().Perm())
 		return err
-	})
+	}
+	if filepath.Base(manifest) == ManifestName {
+		root = filepath.Dir(manifest)
+		signed = noteSignature(root, note)
+	}
+	err := eachPart(root, signed, note)
 	if err != nil {
 		fmt.Fprintf(&b, "%v", err)
 	}
 	return b.String()
+}
+
+// noteSignature calls note with the signature of a folder, and reports whether it has one.
+func noteSignature(folder string, note func(path string, info fs.FileInfo) error) bool {
+	real, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(real + registry.SignedSuffix)
+	return err == nil && note(real, info) == nil
 }
 
 // FindAll returns the manifests that several paths stand for, each once, sorted, and for all that stand for none why.

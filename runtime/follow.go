@@ -74,6 +74,7 @@ func (f *Follower) Start(ctx context.Context) error {
 			return err
 		}
 	}
+	f.host.tidyCopies()
 	return nil
 }
 
@@ -129,13 +130,18 @@ func (f *Follower) Look(ctx context.Context) {
 	for _, c := range ready {
 		f.replace(ctx, c, names)
 	}
+	removed := false
 	for name := range before {
 		if names[name] == "" {
 			f.remove(ctx, name)
+			removed = true
 		}
 	}
 	if len(ready) > 0 {
 		f.host.tidyManifests()
+	}
+	if len(ready) > 0 || removed {
+		f.host.tidyCopies()
 	}
 }
 

@@ -28,16 +28,15 @@ type nodeRunVerb struct {
 // Run runs the agent until it is told to stop.
 func (v *nodeRunVerb) Run(inv *invocation) error {
 	inv.noteTimezone()
-	var vouch runtime.Vouch
-	if v.Machines != "" {
-		var err error
-		if vouch, err = v.vouch("the machines of " + v.Machines); err != nil {
-			return err
-		}
-	}
 	dir, err := v.dir()
 	if err != nil {
 		return err
+	}
+	var vouch runtime.Vouch
+	if v.Machines != "" {
+		if vouch, err = v.vouch("the machines of "+v.Machines, dir); err != nil {
+			return err
+		}
 	}
 	id, err := nodeIdentity(v.Identity, dir)
 	if err != nil {

@@ -28,7 +28,7 @@ func (v *overlayRunVerb) Run(inv *invocation) error {
 	}
 	var vouch runtime.Vouch
 	if cfg.Machines != "" {
-		if vouch, err = v.vouch("the machines of " + cfg.Machines); err != nil {
+		if vouch, err = v.vouch("the machines of "+cfg.Machines, folder); err != nil {
 			return err
 		}
 	}

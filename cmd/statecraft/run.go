@@ -32,11 +32,15 @@ type runVerb struct {
 // Run hosts the machines in the foreground.
 func (v *runVerb) Run(inv *invocation) error {
 	inv.noteTimezone()
-	vouch, err := v.vouch("the machines")
+	dir, err := v.dir()
 	if err != nil {
 		return err
 	}
-	h, err := v.open(inv, vouch)
+	vouch, err := v.vouch("the machines", dir)
+	if err != nil {
+		return err
+	}
+	h, err := v.open(inv, dir, vouch)
 	if err != nil {
 		return err
 	}

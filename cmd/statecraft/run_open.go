@@ -35,11 +35,7 @@ func (g *group) run(failed chan<- error, f func() error) {
 const maxFacts = 16 << 20
 
 // open prepares everything that a host needs. What it opened is closed again where it fails.
-func (v *runVerb) open(inv *invocation, vouch runtime.Vouch) (h *hosting, err error) {
-	dir, err := v.dir()
-	if err != nil {
-		return nil, err
-	}
+func (v *runVerb) open(inv *invocation, dir string, vouch runtime.Vouch) (h *hosting, err error) {
 	h = &hosting{}
 	defer func() {
 		if err != nil {

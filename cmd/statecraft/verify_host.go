@@ -4,13 +4,36 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/control"
 )
 
 // hostVerified is what verify --json prints of a host.
 type hostVerified struct {
-	Machines []runtime.Running `json:"machines"`
+	Machines []verifiedMachine `json:"machines"`
+}
+
+// verifiedMachine is a machine that a host runs, and what was found where its folder is signed.
+type verifiedMachine struct {
+	runtime.Running
+	Fault   string `json:"fault,omitempty"`   // why the copy that it runs from is not as it was signed
+	Differs string `json:"differs,omitempty"` // how the folder that was copied differs from it now
+}
+
+// verified holds the copy that a machine runs from, and the folder that was copied, against the checksum file that was signed.
+func verified(r runtime.Running) verifiedMachine {
+	m := verifiedMachine{Running: r}
+	if r.Origin.Kind != runtime.OriginSigned {
+		return m
+	}
+	if err := registry.Verify(r.Directory, registry.SumsFile, r.Origin.Sums); err != nil {
+		m.Fault = err.Error()
+	}
+	if err := registry.Verify(r.Origin.Folder, registry.SumsFile, r.Origin.Sums); err != nil {
+		m.Differs = err.Error()
+	}
+	return m
 }
 
 // running says what a running host runs, and by whose word.
@@ -25,15 +48,39 @@ func (v *verifyVerb) running(inv *invocation) error {
 	if err != nil {
 		return hostError(err, dir)
 	}
-	if inv.json {
-		return inv.printJSON(hostVerified{Machines: list})
-	}
-	rows := [][]string{{"MACHINE", "VERSION", "BY"}}
+	all, faulty := hostVerified{Machines: []verifiedMachine{}}, []string(nil)
 	for _, r := range list {
-		rows = append(rows, []string{r.Name, r.Version, byWhom(r.Origin)})
+		m := verified(r)
+		if all.Machines = append(all.Machines, m); m.Fault != "" {
+			faulty = append(faulty, m.Name)
+		}
+	}
+	if inv.json {
+		err = inv.printJSON(all)
+	} else {
+		inv.printVerified(all.Machines)
+	}
+	if err == nil && len(faulty) > 0 {
+		err = fail(exitRefused, "look who has written there, and start the host again: it copies the signed folder anew",
+			"what it runs from is not as it was signed: %s", strings.Join(faulty, ", "))
+	}
+	return err
+}
+
+func (inv *invocation) printVerified(machines []verifiedMachine) {
+	rows := [][]string{{"MACHINE", "VERSION", "BY"}}
+	for _, m := range machines {
+		rows = append(rows, []string{m.Name, m.Version, byWhom(m.Origin)})
 	}
 	inv.table(rows)
-	return nil
+	for _, m := range machines {
+		if m.Fault != "" {
+			inv.printf("%s runs from %s: %s\n", printable(m.Name), printable(m.Directory), printable(m.Fault))
+		}
+		if m.Differs != "" {
+			inv.printf("%s goes on as it was signed; its folder %s is another now: %s\n", printable(m.Name), printable(m.Origin.Folder), printable(m.Differs))
+		}
+	}
 }
 
 // byWhom says by whose word a machine runs.

@@ -17,8 +17,8 @@ type vouchFlags struct {
 	AllowUnsigned bool     `help:"Run machines although nobody has signed them."`
 }
 
-// vouch is what decides which machines run; named are those that it is for.
-func (f vouchFlags) vouch(named string) (runtime.Vouch, error) {
+// vouch is what decides which machines run; named are those that it is for, and dir is the host's own folder.
+func (f vouchFlags) vouch(named, dir string) (runtime.Vouch, error) {
 	if len(f.SignedBy) == 0 {
 		if f.AllowUnsigned {
 			return runtime.Unsigned, nil
@@ -30,7 +30,7 @@ func (f vouchFlags) vouch(named string) (runtime.Vouch, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed := builtin.SignedBy(keys, time.Now)
+	signed := builtin.SignedBy(keys, time.Now, registry.Copies{Dir: filepath.Join(dir, registry.CopiesFolder)})
 	return func(d *runtime.Deployment) error {
 		if f.AllowUnsigned && unsigned(d) {
 			return runtime.Unsigned(d)

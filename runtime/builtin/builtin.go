@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -140,8 +141,9 @@ func Published(trust *registry.Store, channel, name, digest string) runtime.Orig
 	return o
 }
 
-// SignedBy vouches for folders that one of some keys has signed, as registry.VerifyFolder says, and has their files stay as they are. now is the wall clock.
-func SignedBy(keys []identity.PublicKey, now func() time.Time) runtime.Vouch {
+// SignedBy vouches for folders that one of some keys has signed, as registry.VerifyFolder says. Their machines run from copies of what was verified, in a
+// folder of the host's own. now is the wall clock.
+func SignedBy(keys []identity.PublicKey, now func() time.Time, copies registry.Copies) runtime.Vouch {
 	return func(d *runtime.Deployment) error {
 		if d.Content == "" {
 			return fmt.Errorf("%s: %w", d.Definition.Manifest.Name, ErrNoFolder)
@@ -158,14 +160,25 @@ func SignedBy(keys []identity.PublicKey, now func() time.Time) runtime.Vouch {
 				return fmt.Errorf("%s: %w", d.Directory, &registry.Tampered{Changed: []string{f.Name}})
 			}
 		}
+		d.Origin = runtime.Origin{Kind: runtime.OriginSigned, Folder: d.Directory, Sums: s.Sums}
+		if d.Directory, d.Content, err = copies.Take(d.Directory, s); err != nil {
+			return err
+		}
 		intact := registry.NewIntact(d.Directory, registry.SumsFile, s.Sums)
 		d.Intact = func() error { return intact.Check(context.Background()) }
-		d.Origin = runtime.Origin{Kind: runtime.OriginSigned}
 		for _, key := range s.Signers {
 			d.Origin.Signers = append(d.Origin.Signers, key.String())
 		}
 		return nil
 	}
+}
+
+// Tidy removes the copies of signed folders below a host's own folder that a set does not need.
+func Tidy(dir string, set []runtime.Deployment) error {
+	used := func(dir string) bool {
+		return slices.ContainsFunc(set, func(d runtime.Deployment) bool { return d.Directory == dir })
+	}
+	return registry.Copies{Dir: filepath.Join(dir, registry.CopiesFolder)}.Tidy(used)
 }
 
 // ErrNoFolder is a manifest that is in no folder of its own, which cannot be signed.

@@ -77,10 +77,6 @@ func New(cfg Config) (*Agent, error) {
 		Pool: a.pool, Wallets: a.wallet, Refresh: a.pool.Refresh, Delivery: a.delivery(), Heads: a.signHead,
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return a.host.Spawn(ctx, o) }),
 	})
-	var err error
-	if a.set, err = builtin.Load(builtin.Set{Folder: "node", Overrides: cfg.Machines, Vouch: cfg.Vouch, Release: cfg.Version, Without: cfg.Without}, catalogue); err != nil {
-		return nil, err
-	}
 	host := runtime.Config{
 		Identity: cfg.Identity, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics,
 		Facts: cfg.Facts, MaxLooks: cfg.MaxLooks, Observe: cfg.Observe, Bus: &bus{pool: a.pool}, Published: a.publishedBy, Degraded: a.degraded,
@@ -91,8 +87,17 @@ func New(cfg Config) (*Agent, error) {
 		}
 		host.StateDir = filepath.Join(cfg.Dir, "state")
 	}
+	var err error
+	if a.set, err = builtin.Load(builtin.Set{Folder: "node", Overrides: cfg.Machines, Vouch: cfg.Vouch, Release: cfg.Version, Without: cfg.Without}, catalogue); err != nil {
+		return nil, err
+	}
 	if a.host, err = runtime.New(host); err != nil {
 		return nil, err
+	}
+	if cfg.Dir != "" {
+		if err := builtin.Tidy(cfg.Dir, a.set); err != nil {
+			cfg.Log.Warn("copies_not_removed", "error", err)
+		}
 	}
 	return a, nil
 }

@@ -136,6 +136,11 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Identity: cfg.Config.Host, Catalogue: catalogue, Clock: cfg.Clock, Log: cfg.Log, Metrics: cfg.Metrics, Facts: cfg.Facts,
 		StateDir: h.StateDir(), Degraded: h.degraded, Published: h.publishedBy, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
 	})
+	if err == nil {
+		if err := builtin.Tidy(cfg.Folder, h.set); err != nil {
+			cfg.Log.Warn("copies_not_removed", "error", err)
+		}
+	}
 	if err == nil && cfg.Metrics != nil {
 		if err = cfg.Metrics.Register(h.settingsMetric()); err != nil {
 			err = errors.Join(err, h.host.Close())

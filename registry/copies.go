@@ -134,15 +134,21 @@ func (c Copies) place(dir string, s *SignedFolder, files []packed) error {
 	}
 	err := writeFiles(made, files)
 	if err == nil {
-		err = os.Rename(made, dir)
-	}
-	if err != nil && isFolder(dir) {
-		err = exchange(made, dir)
-		if err != nil { // the file system cannot
-			err = errors.Join(os.RemoveAll(dir), os.Rename(made, dir))
-		}
+		err = putInPlace(made, dir)
 	}
 	return errors.Join(err, os.RemoveAll(made))
+}
+
+// putInPlace gives what was made its name. A damaged copy has the other name then, or is removed where the file system cannot exchange the two.
+func putInPlace(made, dir string) error {
+	err := os.Rename(made, dir)
+	switch {
+	case err == nil || !isFolder(dir):
+		return err
+	case exchange(made, dir) == nil:
+		return nil
+	}
+	return errors.Join(os.RemoveAll(dir), os.Rename(made, dir))
 }
 
 // writeFiles sets all modes by itself: the process's umask is no part of them.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/runtime/identity"
+	"github.com/statecraft-io/statecraft/runtime/statefile"
 )
 
 // CopiesFolder is where a host has its Copies, below its own folder.
@@ -161,7 +162,12 @@ func writeFiles(into string, files []packed) error {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return err
 		}
-		if err := errors.Join(os.WriteFile(name, f.content, 0o600), os.Chmod(name, mode)); err != nil {
+		file, err := statefile.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = file.Write(f.content)
+		if err = errors.Join(err, file.Chmod(mode), file.Close()); err != nil {
 			return err
 		}
 	}

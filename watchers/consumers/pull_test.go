@@ -40,6 +40,51 @@ func TestH68APullIsNoFlood(t *testing.T) {
 	}
 }
 
+// H68: TestH68AnAcknowledgementIsNoFlood asks for a heartbeat each microsecond by the acknowledgement of one message, which JetStream takes for a pull.
+func TestH68AnAcknowledgementIsNoFlood(t *testing.T) {
+	s := newScene(t, "")
+	s.publish(2)
+	c, err := s.client(alice).CreateConsumer(t.Context(), "EVENTS", jetstream.ConsumerConfig{Durable: "c", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc := s.connect(alice)
+	next := func(body string) (got []*nats.Msg) {
+		t.Helper()
+		batch, err := c.Fetch(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inbox := nc.NewInbox()
+		sub, err := nc.SubscribeSync(inbox)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+		m, open := <-batch.Messages()
+		if !open {
+			t.Fatalf("there is no message: %v", batch.Error())
+		}
+		if err := nc.PublishRequest(m.Reply(), inbox, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			m, err := sub.NextMsg(quietly)
+			if err != nil || len(got) > 10 {
+				return got
+			}
+			got = append(got, m)
+		}
+	}
+	if got := next(`+NXT {"batch":500,"idle_heartbeat":1000,"expires":2000000000}`); len(got) != 1 || got[0].Header.Get("Status") != "400" {
+		t.Errorf("a flood is answered with %d messages", len(got))
+	}
+	s.publish(1)
+	if got := next(`+NXT {"batch":1,"no_wait":true}`); len(got) != 1 || len(got[0].Data) == 0 {
+		t.Errorf("who asks for the next message gets %d", len(got))
+	}
+}
+
 // TestPullsAreTakenAsJetStreamTakesThem has a message by each form of a pull.
 func TestPullsAreTakenAsJetStreamTakesThem(t *testing.T) {
 	s := newScene(t, "")

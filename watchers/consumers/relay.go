@@ -1,8 +1,10 @@
 package consumers
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -22,15 +24,20 @@ func (g *gateway) pull(r *request) {
 		g.count.request(countRefused)
 		return
 	}
-	body, err := readPull(r.body)
-	if err != nil {
-		g.look.Log.Debug("a pull is refused", "client", r.who, "consumer", r.api[4], "error", err)
-		g.count.request(countRefused)
-		body = refused
-	} else {
-		g.count.request(countAnswered)
-	}
+	body := g.anew(r.who, r.api[4], r.body)
 	g.publish(&nats.Msg{Subject: apiPrefix + "CONSUMER.MSG.NEXT." + r.api[3] + "." + fullName(r.who, r.api[4]), Reply: r.to, Data: body})
+}
+
+// anew writes a pull anew, and one that may not be as one that JetStream refuses.
+func (g *gateway) anew(who, consumer string, body []byte) []byte {
+	written, err := readPull(body)
+	if err != nil {
+		g.look.Log.Debug("a pull is refused", "client", who, "consumer", consumer, "error", err)
+		g.count.request(countRefused)
+		return refused
+	}
+	g.count.request(countAnswered)
+	return written
 }
 
 // publish says something to JetStream that it answers elsewhere, or not at all.
@@ -82,8 +89,8 @@ func readAck(subject string) (who, stream, consumer string, numbers []string, ok
 	return who, words[ackStream], consumer, numbers, true
 }
 
-// acknowledge passes an acknowledgement on, of whatever kind. JetStream may be asked to confirm it, or for the next message: the answer goes to the
-// client's inbox or nowhere. What a host or an administrator acknowledges, who may publish anywhere, comes by here as well.
+// acknowledge passes an acknowledgement on. JetStream may be asked to confirm it, or for the next message: the answer goes to the
+// client's inbox or nowhere, and asking for a message is a pull. What a host or an administrator acknowledges, who may publish anywhere, comes by here as well.
 func (g *gateway) acknowledge(m *nats.Msg) {
 	who, stream, consumer, numbers, ok := readAck(m.Subject)
 	if !ok || !g.serves(stream) || len(m.Data) > mostAck {
@@ -103,7 +110,38 @@ func (g *gateway) acknowledge(m *nats.Msg) {
 		return
 	}
 	g.count.request(countAcks)
-	g.publish(&nats.Msg{Subject: ackSubjectOf(stream, consumer, numbers), Reply: m.Reply, Data: m.Data})
+	said := &nats.Msg{Subject: ackSubjectOf(stream, consumer, numbers), Reply: m.Reply, Data: m.Data}
+	switch next, asks := bytes.CutPrefix(m.Data, ackNext); {
+	case asks && who != "" && g.overPulls(who, stream, consumer, len(next)):
+		g.count.request(countLimited)
+		said.Reply, said.Data = "", ackOnly
+	case asks:
+		said.Data = slices.Concat(ackNext, []byte(" "), g.anew(who, consumer, next))
+	case !isAck(m.Data):
+		g.count.request(countRefused)
+		return
+	}
+	g.publish(said)
+}
+
+// What a client may acknowledge with (nats-server, server/consumer.go): what is none of these JetStream passes over, and would go on to
+// pass over only until a release of it gives it a meaning.
+var (
+	ackOnly  = []byte("+ACK")
+	ackNext  = []byte("+NXT") // followed by a pull
+	ackExact = []string{"", "+ACK", "+OK", "+WPI"}
+	ackBegin = []string{"-NAK", "+TERM"} // followed by a delay, a reason
+)
+
+func isAck(body []byte) bool {
+	text := string(body)
+	return slices.Contains(ackExact, text) || slices.ContainsFunc(ackBegin, func(kind string) bool { return strings.HasPrefix(text, kind) })
+}
+
+// overPulls counts a pull in an acknowledgement as if it had been asked for by itself.
+func (g *gateway) overPulls(who, stream, consumer string, size int) bool {
+	subject := strings.TrimSuffix(strings.Replace(g.spec.Subject, "*", who, 1), ">") + "CONSUMER.MSG.NEXT." + stream + "." + consumer
+	return g.meter.Take(g.look, subject, messaging.Tokens(subject), len(subject)+size, now()) != nil
 }
 
 // ackSubjectOf is an acknowledgement in JetStream's first form, which has neither domain nor account and is not mapped: nats-server takes both since 2.14.

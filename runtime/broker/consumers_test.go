@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -157,6 +158,50 @@ func TestEventsReadSuffices(t *testing.T) {
 		t.Fatal(err)
 	} else if _, err := js.Stream(brief(t), "EVENTS"); err == nil {
 		t.Error("a client without the right reads")
+	}
+}
+
+// TestAConsumerOfInventoriesIsNotCut reads more than may wait for a session, by batches as large as clients ask for by themselves.
+func TestAConsumerOfInventoriesIsNotCut(t *testing.T) {
+	const inventories, size = 600, 40 << 10
+	o := newOverlay(t)
+	b := o.broker(t)
+	_, hostJS := o.host(t, b)
+	consumable(t, hostJS, 1, 0)
+	document := bytes.Repeat([]byte("x"), size)
+	for i := range inventories {
+		if _, err := hostJS.PublishAsync(fmt.Sprintf("discovery.n%d", i), document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-hostJS.PublishAsyncComplete()
+	o.serveConsumers(t, b)
+	conn, js := o.consumes(t, b, o.client(t, "alice", "events_read"))
+	c, err := js.CreateOrUpdateConsumer(t.Context(), "DISCOVERY", jetstream.ConsumerConfig{Durable: "all", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan int, inventories)
+	consuming, err := c.Consume(func(m jetstream.Msg) {
+		_ = m.Ack() // one that comes twice is a failure, too
+		got <- len(m.Data())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer consuming.Stop()
+	for i := range inventories {
+		select {
+		case n := <-got:
+			if n != size {
+				t.Fatalf("a document has %d bytes", n)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%d of %d were read; the session was cut %d times", i, inventories, conn.Stats().Reconnects)
+		}
+	}
+	if n := conn.Stats().Reconnects; n != 0 {
+		t.Errorf("the session was cut %d times", n)
 	}
 }
 

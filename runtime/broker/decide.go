@@ -83,6 +83,8 @@ type Decision struct {
 	Deadline time.Time
 	// RenewOnly marks sessions of expired tokens, of which only so many begin in a second.
 	RenewOnly bool
+	// Consumes marks clients that have the right events_read.
+	Consumes bool
 
 	// Bearer is who it is, as far as that is proven.
 	Bearer
@@ -198,7 +200,7 @@ func (d *Decision) grant(e Evidence, k *Knowledge) {
 	case identity.PurposeNode:
 		d.Account, d.Permissions = AccountFleet, nodePermissions(c)
 	case identity.PurposeClient:
-		d.Account, d.Permissions = AccountFleet, clientPermissions(c, e.Key)
+		d.Account, d.Permissions, d.Consumes = AccountFleet, clientPermissions(c, e.Key), c.Permissions[RightEventsRead]
 	case identity.PurposeService:
 		if d.Account = serviceAccount(c); d.Account == "" {
 			d.Refused = ReasonRights

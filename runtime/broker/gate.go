@@ -136,7 +136,7 @@ func (g *gate) admit(c server.ClientAuthentication, e Evidence, d Decision) Reas
 		c.RegisterUser(user)
 		return ""
 	}
-	quota := g.knowledge.Limits.quota(d.Purpose)
+	quota := g.knowledge.Limits.quota(d.Purpose, d.Consumes)
 	ended, refused := g.sessions.open(c.GetID(), session{Bearer: d.Bearer}, quota.Sessions, givesWay(d.Purpose))
 	if refused != "" {
 		return refused

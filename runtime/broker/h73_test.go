@@ -86,7 +86,7 @@ func TestH73OneTokenHasFewSessions(t *testing.T) {
 		for range 20 {
 			all = append(all, o.connect(t, b.url(at.h.server.Addr()), at.l))
 		}
-		most := b.cfg.Limits.quota(at.l.claims.Purpose).Sessions
+		most := b.cfg.Limits.quota(at.l.claims.Purpose, false).Sessions
 		await(t, name+" has few sessions", func() bool {
 			open := 0
 			for _, c := range all {
@@ -138,7 +138,7 @@ func TestH73ASessionHasFewSubscriptions(t *testing.T) {
 			default:
 			}
 		}))
-		most := b.cfg.Limits.quota(at.l.claims.Purpose).Subscriptions
+		most := b.cfg.Limits.quota(at.l.claims.Purpose, false).Subscriptions
 		for i := range most + 100 {
 			if _, err := conn.Subscribe(fmt.Sprintf("%s.x%d", at.l.inbox(), i), func(*nats.Msg) {}); err != nil {
 				t.Fatal(err)
@@ -208,5 +208,19 @@ func TestH73AnEndedTokenLeavesOthersTheirRenewal(t *testing.T) {
 	}
 	if _, err := o.dial(t, b.ClientURL(), honest); err != nil {
 		t.Errorf("another node: %v", err)
+	}
+}
+
+// TestH73WhatAKeyMayTakeIsBoundedAltogether multiplies the limits of one key: an answer goes to each subscription that its inbox matches, and waits in each
+// session that does not read. With 64 sessions of 10,000 subscriptions, a client that may only look had a host answer nobody else for ten seconds.
+func TestH73WhatAKeyMayTakeIsBoundedAltogether(t *testing.T) {
+	l := DefaultLimits()
+	for name, q := range map[string]Quota{"nodes": l.Nodes, "joiners": l.Joiners, "clients": l.Clients, "consumers": l.Consumers} {
+		if copies := q.Sessions * q.Subscriptions; copies > 3000 {
+			t.Errorf("%s: an answer goes out %d times", name, copies)
+		}
+		if waits := int64(q.Sessions) * q.Pending; waits > 150<<20 {
+			t.Errorf("%s: %d MiB wait for one key", name, waits>>20)
+		}
 	}
 }

@@ -31,11 +31,13 @@ type Limits struct {
 	// Silence is how long a connection may say nothing when it is greeted, and Handshake how long it may be waited for until it has
 	// logged in, all in all; a third of it while others wait for the place. What the broker takes itself is not counted.
 	Silence, Handshake time.Duration
-	// Nodes, Joiners, Clients and Services are what one session may take, by the purpose of its token. Hosts have the most
+	// Nodes, Joiners, Clients and Services are what one session may take, by the purpose of its token; Consumers that of clients which read
+	// streams, and are sent what they have asked for as fast as it can be read. All sessions of one key count together: an answer goes to each
+	// subscription that its inbox matches, and waits in each session. Hosts have the most
 	// subscriptions, and the enrollment listener's own connection, which carries three for everybody who joins. The newest session of a
 	// node or joiner ends the oldest of too many: the node may come back before the broker knows that it was gone. One too many of a client
 	// or a service is refused.
-	Nodes, Joiners, Clients, Services Quota
+	Nodes, Joiners, Clients, Consumers, Services Quota
 	// SubjectTokens bounds the tokens of a subscription's subject.
 	SubjectTokens int
 
@@ -121,7 +123,8 @@ func DefaultLimits() Limits {
 		Handshake:             30 * time.Second,
 		Nodes:                 Quota{Sessions: 3, Subscriptions: 1000, Pending: 8 << 20},
 		Joiners:               Quota{Sessions: 3, Subscriptions: 100, Pending: 2 << 20},
-		Clients:               Quota{Sessions: 64, Subscriptions: 10_000, Pending: 64 << 20},
+		Clients:               Quota{Sessions: 16, Subscriptions: 100, Pending: 8 << 20},
+		Consumers:             Quota{Sessions: 4, Subscriptions: 100, Pending: 32 << 20}, // 500 documents of 64 KiB wait
 		Services:              Quota{Sessions: 64, Subscriptions: 100_000, Pending: 64 << 20},
 		SubjectTokens:         32,
 		PingInterval:          time.Minute,
@@ -204,7 +207,7 @@ func (l *Limits) Validate() error {
 	for _, of := range []struct {
 		name string
 		Quota
-	}{{"nodes", l.Nodes}, {"joiners", l.Joiners}, {"clients", l.Clients}, {"services", l.Services}} {
+	}{{"nodes", l.Nodes}, {"joiners", l.Joiners}, {"clients", l.Clients}, {"consumers", l.Consumers}, {"services", l.Services}} {
 		errs = append(errs, of.validate(of.name, l.Payload))
 	}
 	return errors.Join(errs...)
@@ -220,8 +223,11 @@ func (q Quota) validate(name string, payload int) error {
 	return nil
 }
 
-// quota is what sessions of a purpose may take. The broker's own connection has none.
-func (l *Limits) quota(p identity.Purpose) Quota {
+// quota is what sessions of a purpose may take, and of clients that have the right events_read. The broker's own connection has none.
+func (l *Limits) quota(p identity.Purpose, consumes bool) Quota {
+	if p == identity.PurposeClient && consumes {
+		return l.Consumers
+	}
 	switch p {
 	case identity.PurposeNode:
 		return l.Nodes
@@ -237,7 +243,7 @@ func (l *Limits) quota(p identity.Purpose) Quota {
 // most is the largest of what sessions may have in one respect: what the server is told, before it is known who connects.
 func (l *Limits) most() Quota {
 	var m Quota
-	for _, q := range []Quota{l.Nodes, l.Joiners, l.Clients, l.Services} {
+	for _, q := range []Quota{l.Nodes, l.Joiners, l.Clients, l.Consumers, l.Services} {
 		m.Subscriptions, m.Pending = max(m.Subscriptions, q.Subscriptions), max(m.Pending, q.Pending)
 	}
 	return m

@@ -36,6 +36,7 @@ func (h *Host) brokerConfig() (broker.Config, error) {
 	limits := broker.DefaultLimits()
 	limits.Connections, limits.EnrollmentConnections, limits.Joining = c.Connections, c.EnrollmentConnections, c.Joining
 	limits.Clients.Sessions = c.ClientSessions
+	limits.Consumers.Sessions = min(limits.Consumers.Sessions, c.ClientSessions)
 	if err := h.holdStreams(&limits.JetStream); err != nil {
 		return broker.Config{}, err
 	}

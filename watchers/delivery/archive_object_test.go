@@ -46,17 +46,44 @@ func TestObjectByRanges(t *testing.T) {
 	w := a.object(attacked(data))
 	w.spec.VerifyChecksum = ""
 	a.check(w, watchers.Started, outcomeDeployed)
-	want := int64(0)
+	want, longest := int64(0), int64(0)
 	queries := r.asked()
 	slices.SortFunc(queries, func(x, y ObjectQuery) int { return int(x.Offset - y.Offset) })
 	for _, q := range queries {
-		if q.Bucket != "BUNDLES" || q.Name != archivetest.Digest(data) || q.Offset != want || q.Length != min(objectRange, int64(len(data))-want) {
+		if q.Bucket != "BUNDLES" || q.Name != archivetest.Digest(data) || q.Offset != want || q.Length > min(objectRange, int64(len(data))-want) {
 			t.Errorf("asks for %+v, want offset %d", q, want)
 		}
 		want += q.Length
+		longest = max(longest, q.Length)
+	}
+	if longest != objectRange {
+		t.Errorf("where answers come at once the longest range has %d bytes", longest)
 	}
 	if want != int64(len(data)) {
 		t.Errorf("asks for %d bytes of %d", want, len(data))
+	}
+}
+
+// TestAnObjectComesByASlowLine has a line on which ranges of full length come too late, one of them or all that are on their way; late answers are
+// on the line like any other.
+func TestAnObjectComesByASlowLine(t *testing.T) {
+	const perSecond, wait = 1 << 20, 200 * time.Millisecond
+	a := newArchiveTest(t)
+	data := largeArchive(2 << 20)
+	r := &ranges{object: data, answer: func(_ ObjectQuery, m *nats.Msg) *nats.Msg {
+		<-time.After(time.Duration(len(m.Data)) * time.Second / perSecond)
+		return m
+	}}
+	a.broker(r)
+	w := a.object(attacked(data))
+	w.spec.VerifyChecksum, w.spec.Timeout = "", strict.Duration(wait)
+	a.check(w, watchers.Started, outcomeDeployed)
+	sent := 0
+	for _, q := range r.asked() {
+		sent += int(min(q.Length, int64(len(data))-q.Offset))
+	}
+	if sent > 2*len(data) {
+		t.Errorf("%d bytes were sent for an object of %d", sent, len(data))
 	}
 }
 

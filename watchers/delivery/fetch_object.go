@@ -21,10 +21,17 @@ import (
 )
 
 const (
-	objectRange    = 256 << 10 // bytes of one request
-	objectAhead    = 4         // requests in flight
-	objectAttempts = 6         // at one range, where no answer comes or it is to be asked again
+	objectRange    = 256 << 10 // bytes of one request, at most
+	firstRange     = 64 << 10  // of the first ones
+	leastRange     = 16 << 10
+	objectAhead    = 4 // requests in flight
+	objectAttempts = 6 // at one range, where no answer comes or it is to be asked again
 )
+
+// A range that took less than a tenth of the time that there is for it may be followed by one of twice the size, and one that took more than half of it
+// by one of half the size. Otherwise the answers of a slow line come too late for ever, and what else the line carries behind them: the broker's answers
+// to pings.
+const quickPart, slowPart = 10, 2
 
 // objectPause is how long to wait where nobody listens: a host that ends, or one that starts.
 const objectPause = time.Second
@@ -48,9 +55,10 @@ type objectFetch struct {
 	wait         time.Duration // for one answer
 	into         *spool
 
-	mu   sync.Mutex
-	next int64 // offset that nobody has asked for
-	size int64
+	mu     sync.Mutex
+	next   int64 // offset that nobody has asked for
+	size   int64
+	length int64 // of the ranges that are asked for next
 }
 
 // ObjectQuery asks for a part of an object.
@@ -74,6 +82,7 @@ func (a *archive) fetchObject(ctx context.Context, look *watchers.Look, into *sp
 	f := &objectFetch{
 		conn: conn, subject: subject,
 		bucket: source.Host, name: strings.TrimPrefix(source.Path, "/"), wait: a.spec.Timeout.Std(), into: into,
+		length: firstRange,
 	}
 	if err := f.all(ctx, most); err != nil {
 		return fmt.Errorf("asking the overlay for %s: %w", source, err)
@@ -83,7 +92,7 @@ func (a *archive) fetchObject(ctx context.Context, look *watchers.Look, into *sp
 
 // all asks for the first range, which says how large the object is, and then for several at once.
 func (f *objectFetch) all(ctx context.Context, most int64) error {
-	first, size, err := f.ask(ctx, 0, objectRange)
+	first, size, err := f.ask(ctx, 0, firstRange)
 	if err != nil {
 		return err
 	}
@@ -137,19 +146,35 @@ func (f *objectFetch) take() (from, to int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from = f.next
-	f.next = min(f.size, from+objectRange)
+	f.next = min(f.size, from+f.length)
 	return from, f.next
+}
+
+// measure learns from how long a range took.
+func (f *objectFetch) measure(took time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case took < f.wait/quickPart:
+		f.length = min(objectRange, 2*f.length)
+	case took > f.wait/slowPart:
+		f.length = max(leastRange, f.length/2)
+	}
+}
+
+// shorter is how much of a range is to be asked for now.
+func (f *objectFetch) shorter(length int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return min(length, f.length)
 }
 
 // ask gets at most length bytes from an offset, and at least one unless that is the end.
 func (f *objectFetch) ask(ctx context.Context, offset, length int64) (part []byte, size int64, err error) {
-	body, err := json.Marshal(ObjectQuery{f.name, f.bucket, offset, length})
-	if err != nil {
-		return nil, 0, err
-	}
 	var answer *nats.Msg
 	for try := 1; try <= objectAttempts; try++ {
-		answer, err = f.once(ctx, body)
+		length = f.shorter(length)
+		answer, err = f.once(ctx, ObjectQuery{f.name, f.bucket, offset, length})
 		if ctx.Err() != nil {
 			break
 		}
@@ -184,9 +209,15 @@ func ReadRange(answer *nats.Msg, offset, length int64) (part []byte, size int64,
 }
 
 // once asks once. It gets away when ctx ends, although nats.go holds a connection's lock while it dials.
-func (f *objectFetch) once(ctx context.Context, body []byte) (*nats.Msg, error) {
+func (f *objectFetch) once(ctx context.Context, q ObjectQuery) (*nats.Msg, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
 	within, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
+	began := time.Now()                             //nolint:forbidigo // a line has no other clock
+	defer func() { f.measure(time.Since(began)) }() //nolint:forbidigo // see above
 	answer, err := beside(within, func() (*nats.Msg, error) { return f.conn.RequestWithContext(within, f.subject, body) })
 	switch {
 	case ctx.Err() != nil:

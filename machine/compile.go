@@ -131,6 +131,7 @@ func outcomesOf(w *WatcherSpec, cat Catalogue) []Outcome {
 	out := []Outcome{
 		{Name: OutcomeSuccess, Class: Success}, {Name: OutcomeFail, Class: Failure},
 		{Name: OutcomeTimeout, Class: Failure}, {Name: OutcomeInterrupted, Class: Failure}, {Name: OutcomePanic, Class: Failure},
+		{Name: OutcomeStarved},
 	}
 	t, known := findType(w, cat)
 	if !known {

@@ -22,13 +22,16 @@ type Outcome struct {
 	Doc     string
 }
 
-// The outcomes that every type has. The runtime reports the last three itself.
+// The outcomes that every type has. The runtime reports timeout, interrupted and panic itself.
 const (
 	OutcomeSuccess     = "success"
 	OutcomeFail        = "fail"
 	OutcomeTimeout     = "timeout"     // class Failure
 	OutcomeInterrupted = "interrupted" // class Failure; see OnInterrupt
 	OutcomePanic       = "panic"       // class Failure
+	// OutcomeStarved is a look that could not be made, because the host had no descriptor, process, memory or space left for it. It tells
+	// nothing of the world: class Neutral.
+	OutcomeStarved = "starved"
 )
 
 // WatcherType is what the pure core must know of a watcher type in order to check a manifest.

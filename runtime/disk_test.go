@@ -88,14 +88,14 @@ func TestA03BrokenDisk(t *testing.T) {
 				t.Errorf("health %+v", health)
 			}
 			h.fire("once", "go")
-			eventually(t, "the look was refused", func() bool { return h.detail("once").State == "broken" })
+			eventually(t, "the look was refused", func() bool { return h.detail("once").Watchers[0].Outcome == machine.OutcomeStarved })
 			if _, err := os.Stat(filepath.Join(dir, "effects")); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("a look that must not be repeated was started without a record: %v", err)
 			}
 			disk.set(nil)
 			eventually(t, "the host is durable again", func() bool { return h.Health().Durable })
 			h.add(8, 12)
-			h.fire("once", "mend")
+			eventually(t, "the look is made up for", func() bool { return h.detail("once").State == "idle" })
 			h.fire("once", "go")
 			eventually(t, "the look has ended", func() bool { return h.detail("once").State == "idle" })
 			if err := h.stop(); err != nil {
@@ -126,10 +126,11 @@ func TestA03LookIsNotStartedWhenItsRecordIsNotStored(t *testing.T) {
 	if f := h.fire("once", "go"); !f.Durable {
 		t.Fatalf("%+v", f)
 	}
-	eventually(t, "the look was refused", func() bool { return h.detail("once").State == "broken" })
+	eventually(t, "the look was refused", func() bool { return h.detail("once").Watchers[0].Outcome == machine.OutcomeStarved })
 	if _, err := os.Stat(filepath.Join(dir, "effects")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the look was started without a record: %v", err)
 	}
 	disk.set(nil)
 	eventually(t, "the host is durable again", func() bool { return h.Health().Durable })
+	eventually(t, "the look is made up for", func() bool { return h.detail("once").State == "idle" })
 }

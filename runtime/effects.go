@@ -23,7 +23,7 @@ func (u *unit) effects(r *machine.Record, guarded int, stored bool) {
 		u.move(r)
 	case machine.RecordEffect:
 		if !stored {
-			u.outcome(guarded, watchers.Failure(notStored), r.Cause.Run)
+			u.outcome(guarded, unstored(), r.Cause.Run)
 			return
 		}
 		u.launch(guarded, watchers.Entered, r.Cause.Run)
@@ -124,6 +124,7 @@ func (u *unit) begin(i int, moment watchers.Moment, r *machine.Record) {
 func (u *unit) end(i int) {
 	w := &u.watches[i]
 	w.activation, w.due, w.announce, w.again = 0, 0, 0, ""
+	u.fed(i)
 	u.noteHolders()
 	if w.running != nil {
 		w.running.fenced = true

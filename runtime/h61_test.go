@@ -148,6 +148,7 @@ func TestH61APanicOfAListenerEndsOnlyItsActivation(t *testing.T) {
 				t.Fatal(err)
 			}
 			eventually(t, "the listener listens again", func() bool { return broken.Load() == 2 })
+			eventually(t, "the machine beside listens", func() bool { return steady.Load() > 0 })
 			if f, err := h.Fire(t.Context(), "beside", "again", nil, "test"); err != nil || steady.Load() != 1 {
 				t.Errorf("the machine beside: %v, %v, activated %d times", f, err, steady.Load())
 			}

@@ -65,6 +65,7 @@ type Host struct {
 
 	heads      headsFile
 	complaints complaints
+	starving   starving
 
 	mu        sync.RWMutex
 	units     map[string]*unit

@@ -66,7 +66,7 @@ func (u *unit) look(i int, why watchers.Moment) {
 		return
 	}
 	if u.journaled() && !u.host.store.Status().Durable {
-		u.outcome(i, watchers.Failure(notStored), 0)
+		u.outcome(i, unstored(), 0)
 		return
 	}
 	u.record(u.prog.def.Effect(u.snap, u.prog.spec(i).Name, u.wall), nil)
@@ -171,7 +171,7 @@ func (l *look) check(ctx context.Context) (rep watchers.Report) {
 	}()
 	if l.intact != nil {
 		if err := l.intact(); err != nil {
-			return watchers.Failure(err.Error())
+			return watchers.Failed(err)
 		}
 	}
 	switch w := l.watcher.(type) {
@@ -191,7 +191,7 @@ func (l *look) do() {
 	}
 	if l.scratch {
 		if err := os.MkdirAll(l.view.Scratch, 0o700); err != nil {
-			l.report(watchers.Failure("making the scratch folder: "+err.Error()), true)
+			l.report(watchers.Failed(fmt.Errorf("making the scratch folder: %w", err)), true)
 			return
 		}
 	}

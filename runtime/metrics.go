@@ -17,6 +17,7 @@ type metrics struct {
 	overflow    prometheus.Counter
 	abandoned   prometheus.Counter
 	unpublished prometheus.Counter
+	starved     prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -35,9 +36,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		overflow:    counter("overflow_total", "Messages refused because a queue was full."),
 		abandoned:   counter("abandoned_looks_total", "Looks that did not return after their time-out."),
 		unpublished: counter("unpublished_events_total", "Events that the bus did not take."),
+		starved: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "statecraft", Name: "starved_watchers",
+			Help: "Watchers whose last look could not be made: the host has no descriptor, process, memory or space left."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.throttled, m.overflow, m.abandoned, m.unpublished)
+		reg.MustRegister(m.machines, m.records, m.looks, m.stale, m.throttled, m.overflow, m.abandoned, m.unpublished, m.starved)
 	}
 	return m
 }

@@ -26,13 +26,18 @@ func (u *unit) outcome(i int, rep watchers.Report, run uint64) {
 		u.host.announceWatcher(u, i)
 	}
 	u.watchPaths(i)
-	failed := u.failed(i, rep.Outcome)
-	if (failed || rep.Outcome == watchers.OutcomeError) && rep.Message != "" {
+	failed, starved := u.failed(i, rep.Outcome), rep.Outcome == machine.OutcomeStarved
+	if (failed || starved || rep.Outcome == watchers.OutcomeError) && rep.Message != "" {
 		u.complain(i, &rep)
+	}
+	if !starved {
+		u.fed(i)
 	}
 	event := u.prog.def.EventFor(i, rep.Outcome)
 	_, named := spec.On[rep.Outcome]
 	switch again := failed && !named && spec.Retry != nil; { // an outcome with an event of its own is an answer, not a failure to get one
+	case starved:
+		u.starved(i, rep.Message)
 	case again && u.retry(i):
 		event = ""
 	case again && spec.Retry.Then != "":
@@ -65,7 +70,7 @@ func (u *unit) repeats(i int, outcome string) bool {
 	if !u.prog.def.Manifest.Strict() || listens || w.last == nil || w.last.outcome != outcome {
 		return false
 	}
-	return outcome == machine.OutcomeSuccess || u.failed(i, outcome)
+	return outcome == machine.OutcomeSuccess || outcome == machine.OutcomeStarved || u.failed(i, outcome)
 }
 
 // retry arranges another try of a failed look; false when the tries are used up.

@@ -5,8 +5,10 @@ import (
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// notStored is why a look that must not happen twice does not happen.
-const notStored = "not started: the host's log is not durable at the moment"
+// unstored is the report of a look that must not happen twice and does not happen, because its start could not be recorded.
+func unstored() watchers.Report {
+	return watchers.Report{Outcome: machine.OutcomeStarved, Message: "not started: the host's log is not durable at the moment"}
+}
 
 // cutShortBy is why a look that must not happen twice has come to nothing.
 const cutShortBy = "was cut short by a restart of the host or a new manifest"

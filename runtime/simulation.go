@@ -109,6 +109,7 @@ func (s *Simulation) Restart(ctx context.Context) error {
 			}
 		}
 	}
+	s.starving.of = nil
 	s.units = map[string]*unit{}
 	for s.runq.tryPop() != nil {
 	}

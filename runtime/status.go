@@ -178,6 +178,7 @@ func (h *Host) Health() Health {
 		health.Degraded = h.cfg.Degraded()
 	}
 	health.Degraded = append(health.Degraded, h.throttledTooLong()...)
+	health.Degraded = append(health.Degraded, h.starving.degraded()...)
 	if h.store == nil {
 		return health
 	}

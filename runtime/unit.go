@@ -76,6 +76,7 @@ type watch struct {
 	looked     map[string]lookedAt // by state, of a watcher whose interval holds across visits
 	announce   time.Duration       // when the state is announced again, 0 for never
 	tries      int                 // failed looks in a row, for retry
+	starved    int                 // looks in a row that could not be made
 	paths      []string            // that the notifier watches
 	poked      atomic.Bool         // a change of one of them waits in the inbox, which need not hold another
 	last       *lastReport

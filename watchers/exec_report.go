@@ -23,8 +23,10 @@ const (
 
 // failed reports a command that was not started.
 func (e *execWatcher) failed(err error) Report {
-	r := Failure(err.Error())
-	r.Payload = execPayload(sandbox.Result{ExitCode: -1}, r.Outcome)
+	r := Failed(err)
+	if r.Outcome == machine.OutcomeFail {
+		r.Payload = execPayload(sandbox.Result{ExitCode: -1}, r.Outcome)
+	}
 	r.State = e.state(r.Outcome, 0)
 	return r
 }
@@ -32,7 +34,7 @@ func (e *execWatcher) failed(err error) Report {
 // report turns the end of a run into an outcome.
 func (e *execWatcher) report(result sandbox.Result, err error) Report {
 	r := e.outcome(result, err)
-	if r.Outcome != machine.OutcomeTimeout && r.Payload == nil {
+	if (r.Outcome == machine.OutcomeSuccess || r.Outcome == machine.OutcomeFail) && r.Payload == nil {
 		r.Payload = execPayload(result, r.Outcome)
 	}
 	r.State = e.state(r.Outcome, result.Duration)
@@ -52,7 +54,7 @@ func (e *execWatcher) outcome(result sandbox.Result, err error) Report {
 	case errors.Is(err, context.Canceled):
 		return Failure("the command was cancelled")
 	case err != nil:
-		return Failure(err.Error())
+		return Failed(err)
 	case result.ExitCode != 0:
 		return Failure(complaint(result))
 	case e.spec.ParseAsData, e.spec.ParseOutput:

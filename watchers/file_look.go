@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"github.com/statecraft-io/statecraft/machine"
 )
 
 // What a change was, as the payload says it.
@@ -127,7 +125,9 @@ func (f *fileWatcher) report(look *Look, now *fileStamp, change string) Report {
 
 // failed reports a file that could not be looked at or written. What is known of it stays.
 func (f *fileWatcher) failed(path string, err error) Report {
-	return Report{Outcome: machine.OutcomeFail, Message: describeFileError(err), State: fileState(path, "error")}
+	report := Failed(err)
+	report.Message, report.State = describeFileError(err), fileState(path, "error")
+	return report
 }
 
 // describeFileError adds what to do to the errors that a person meets.

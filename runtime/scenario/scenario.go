@@ -146,7 +146,7 @@ func (s *Suite) watchersOf(def *machine.Definition, list *diag.List) []*watcher 
 		if t, ok := s.catalogue.Find(spec.Type); ok {
 			w.outcomes = slices.Clone(t.Outcomes)
 		}
-		for _, name := range []string{machine.OutcomeSuccess, machine.OutcomeFail, machine.OutcomeTimeout, machine.OutcomePanic} {
+		for _, name := range []string{machine.OutcomeSuccess, machine.OutcomeFail, machine.OutcomeTimeout, machine.OutcomePanic, machine.OutcomeStarved} {
 			if w.outcome(name) == nil {
 				w.outcomes = append(w.outcomes, machine.Outcome{Name: name})
 			}

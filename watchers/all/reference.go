@@ -86,7 +86,8 @@ func Markdown() (string, error) {
 }
 
 const introduction = `A watcher looks at the world and reports an outcome; the outcome fires an event of the machine. Beside the
-outcomes below every type has ` + "`success`, `fail`, `timeout`, `interrupted` and `panic`" + `; the last three count as failures. What an outcome
+outcomes below every type has ` + "`success`, `fail`, `timeout`, `interrupted` and `panic`" + `; the last three count as failures. A look that
+the host had no descriptor, process, memory or space left for is ` + "`starved`" + `, which fires nothing unless ` + "`on`" + ` names it. What an outcome
 fires by itself can be changed by the watcher's ` + "`on`" + `. Durations are written as 30s, 5m, 1h30m, 2d, 1w.
 `
 

@@ -118,7 +118,7 @@ func (w *brokerWatch) Check(ctx context.Context, look *watchers.Look) watchers.R
 	}
 	if w.spec.Action == "restart" {
 		if err := w.broker.Restart(ctx); err != nil {
-			return watchers.Failure(err.Error())
+			return watchers.Failed(err)
 		}
 		return watchers.Report{Outcome: machine.OutcomeSuccess, Message: "the broker was started anew"}
 	}

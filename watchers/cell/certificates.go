@@ -78,7 +78,7 @@ func (w *certificates) Check(_ context.Context, look *watchers.Look) watchers.Re
 	}
 	all, err := w.of.Certificates()
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	rep := w.judge(all, look.At)
 	told := rep.Outcome + " " + rep.Message

@@ -91,7 +91,7 @@ func (w *member) Check(ctx context.Context, _ *watchers.Look) watchers.Report {
 	}
 	if w.spec.Action == "open" {
 		if err := w.member.Open(ctx); err != nil {
-			return watchers.Failure(err.Error())
+			return watchers.Failed(err)
 		}
 		return watchers.Report{Outcome: machine.OutcomeSuccess, Message: "the host serves"}
 	}
@@ -106,7 +106,7 @@ func (w *member) Check(ctx context.Context, _ *watchers.Look) watchers.Report {
 	}
 	s, err := w.member.Standing()
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	streams := []any{}
 	for _, name := range s.Streams {

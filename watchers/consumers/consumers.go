@@ -7,6 +7,7 @@ package consumers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -136,7 +137,7 @@ func (c *consumers) Listen(ctx context.Context, look *watchers.Look, emit func(w
 		}
 		if !told {
 			told = true
-			emit(watchers.Failure("serving consumers: " + err.Error()))
+			emit(watchers.Failed(fmt.Errorf("serving consumers: %w", err)))
 		}
 		_ = watchers.Rest(ctx, pause)
 		pause = min(2*pause, lastPause)

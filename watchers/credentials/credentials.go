@@ -82,7 +82,7 @@ func (c checker) Check(ctx context.Context, look *watchers.Look) watchers.Report
 }
 
 // failure reports an error as it is.
-func failure(err error) watchers.Report { return watchers.Failure(err.Error()) }
+func failure(err error) watchers.Report { return watchers.Failed(err) }
 
 // reads is which properties an action reads: those it needs, and those it may have.
 type reads struct{ needs, may []string }

@@ -3,6 +3,7 @@ package credentials
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -64,7 +65,7 @@ func (s headSigner) Check(ctx context.Context, look *watchers.Look) watchers.Rep
 	}
 	known, err := look.Expand(s.spec.Known)
 	if err != nil {
-		return watchers.Failure("known: " + err.Error())
+		return watchers.Failed(fmt.Errorf("known: %w", err))
 	}
 	h, err := s.heads(ctx, look.Identity)
 	switch {

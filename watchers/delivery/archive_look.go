@@ -64,7 +64,7 @@ func (a *archive) Check(ctx context.Context, look *watchers.Look) watchers.Repor
 	}
 	want, err := a.spec.want(look, a.services)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	if !want.same(a.want) {
 		*a = archive{spec: a.spec, services: a.services, sweep: a.sweep}
@@ -84,10 +84,10 @@ func (a *archive) Check(ctx context.Context, look *watchers.Look) watchers.Repor
 			return a.report(outcomeTampered, tampered.Error())
 		}
 	case !errors.Is(err, errAbsent):
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	if err := a.deploy(ctx, look); err != nil {
-		return watchers.Failure(fmt.Sprintf("deploying %s: %v", want.name, err))
+		return watchers.Failed(fmt.Errorf("deploying %s: %w", want.name, err))
 	}
 	if tampered != nil {
 		return a.report(outcomeDeployed, "deployed anew: "+tampered.Error())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -163,15 +164,15 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 	}
 	subject, err := look.Expand(d.spec.Subject)
 	if err != nil {
-		return watchers.Failure("subject: " + err.Error())
+		return watchers.Failed(fmt.Errorf("subject: %w", err))
 	}
 	parts, err := look.Expand(d.spec.Parts)
 	if err != nil {
-		return watchers.Failure("parts: " + err.Error())
+		return watchers.Failed(fmt.Errorf("parts: %w", err))
 	}
 	queue, err := look.Expand(cmp.Or(d.spec.Queue, d.spec.Name))
 	if err != nil {
-		return watchers.Failure("queue: " + err.Error())
+		return watchers.Failed(fmt.Errorf("queue: %w", err))
 	}
 	told, pause := false, firstDepotPause
 	for ctx.Err() == nil {
@@ -188,7 +189,7 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 		}
 		if !told {
 			told = true
-			emit(watchers.Failure("serving " + subject + ": " + err.Error()))
+			emit(watchers.Failed(fmt.Errorf("serving %s: %w", subject, err)))
 		}
 		_ = watchers.Rest(ctx, pause)
 		pause = min(2*pause, lastDepotPause)

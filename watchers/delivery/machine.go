@@ -139,7 +139,7 @@ func (r *runner) Check(ctx context.Context, look *watchers.Look) watchers.Report
 	name, err := machineName(look, r.spec.Name)
 	switch {
 	case err != nil:
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	case r.services.Deployer == nil:
 		return watchers.Failure(errNoDeployer.Error())
 	case r.spec.Action == actionRemove:
@@ -278,7 +278,7 @@ func (c *confirmer) Check(_ context.Context, look *watchers.Look) watchers.Repor
 	}
 	name, err := machineName(look, c.spec.Name)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	if c.deployer == nil {
 		return watchers.Failure(errNoDeployer.Error())

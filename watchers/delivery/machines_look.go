@@ -50,11 +50,11 @@ func (m *machines) Check(ctx context.Context, look *watchers.Look) watchers.Repo
 		err = optional(checkTarget)(target)
 	}
 	if err != nil {
-		return watchers.Failure("plugins_directory: " + err.Error())
+		return watchers.Failed(fmt.Errorf("plugins_directory: %w", err))
 	}
 	v, err := m.verdict(look)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	r := &round{machines: m, ctx: ctx, look: look, target: target}
 	if v.known && !v.ended {

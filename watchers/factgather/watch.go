@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,9 +70,18 @@ func (w *watcher) Check(ctx context.Context, look *watchers.Look) watchers.Repor
 	}
 	w.log(look, failures)
 	if worked == 0 && len(failures) > 0 {
-		return watchers.Failure("no facts: every source failed: " + describe(failures))
+		return allFailed(failures)
 	}
 	return w.report(look, entries, failures)
+}
+
+// allFailed is the report of a look at which no source worked.
+func allFailed(failures []failure) watchers.Report {
+	rep := watchers.Failure("no facts: every source failed: " + describe(failures))
+	if slices.ContainsFunc(failures, func(f failure) bool { return watchers.Starved(f.err) }) {
+		rep.Outcome = machine.OutcomeStarved
+	}
+	return rep
 }
 
 // failure is one entry, or one directory, that gave nothing at this look.
@@ -152,18 +162,18 @@ func (w *watcher) report(look *watchers.Look, entries []entry, failures []failur
 	document, denied := w.document(look, entries, failures)
 	raw, err := json.Marshal(document)
 	if err != nil {
-		return watchers.Failure(fmt.Sprintf("no facts: writing them as JSON: %v", err))
+		return watchers.Failed(fmt.Errorf("no facts: writing them as JSON: %w", err))
 	}
 	if len(raw) > w.spec.maxBytes {
 		return watchers.Failure(fmt.Sprintf("the facts are %d bytes, more than max_bytes (%d): raise it, or deny what is not needed", len(raw), w.spec.maxBytes))
 	}
 	hash, err := stableHash(document, w.volatile)
 	if err != nil {
-		return watchers.Failure(fmt.Sprintf("no facts: hashing them: %v", err))
+		return watchers.Failed(fmt.Errorf("no facts: hashing them: %w", err))
 	}
 	if w.spec.File != "" {
 		if err := look.WriteFile(w.spec.File, raw, fileMode); err != nil {
-			return watchers.Failure(fmt.Sprintf("the facts were gathered, but not written: %v", err))
+			return watchers.Failed(fmt.Errorf("the facts were gathered, but not written: %w", err))
 		}
 	}
 	outcome := outcomeUnchanged

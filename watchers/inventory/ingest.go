@@ -120,11 +120,11 @@ func (i *ingest) Listen(ctx context.Context, look *watchers.Look, emit func(watc
 	}
 	subject, err := look.Expand(i.spec.Subject)
 	if err != nil {
-		return watchers.Failure("subject: " + err.Error())
+		return watchers.Failed(fmt.Errorf("subject: %w", err))
 	}
 	queue, err := look.Expand(i.spec.Queue)
 	if err != nil {
-		return watchers.Failure("queue: " + err.Error())
+		return watchers.Failed(fmt.Errorf("queue: %w", err))
 	}
 	tally := i.metrics.tally(look, emit)
 	for ctx.Err() == nil {
@@ -135,7 +135,7 @@ func (i *ingest) Listen(ctx context.Context, look *watchers.Look, emit func(watc
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		emit(watchers.Failure(fmt.Sprintf("taking in %s: %v", subject, err)))
+		emit(watchers.Failed(fmt.Errorf("taking in %s: %w", subject, err)))
 		_ = watchers.Rest(ctx, pause)
 	}
 	return watchers.Report{}

@@ -100,12 +100,12 @@ type surveyor struct {
 func (s *surveyor) Check(_ context.Context, look *watchers.Look) watchers.Report {
 	known, err := look.Expand(s.spec.Known)
 	if err != nil {
-		return watchers.Failure("known: " + err.Error())
+		return watchers.Failed(fmt.Errorf("known: %w", err))
 	}
 	classes, unread := s.allClasses(look)
 	d, err := s.documents.document(survey{spec: s.spec, facts: look.Facts, classes: classes, machines: s.machines(look)})
 	if err != nil {
-		return watchers.Failure("making the inventory: " + err.Error())
+		return watchers.Failed(fmt.Errorf("making the inventory: %w", err))
 	}
 	if known != "" && known == d.digest {
 		s.last = d.digest

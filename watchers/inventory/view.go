@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -116,11 +117,11 @@ func (v *view) Listen(ctx context.Context, look *watchers.Look, emit func(watche
 	}
 	subject, err := look.Expand(v.spec.Subject)
 	if err != nil {
-		return watchers.Failure("subject: " + err.Error())
+		return watchers.Failed(fmt.Errorf("subject: %w", err))
 	}
 	queue, err := look.Expand(cmp.Or(v.spec.Queue, v.spec.Name))
 	if err != nil {
-		return watchers.Failure("queue: " + err.Error())
+		return watchers.Failed(fmt.Errorf("queue: %w", err))
 	}
 	sheet := newSheet(int64(v.spec.Memory) << 20)
 	desk := newDesk(v.spec, sheet, subject, queue, look)

@@ -118,4 +118,4 @@ func expandPattern(look *watchers.Look, what, text string) (string, error) {
 }
 
 // failed makes the report of an error.
-func failed(err error) watchers.Report { return watchers.Failure(err.Error()) }
+func failed(err error) watchers.Report { return watchers.Failed(err) }

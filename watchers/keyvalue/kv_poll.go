@@ -67,7 +67,7 @@ func (f *follower) compare(look *watchers.Look, e entry) watchers.Report {
 	}
 	v, text, err := f.value(look, e)
 	if err != nil {
-		return watchers.Failure(fmt.Sprintf("reading %s.%s: %v", f.spec.Bucket, f.key, err))
+		return watchers.Failed(fmt.Errorf("reading %s.%s: %w", f.spec.Bucket, f.key, err))
 	}
 	again := f.revision > 0 && e.revision > f.revision
 	f.revision = e.revision

@@ -47,13 +47,13 @@ func (c *connection) Listen(ctx context.Context, look *watchers.Look, emit func(
 	}
 	l, err := c.pool.hold(look.Identity, c.spec.Name, cmp.Or(c.spec.Credentials, c.spec.Name))
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	defer c.pool.release(l)
 	for told := (history{}); ; {
 		now, changed := c.pool.standing(l)
 		if now.broken != nil {
-			return watchers.Failure(now.broken.Error())
+			return watchers.Failed(now.broken)
 		}
 		for _, rep := range c.news(told, now) {
 			emit(rep)

@@ -182,7 +182,7 @@ func (c *counter) reply(r request, message map[string]any) watchers.Report {
 	}
 	if err := r.Respond(body); err != nil {
 		c.deny(r, CodeFailed, cannotServe)
-		return watchers.Failure(fmt.Sprintf("answering a request to %s: %v", r.Subject(), err))
+		return watchers.Failed(fmt.Errorf("answering a request to %s: %w", r.Subject(), err))
 	}
 	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: message}
 }

@@ -113,7 +113,7 @@ func (in *inlet) listen(subscribe subscriber) watchers.Report {
 			return watchers.Report{}
 		}
 		if err != nil && !errors.Is(err, errMoved) {
-			return watchers.Failure("listening to " + in.from.subject + ": " + err.Error())
+			return watchers.Failed(fmt.Errorf("listening to %s: %w", in.from.subject, err))
 		}
 	}
 }

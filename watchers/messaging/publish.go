@@ -93,11 +93,11 @@ type publisher struct {
 func (p *publisher) Check(ctx context.Context, look *watchers.Look) watchers.Report {
 	msg, err := p.message(look)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	conn, err := p.pool.Conn(look.Identity, p.spec.Connection)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	payload := map[string]any{"subject": msg.Subject, "bytes": len(msg.Data)}
 	if p.spec.Acknowledged {
@@ -106,7 +106,7 @@ func (p *publisher) Check(ctx context.Context, look *watchers.Look) watchers.Rep
 		err = send(ctx, conn, msg)
 	}
 	if err != nil {
-		return watchers.Failure(fmt.Sprintf("sending to %s: %v", msg.Subject, err))
+		return watchers.Failed(fmt.Errorf("sending to %s: %w", msg.Subject, err))
 	}
 	rep := watchers.Report{Outcome: machine.OutcomeSuccess, Payload: payload, Message: "sent to " + msg.Subject}
 	if p.gossips {

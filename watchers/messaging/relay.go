@@ -42,7 +42,7 @@ func (c *counter) relay(r request, message map[string]any) watchers.Report {
 	conn, err := c.inlet.pool.Conn(c.inlet.look.Identity, c.inlet.from.connection)
 	if err != nil {
 		c.deny(r, CodeFailed, cannotServe)
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	if c.relays.waiting.Add(1) > int64(spec.Limit) {
 		c.relays.waiting.Add(-1)

@@ -80,11 +80,11 @@ type requester struct {
 func (r *requester) Check(ctx context.Context, look *watchers.Look) watchers.Report {
 	msg, err := r.message(look)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	conn, err := r.pool.Conn(look.Identity, r.spec.Connection)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	reply, err := r.ask(ctx, conn, msg)
 	switch {
@@ -93,7 +93,7 @@ func (r *requester) Check(ctx context.Context, look *watchers.Look) watchers.Rep
 	case errors.Is(err, context.DeadlineExceeded):
 		return watchers.Failure(fmt.Sprintf("no reply from %s in time", msg.Subject))
 	case err != nil:
-		return watchers.Failure(fmt.Sprintf("asking %s: %v", msg.Subject, connectionError(err)))
+		return watchers.Failed(fmt.Errorf("asking %s: %w", msg.Subject, connectionError(err)))
 	}
 	return r.judge(look, reply)
 }
@@ -155,12 +155,12 @@ func (r *requester) judge(look *watchers.Look, reply *nats.Msg) watchers.Report 
 	}
 	m, err := deliveryOf(reply).read(machine.MaxPayload)
 	if err != nil {
-		return watchers.Failure("the reply: " + err.Error())
+		return watchers.Failed(fmt.Errorf("the reply: %w", err))
 	}
 	accepted, err := r.spec.Accept.Holds(look, m)
 	switch {
 	case err != nil:
-		return watchers.Failure("accept: " + err.Error())
+		return watchers.Failed(fmt.Errorf("accept: %w", err))
 	case !accepted:
 		return watchers.Report{Outcome: outcomeRejected, Payload: m, Message: "the reply is not what accept asks for"}
 	}
@@ -171,7 +171,7 @@ func (r *requester) judge(look *watchers.Look, reply *nats.Msg) watchers.Report 
 	same, err := r.spec.UnchangedWhen.Holds(look, m)
 	switch {
 	case err != nil:
-		return watchers.Failure("unchanged_when: " + err.Error())
+		return watchers.Failed(fmt.Errorf("unchanged_when: %w", err))
 	case same:
 		rep.Outcome = watchers.OutcomeUnchanged
 	}

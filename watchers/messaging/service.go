@@ -144,7 +144,7 @@ func (s *service) Listen(ctx context.Context, look *watchers.Look, emit func(wat
 	}
 	in, err := newInlet(ctx, s.pool, look, s.spec.intake(), s.mapped, emit)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	c := &counter{service: s, inlet: in, waiting: newWaitingList()}
 	if s.spec.Spawn != nil {

@@ -135,7 +135,7 @@ func (s *spawnListener) Listen(ctx context.Context, look *watchers.Look, emit fu
 	}
 	in, err := newInlet(ctx, s.pool, look, s.spec.intake(), s.mapped, emit)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	return in.listen(in.plain(func(m *nats.Msg) {
 		if ctx.Err() != nil || !in.admits(m) {
@@ -192,7 +192,7 @@ func (n *nursery) start(ctx context.Context, look *watchers.Look, message map[st
 	case err != nil && message != nil:
 		return unusable(message["subject"].(string), err.Error())
 	case err != nil:
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	started, err := n.spawner.Spawn(ctx, order)
 	key := map[string]any{"key": order.Key}
@@ -200,7 +200,7 @@ func (n *nursery) start(ctx context.Context, look *watchers.Look, message map[st
 	case errors.Is(err, watchers.ErrTooMany):
 		return watchers.Report{Outcome: outcomeFull, Payload: key, Message: "as many instances of " + n.template + " run as may: " + err.Error()}
 	case err != nil:
-		return watchers.Failure(fmt.Sprintf("starting %s %q: %v", n.template, order.Key, err))
+		return watchers.Failed(fmt.Errorf("starting %s %q: %w", n.template, order.Key, err))
 	case !started:
 		return watchers.Report{Outcome: outcomeExists, Payload: key, Message: fmt.Sprintf("%s %q runs already", n.template, order.Key)}
 	}

@@ -115,7 +115,7 @@ type subscription struct {
 func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit func(watchers.Report)) watchers.Report {
 	in, err := newInlet(ctx, s.pool, look, s.spec.intake(), s.mapped, emit)
 	if err != nil {
-		return watchers.Failure(err.Error())
+		return watchers.Failed(err)
 	}
 	if s.spec.Forward != nil {
 		f := &forwarding{spec: s.spec, inlet: in}

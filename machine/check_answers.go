@@ -175,8 +175,8 @@ func (s *setChecker) reportAnswers(group []*Definition, circle []situation) {
 			names = append(names, d.Manifest.Name)
 		}
 	}
-	d := group[circle[0].who]
-	s.list.Add(diag.Warning, "SC506", d.Manifest.Transitions[d.byName[circle[0].event]].Pos,
+	d, with := group[circle[0].who], group[circle[len(circle)-1].who]
+	s.clash(d, with, diag.Warning, "SC506", d.Manifest.Transitions[d.byName[circle[0].event]].Pos,
 		"subscribe one of them to an event that the other does not take in answer, or let a timer stand between; write a max_rate if they are to be fast",
 		"%s answer each other without a pause: %s, and so on", inWords("machine", names), strings.Join(words, ", "))
 }

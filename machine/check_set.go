@@ -12,6 +12,22 @@ import (
 // CheckSet finds what is wrong between machines that run together. The set may be a part of what runs on
 // a host, so that a machine which is not in it is only a warning. The Definitions must not be nil.
 func CheckSet(defs []*Definition) diag.List {
+	var list diag.List
+	for _, c := range Clashes(defs) {
+		list = append(list, c.Diagnostic)
+	}
+	return list.Sort()
+}
+
+// Clash is a finding between two machines.
+type Clash struct {
+	diag.Diagnostic
+	Machine *Definition // in which the finding is
+	With    *Definition // nil for a machine that is not in the set
+}
+
+// Clashes are the findings of CheckSet with the machines that they are between, not sorted.
+func Clashes(defs []*Definition) []Clash {
 	s := &setChecker{byName: map[string]*Definition{}}
 	for _, d := range defs {
 		s.machineName(d)
@@ -22,18 +38,25 @@ func CheckSet(defs []*Definition) diag.List {
 	}
 	s.writtenFiles(defs)
 	s.answers(defs)
-	return s.list.Sort()
+	return s.found
 }
 
 type setChecker struct {
 	byName map[string]*Definition
-	list   diag.List
+	found  []Clash
+}
+
+// clash reports a finding in d.
+func (s *setChecker) clash(d, with *Definition, sev diag.Severity, code diag.Code, at diag.Position, hint, format string, args ...any) {
+	var list diag.List
+	list.Add(sev, code, at, hint, format, args...)
+	s.found = append(s.found, Clash{Diagnostic: list[0], Machine: d, With: with})
 }
 
 func (s *setChecker) machineName(d *Definition) {
 	name := d.Manifest.Name
 	if other, twice := s.byName[name]; twice {
-		s.list.Add(diag.Error, "SC504", d.Manifest.place("name"), "rename one of them",
+		s.clash(d, other, diag.Error, "SC504", d.Manifest.place("name"), "rename one of them",
 			"another machine is named %s, in %s", name, other.Manifest.File)
 		return
 	}
@@ -48,7 +71,7 @@ func (s *setChecker) subscriptions(d *Definition) {
 				continue
 			}
 			if _, known := other.byName[sub.Event]; !known {
-				s.list.Add(d.Manifest.tolerance(), "SC502", sub.Pos, hintFor(sub.Event, other.events(), "its events are "+strings.Join(other.events(), ", ")),
+				s.clash(d, other, d.Manifest.tolerance(), "SC502", sub.Pos, hintFor(sub.Event, other.events(), "its events are "+strings.Join(other.events(), ", ")),
 					"the machine %s has no event %q", sub.Machine, sub.Event)
 			}
 		}
@@ -63,7 +86,7 @@ func (s *setChecker) foreignStates(d *Definition) {
 				continue
 			}
 			if _, known := other.index[f.State]; !known {
-				s.list.Add(d.Manifest.tolerance(), "SC503", f.Pos, hintFor(f.State, other.states, "its states are "+strings.Join(other.states, ", ")),
+				s.clash(d, other, d.Manifest.tolerance(), "SC503", f.Pos, hintFor(f.State, other.states, "its states are "+strings.Join(other.states, ", ")),
 					"the machine %s has no state %q", f.Machine, f.State)
 			}
 		}
@@ -75,7 +98,7 @@ func (s *setChecker) machine(d *Definition, name string, at diag.Position) *Defi
 	other, known := s.byName[name]
 	if !known {
 		names := slices.DeleteFunc(slices.Sorted(maps.Keys(s.byName)), func(n string) bool { return n == d.Manifest.Name })
-		s.list.Add(diag.Warning, "SC501", at, hintFor(name, names, "check it together with this one if it runs on the same host"),
+		s.clash(d, nil, diag.Warning, "SC501", at, hintFor(name, names, "check it together with this one if it runs on the same host"),
 			"the machine %s is not among those that were checked", name)
 	}
 	return other
@@ -116,7 +139,7 @@ func (s *setChecker) writtenFiles(defs []*Definition) {
 		for _, f := range d.writes {
 			other, twice := writer[f.path]
 			if twice && other != d {
-				s.list.Add(d.Manifest.tolerance(), "SC505", f.at, "let one machine write it and the other watch it",
+				s.clash(d, other, d.Manifest.tolerance(), "SC505", f.at, "let one machine write it and the other watch it",
 					"the machine %s writes %s too", other.Manifest.Name, f.path)
 				continue
 			}

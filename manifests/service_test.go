@@ -184,11 +184,15 @@ func (k *keeper) host(state string) *runningHost {
 		}
 	}
 	k.t.Cleanup(stop)
-	d, list, err := runtime.LoadMachine(filepath.Join(k.dir, "machine.yaml"), all.New(all.Services{}))
-	if err != nil || list.HasErrors() {
-		k.t.Fatal(err, list)
+	o, err := runtime.OfferFolder(filepath.Join(k.dir, "machine.yaml"), nil)
+	if err != nil {
+		k.t.Fatal(err)
 	}
-	if err := h.Deploy(k.t.Context(), d); err != nil {
+	t := runtime.Load([]runtime.Offer{o}, nil, all.New(all.Services{}))
+	if err := t.Err(); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := h.Deploy(k.t.Context(), t.Ready[0]); err != nil {
 		k.t.Fatal(err)
 	}
 	return &runningHost{Host: h, stop: stop}

@@ -33,7 +33,6 @@ type Deployment struct {
 	Intact func() error
 	// Origin is by whose word it runs.
 	Origin Origin
-	beside []string // the files that were asked for when its manifest was read, whether they are there or not
 }
 
 // Deploy starts a machine or replaces the one of the same name, which goes on in its state and with its data. Everything is validated

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -222,6 +223,9 @@ func (d *Deployer) load(o watchers.DeployOrder) (Deployment, error) {
 	if err == nil && o.Files != nil {
 		err = asSigned(def, o.Files)
 	}
+	if err == nil {
+		err = d.together(def, o.Identity)
+	}
 	content := o.Content
 	if err == nil && content == "" {
 		content, err = folderDigest(o.Directory)
@@ -234,6 +238,54 @@ func (d *Deployer) load(o watchers.DeployOrder) (Deployment, error) {
 		deployment.Input, err = d.cfg.Input()
 	}
 	return deployment, err
+}
+
+// together holds a machine against those that run as its identity. What was published together comes one after the other, and whoever published it has
+// held it against each other: between two of them nothing is refused, and it is logged.
+func (d *Deployer) together(def *machine.Definition, identity string) error {
+	others, published := d.others(identity, def.Manifest.Name)
+	offer := []Offer{{Deployment: Deployment{Definition: def}}}
+	if t := Load(offer, others, nil); len(t.Refused) > 0 {
+		return t.Refused[0].Err
+	}
+	if t := Load(offer, published, nil); len(t.Refused) > 0 {
+		d.cfg.Host().log.Warn("machines_do_not_fit", "machine", def.Manifest.Name, "identity", identity, "error", t.Refused[0].Err)
+	}
+	return nil
+}
+
+// others are the machines and templates that run as an identity beside one of a name: those that were not deployed here, and those that were.
+func (d *Deployer) others(identity, name string) (not, here []*machine.Definition) {
+	h := d.cfg.Host()
+	scope := h.unitOf(identity, "")
+	for unit, p := range h.programsOf(scope) {
+		switch {
+		case unit == scope+name && d.owns(unit):
+		case d.owns(unit):
+			here = append(here, p.def)
+		default:
+			not = append(not, p.def)
+		}
+	}
+	return not, here
+}
+
+// programsOf are the machines and templates of a scope, by their names on the host. Instances of templates are left out.
+func (h *Host) programsOf(scope string) map[string]*program {
+	found := map[string]*program{}
+	for _, u := range h.those(scope, "") {
+		if p := u.published.Load(); p != nil {
+			found[u.name] = p.prog
+		}
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for name, t := range h.templates {
+		if rest, ours := strings.CutPrefix(name, scope); ours && t.prog != nil && !strings.Contains(rest, "/") {
+			found[name] = t.prog
+		}
+	}
+	return found
 }
 
 // asSigned holds what was read with a manifest against the digests that were signed.

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/statecraft-io/statecraft/machine"
-	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime/journal"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
@@ -91,30 +89,6 @@ func reason(err error) error {
 	return err
 }
 
-// LoadMachine reads a manifest and what lies beside it. Deployment is only usable when the list holds no error.
-func LoadMachine(manifest string, catalogue machine.Catalogue) (Deployment, diag.List, error) {
-	text, err := ReadText(manifest)
-	if err != nil {
-		return Deployment{}, nil, fmt.Errorf("reading a machine: %w", err)
-	}
-	var asked []string
-	files := text.Files
-	text.Files = func(name string) ([]byte, error) {
-		asked = append(asked, name)
-		return files(name)
-	}
-	def, problems := machine.LoadText(text, catalogue)
-	folder, err := filepath.Abs(filepath.Dir(manifest))
-	if err != nil {
-		return Deployment{}, problems, fmt.Errorf("reading a machine: %w", err)
-	}
-	d := Deployment{Definition: def, Directory: folder, beside: asked}
-	if filepath.Base(manifest) == ManifestName {
-		d.Content, err = folderDigest(folder)
-	}
-	return d, problems, err
-}
-
 // folderDigest identifies the files of a machine's folder whose change replaces the machine.
 func folderDigest(folder string) (string, error) {
 	sum := sha256.New()
@@ -168,17 +142,10 @@ func hashFile(sum io.Writer, path string) error {
 	return err
 }
 
-// folderStamp is a cheap sign of change: names, sizes, times and permissions of what folderDigest reads, and of the files beside the manifest
-// that are read with it. Of a folder with a signature it is of that, too, and of all files, as all were signed.
-func folderStamp(manifest string, beside []string) string {
+// folderStamp is a cheap sign of change: names, sizes, times and permissions of what folderDigest reads. Of a folder with a
+// signature it is of that, too, and of all files, as all were signed.
+func folderStamp(manifest string) string {
 	var b strings.Builder
-	for _, name := range beside {
-		if info, err := os.Stat(filepath.Join(filepath.Dir(manifest), name)); err != nil {
-			fmt.Fprintf(&b, "%s %v\n", name, err)
-		} else {
-			fmt.Fprintf(&b, "%s %d %d\n", name, info.Size(), info.ModTime().UnixNano())
-		}
-	}
 	root := manifest
 	signed := false
 	note := func(path string, info fs.FileInfo) error {

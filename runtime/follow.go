@@ -24,14 +24,17 @@ type Follower struct {
 	vouch    Vouch
 	problems func(diag.List) // told of findings, when they are new
 	running  map[string]followed
+	told     map[diag.Diagnostic]bool // by the look before
 }
 
 // followed is a manifest as last seen.
 type followed struct {
 	stamp   string
-	beside  []string // the files that are read with it
-	machine string   // deployed under this name, "" when it never was
-	taken   bool     // it was refused because its name was taken
+	beside  []string            // the files that are read with it
+	machine string              // deployed under this name, "" when it never was
+	runs    *machine.Definition // what was deployed
+	waits   bool                // it was refused for what other machines are, and may fit when they change
+	refused string              // why it was refused when it was tried last, "" where it was not
 }
 
 // NewFollower makes a follower of paths, each of which may be anything that FindMachines understands. vouch says which may run, each time that they
@@ -46,50 +49,35 @@ func (f *Follower) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var all diag.List
-	var ready []Deployment
+	var offers []Offer
+	roots := map[string]string{}
 	for _, m := range manifests {
-		d, stamp, found, err := f.read(m)
-		all = append(all, found...)
+		roots[m] = folderStamp(m)
+		o, err := OfferFolder(m, f.vouch)
 		if err != nil {
 			return err
 		}
-		if d.Definition == nil {
-			continue
-		}
-		if err := f.vouch(&d); err != nil {
-			return err
-		}
-		ready = append(ready, d)
-		f.running[m] = followed{stamp: stamp, beside: d.beside, machine: d.Definition.Manifest.Name}
+		offers = append(offers, o)
 	}
-	all = append(all, machine.CheckSet(definitions(ready))...).Sort()
-	f.problems(all)
-	if err := all.Err(); err != nil {
+	t := Load(offers, nil, f.host.cfg.Catalogue)
+	f.problems(t.Findings)
+	if err := t.Err(); err != nil {
 		return err
 	}
-	f.host.keepManifest(definitions(ready)...)
-	for _, d := range ready {
+	for _, o := range offers {
+		f.running[o.Text.File] = followed{stamp: roots[o.Text.File] + o.beside.stamp, beside: o.beside.names}
+	}
+	f.host.keepManifest(definitions(t.Ready)...)
+	for _, d := range t.Ready {
 		if err := f.host.Deploy(ctx, d); err != nil {
 			return err
 		}
+		r := f.running[d.Definition.Manifest.File]
+		r.machine, r.runs = d.Definition.Manifest.Name, d.Definition
+		f.running[d.Definition.Manifest.File] = r
 	}
 	f.host.tidyCopies()
 	return nil
-}
-
-// read loads a manifest, and returns the stamp of what it read, as of before it was read.
-func (f *Follower) read(manifest string) (d Deployment, stamp string, found diag.List, err error) {
-	beside := f.running[manifest].beside
-	for range 3 { // once more where other files are read with it now
-		stamp = folderStamp(manifest, beside)
-		d, found, err = LoadMachine(manifest, f.host.cfg.Catalogue)
-		if slices.Equal(beside, d.beside) {
-			break
-		}
-		beside = d.beside
-	}
-	return d, stamp, found, err
 }
 
 func definitions(ds []Deployment) []*machine.Definition {
@@ -123,8 +111,7 @@ func (f *Follower) Look(ctx context.Context) {
 		return
 	}
 	before := f.machines()
-	changed := f.changed(manifests)
-	ready := f.load(changed)
+	ready := f.load(f.changed(manifests))
 	f.host.keepManifest(changedDefinitions(ready)...)
 	names := f.machines()
 	for _, c := range ready {
@@ -165,8 +152,8 @@ func (f *Follower) machines() map[string]string {
 	return names
 }
 
-// changed forgets the manifests that are gone and returns those that are new or have changed, with their stamps. When there is any
-// change, those whose name was taken are tried again.
+// changed forgets the manifests that are gone and returns those that are new or have changed, with the stamps of their folders. When there is any
+// change, those that wait for others are tried again.
 func (f *Follower) changed(manifests []string) map[string]string {
 	stamps := map[string]string{}
 	known := len(f.running)
@@ -175,7 +162,8 @@ func (f *Follower) changed(manifests []string) map[string]string {
 		return !there
 	})
 	for _, m := range manifests {
-		if stamp := folderStamp(m, f.running[m].beside); stamp != f.running[m].stamp {
+		r := f.running[m]
+		if stamp := folderStamp(m); stamp+besideStamp(m, r.beside) != r.stamp {
 			stamps[m] = stamp
 		}
 	}
@@ -183,8 +171,8 @@ func (f *Follower) changed(manifests []string) map[string]string {
 		return nil
 	}
 	for m, r := range f.running {
-		if _, changed := stamps[m]; r.taken && !changed {
-			stamps[m] = r.stamp
+		if _, changed := stamps[m]; r.waits && !changed {
+			stamps[m] = folderStamp(m)
 		}
 	}
 	return stamps
@@ -205,36 +193,77 @@ func changedDefinitions(changes []change) []*machine.Definition {
 	return defs
 }
 
-// load reads what has changed and notes the names that it is to have. What cannot run leaves what runs.
+// load reads what has changed, holds it against what runs, and has it give its name up. What cannot run leaves what runs.
 func (f *Follower) load(stamps map[string]string) []change {
-	var ready []change
+	if len(stamps) == 0 {
+		return nil
+	}
+	var offers []Offer
+	was := map[string]string{}
 	for _, m := range slices.Sorted(maps.Keys(stamps)) {
-		was := f.running[m].machine
-		d, stamp, found, err := f.read(m)
-		f.running[m] = followed{stamp: stamp, beside: d.beside, machine: was}
-		f.problems(found)
-		if err == nil {
-			err = found.Err()
-		}
-		if err == nil {
-			err = f.vouch(&d)
-		}
-		if err != nil {
-			f.refused(m, was, err)
+		r := f.running[m]
+		o, err := OfferFolder(m, f.vouch)
+		o.Replaces, was[m] = r.runs, r.machine
+		if r.waits = false; err != nil {
+			r.stamp = stamps[m] + besideStamp(m, r.beside)
+			f.running[m] = r
+			f.refuse(m, err)
 			continue
 		}
-		ready = append(ready, change{manifest: m, was: was, deployment: d})
+		f.running[m] = r
+		offers = append(offers, o)
 	}
-	for _, c := range ready {
-		r := f.running[c.manifest]
-		r.machine = "" // gives its name up, for another one or the same
-		f.running[c.manifest] = r
+	var running []*machine.Definition
+	for _, m := range slices.Sorted(maps.Keys(f.running)) {
+		if r := f.running[m]; r.machine != "" {
+			running = append(running, r.runs)
+		}
+	}
+	t := Load(offers, running, f.host.cfg.Catalogue)
+	f.tell(t.Findings)
+	for _, o := range offers {
+		r := f.running[o.Text.File]
+		r.stamp, r.beside = stamps[o.Text.File]+o.beside.stamp, o.beside.names
+		f.running[o.Text.File] = r
+	}
+	for _, refused := range t.Refused {
+		r := f.running[refused.File]
+		r.waits = refused.Between
+		f.running[refused.File] = r
+		f.refuse(refused.File, refused.Err)
+	}
+	var ready []change
+	for _, d := range t.Ready {
+		m := d.Definition.Manifest.File
+		r := f.running[m]
+		r.machine, r.refused = "", "" // gives its name up, for another one or the same
+		f.running[m] = r
+		ready = append(ready, change{manifest: m, was: was[m], deployment: d})
 	}
 	return ready
 }
 
-func (f *Follower) refused(manifest, running string, err error) {
-	f.host.log.Error("machine_not_replaced", "manifest", manifest, "running", running, "error", err)
+// tell reports findings that the look before did not have.
+func (f *Follower) tell(found diag.List) {
+	told := map[diag.Diagnostic]bool{}
+	var fresh diag.List
+	for _, d := range found {
+		if told[d] = true; !f.told[d] {
+			fresh = append(fresh, d)
+		}
+	}
+	f.told = told
+	f.problems(fresh)
+}
+
+// refuse notes and logs why a manifest does not run, once for each reason.
+func (f *Follower) refuse(manifest string, err error) {
+	r := f.running[manifest]
+	if r.refused != err.Error() {
+		f.host.log.Error("machine_not_replaced", "manifest", manifest, "running", r.machine, "error", err)
+	}
+	r.refused = err.Error()
+	f.running[manifest] = r
 }
 
 // replace deploys a manifest that is new or has changed, unless its name is taken. names are those of machines that are deployed.
@@ -242,23 +271,23 @@ func (f *Follower) replace(ctx context.Context, c change, names map[string]strin
 	r := f.running[c.manifest]
 	name := c.deployment.Definition.Manifest.Name
 	err := conflict(names, c.manifest, name)
-	r.taken = err != nil
+	r.waits = err != nil
 	if err == nil {
 		err = f.host.Deploy(ctx, c.deployment)
 	}
 	if err == nil {
-		r.machine = name
+		r.machine, r.runs = name, c.deployment.Definition
 		f.host.log.Info("machine_deployed", "machine", name, "version", c.deployment.Definition.Manifest.Version)
-	} else {
-		if conflict(names, c.manifest, c.was) == nil {
-			r.machine = c.was // goes on as it was
-		}
-		f.refused(c.manifest, r.machine, err)
+	} else if conflict(names, c.manifest, c.was) == nil {
+		r.machine = c.was // goes on as it was
 	}
 	if r.machine != "" {
 		names[r.machine] = c.manifest
 	}
 	f.running[c.manifest] = r
+	if err != nil {
+		f.refuse(c.manifest, err)
+	}
 }
 
 // conflict reports a machine of the same name in another place.

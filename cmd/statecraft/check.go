@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
@@ -35,21 +34,10 @@ func (v *checkVerb) Run(inv *invocation) error {
 	return nil
 }
 
-// checkFiles checks every file, and those that load as a set.
+// checkFiles holds every file against the rules, and all of them against each other, as a host does that is to run them.
 func checkFiles(files []string) (diag.List, error) {
-	findings := diag.List{}
-	var defs []*machine.Definition
-	for _, file := range files {
-		d, list, err := loadManifest(file)
-		if err != nil {
-			return nil, err
-		}
-		findings = append(findings, list...)
-		if d != nil {
-			defs = append(defs, d)
-		}
-	}
-	return append(findings, machine.CheckSet(defs)...).Sort(), nil
+	t, err := loadTogether(files, nil)
+	return append(diag.List{}, t.Findings...), err
 }
 
 // printFindings prints findings as the result, hints on lines of their own.

@@ -29,15 +29,27 @@ func findError(err error, format string) error {
 	}
 }
 
-// loadManifest reads and checks one manifest. The error is that of the file; what is wrong inside of it is in
-// the list, and the definition is nil when that holds an error.
-func loadManifest(file string) (*machine.Definition, diag.List, error) {
-	text, err := runtime.ReadText(file)
-	if err != nil {
-		return nil, nil, findError(fmt.Errorf("reading %q: %w", file, reason(err)), "%w")
+// loadTogether loads manifests that are to run together, beside what runs already. The error is that of reading a file.
+func loadTogether(files []string, running []*machine.Definition) (runtime.Together, error) {
+	var offers []runtime.Offer
+	for _, file := range files {
+		o, err := runtime.OfferText(file)
+		if err != nil {
+			return runtime.Together{}, findError(fmt.Errorf("reading %q: %w", file, reason(err)), "%w")
+		}
+		offers = append(offers, o)
 	}
-	d, list := machine.LoadText(text, catalogue())
-	return d, list, nil
+	return runtime.Load(offers, running, catalogue()), nil
+}
+
+// loadManifest loads one manifest. The error is that of reading the file; what is wrong inside of it is in the list, and the definition is nil
+// when that holds an error.
+func loadManifest(file string) (*machine.Definition, diag.List, error) {
+	t, err := loadTogether([]string{file}, nil)
+	if err != nil || len(t.Ready) == 0 {
+		return nil, t.Findings, err
+	}
+	return t.Ready[0].Definition, t.Findings, nil
 }
 
 // oneMachine loads the only machine that a path names. What is wrong with it is printed and an error; warnings

@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine"
-	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/registry"
 	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/runtime/builtin"
+	"github.com/statecraft-io/statecraft/runtime/node"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 	"github.com/statecraft-io/statecraft/runtime/publication"
 )
@@ -29,21 +30,36 @@ func (m *packedMachine) entry() registry.Entry {
 	}
 }
 
-// pack checks the folders as `check` does, and packs them.
+// pack checks the folders as a set, beside the machines that come with the program where they are to run, and packs them.
 func (v *publishVerb) pack(inv *invocation) ([]packedMachine, error) {
-	var packed []packedMachine
-	var findings diag.List
-	var set []*machine.Definition
+	var files []string
 	for _, path := range v.Paths {
 		file := filepath.Join(path, runtime.ManifestName)
 		if !isRegular(file) {
 			return nil, usage("a machine is published with its folder; statecraft new makes one", "%s is no folder with a %s", path, runtime.ManifestName)
 		}
-		d, list, err := loadManifest(file)
-		if err != nil {
+		files = append(files, file)
+	}
+	present, err := builtin.Definitions(publishedBeside(v.Channel), catalogue())
+	if err != nil {
+		return nil, err
+	}
+	t, err := loadTogether(files, present)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range t.Refused { // that a name is taken says more than what does not fit under it
+		if err := checkName(v.Channel, r.Name); r.Name != "" && err != nil {
 			return nil, err
 		}
-		findings = append(findings, list...)
+	}
+	definitions := map[string]*machine.Definition{}
+	for _, d := range t.Ready {
+		definitions[d.Definition.Manifest.File] = d.Definition
+	}
+	var packed []packedMachine
+	for i, path := range v.Paths {
+		d := definitions[files[i]]
 		if d == nil {
 			continue
 		}
@@ -54,18 +70,25 @@ func (v *publishVerb) pack(inv *invocation) ([]packedMachine, error) {
 		if err != nil {
 			return nil, fail(exitInvalid, "", "packing %s: %w", path, err)
 		}
-		packed, set = append(packed, packedMachine{bundle: b, definition: d}), append(set, d)
+		packed = append(packed, packedMachine{bundle: b, definition: d})
 	}
-	findings = append(findings, machine.CheckSet(set)...).Sort()
-	if len(findings) > 0 && !inv.json || findings.HasErrors() {
-		if err := inv.printFindings(findings); err != nil {
+	if len(t.Findings) > 0 && !inv.json || t.Findings.HasErrors() {
+		if err := inv.printFindings(t.Findings); err != nil {
 			return nil, err
 		}
 	}
-	if findings.HasErrors() {
-		return nil, fail(exitInvalid, "statecraft explain CODE says more about a finding", "nothing is published: %s", summarise(len(v.Paths), findings))
+	if t.Findings.HasErrors() {
+		return nil, fail(exitInvalid, "statecraft explain CODE says more about a finding", "nothing is published: %s", summarise(len(v.Paths), t.Findings))
 	}
 	return packed, nil
+}
+
+// publishedBeside are the machines that come with the program and run beside what a channel publishes.
+func publishedBeside(channel string) builtin.Set {
+	if channel == registry.OverlayChannel {
+		return overlay.BuiltIn()
+	}
+	return node.BuiltIn()
 }
 
 // checkName refuses names that nobody who follows a channel takes: on nodes those of all machines of the program, on hosts those of the few that

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path"
 	"path/filepath"
 	"slices"
@@ -37,41 +38,112 @@ type Set struct {
 	Without []string
 }
 
-// Load reads the machines of a set. The error of manifests with findings is a diag.List.
-func Load(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
+// Machines are what a set comes to.
+type Machines struct {
+	// Deployments are what runs, in the order in which it is deployed.
+	Deployments []runtime.Deployment
+	// Refused are the site's own machines that do not fit the others: what they would replace runs in their place.
+	Refused []runtime.Refused
+	// Findings are those in the site's own machines, and between them and the others.
+	Findings diag.List
+}
+
+// Degraded says which of the site's own machines are not deployed, and why.
+func (m *Machines) Degraded() (reasons []string) {
+	for _, r := range m.Refused {
+		reasons = append(reasons, fmt.Sprintf("the site's machine %s (%s) is not deployed: %s", r.Name, r.File, firstLine(r.Err)))
+	}
+	return reasons
+}
+
+// Report logs what was found in the site's machines, and which of them are not deployed.
+func (m *Machines) Report(log *slog.Logger) {
+	for _, d := range m.Findings {
+		if d.Severity == diag.Warning {
+			log.Warn("machine_finding", "finding", d.String(), "hint", d.Hint)
+		}
+	}
+	for _, r := range m.Refused {
+		log.Error("machine_refused", "machine", r.Name, "manifest", r.File, "error", r.Err)
+	}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// Load reads the machines of a set. The error of manifests with findings is a diag.List. A machine of the site that is right by itself and does not fit
+// the others is no error: without it all others run.
+func Load(s Set, c runtime.Catalogue) (Machines, error) {
+	came, err := comeWith(s, c)
+	if err != nil {
+		return Machines{}, err
+	}
+	offers, err := overrides(s.Overrides, s.Vouch)
+	if err != nil {
+		return Machines{}, err
+	}
+	t := runtime.Load(offers, definitions(came), c)
+	for _, r := range t.Refused {
+		if !r.Between {
+			return Machines{}, r.Err
+		}
+	}
+	m := Machines{Refused: t.Refused, Findings: t.Findings}
+	for _, d := range came {
+		name := d.Definition.Manifest.Name
+		if !slices.ContainsFunc(t.Ready, func(own runtime.Deployment) bool { return own.Definition.Manifest.Name == name }) {
+			m.Deployments = append(m.Deployments, d)
+		}
+	}
+	m.Deployments = append(m.Deployments, t.Ready...)
+	runtime.SortForDeployment(m.Deployments)
+	return m, nil
+}
+
+// Definitions are the machines of a set that come with the program.
+func Definitions(s Set, c runtime.Catalogue) ([]*machine.Definition, error) {
+	came, err := comeWith(s, c)
+	return definitions(came), err
+}
+
+func definitions(ds []runtime.Deployment) (defs []*machine.Definition) {
+	for _, d := range ds {
+		defs = append(defs, d.Definition)
+	}
+	return defs
+}
+
+// comeWith reads the machines of a set that come with the program.
+func comeWith(s Set, c runtime.Catalogue) ([]runtime.Deployment, error) {
 	names, err := fs.Glob(manifests.Files, path.Join(s.Folder, "*.yaml"))
 	if err != nil || len(names) == 0 {
 		return nil, fmt.Errorf("reading the built-in machines of %q: there are none", s.Folder)
 	}
-	names = append(names, s.Also...)
-	own, err := overrides(s.Overrides, s.Vouch, c)
-	if err != nil {
-		return nil, err
-	}
-	var set []runtime.Deployment
-	for _, name := range names {
-		machineName := strings.TrimSuffix(path.Base(name), ".yaml")
-		if strings.HasSuffix(name, "_test.yaml") || slices.Contains(s.Without, machineName) || own[machineName] != nil {
+	var offers []runtime.Offer
+	for _, name := range append(names, s.Also...) {
+		if strings.HasSuffix(name, "_test.yaml") || slices.Contains(s.Without, strings.TrimSuffix(path.Base(name), ".yaml")) {
 			continue
 		}
 		src, err := manifests.Files.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("reading the built-in machine %q: %w", machineName, err)
+			return nil, fmt.Errorf("reading the built-in machine %s: %w", name, err)
 		}
-		def, problems := machine.LoadText(machine.Text{File: name, Source: src, Files: runtime.FilesOf(manifests.Files, path.Dir(name))}, c)
-		if err := problems.Err(); err != nil {
-			return nil, fmt.Errorf("built-in machine %q: %w", machineName, err)
-		}
-		set = append(set, runtime.Deployment{Definition: def, Origin: runtime.Origin{Kind: runtime.OriginBuiltIn, Release: s.Release}})
+		offers = append(offers, runtime.Offer{
+			Text:       machine.Text{File: name, Source: src, Files: runtime.FilesOf(manifests.Files, path.Dir(name))},
+			Deployment: runtime.Deployment{Origin: runtime.Origin{Kind: runtime.OriginBuiltIn, Release: s.Release}},
+		})
 	}
-	for _, d := range own {
-		set = append(set, *d)
+	t := runtime.Load(offers, nil, c)
+	if err := t.Err(); err != nil {
+		return nil, fmt.Errorf("the built-in machines of %q: %w", s.Folder, err)
 	}
-	return set, nil
+	return t.Ready, nil
 }
 
-// overrides reads a site's own machines, by name.
-func overrides(folder string, vouch runtime.Vouch, c runtime.Catalogue) (map[string]*runtime.Deployment, error) {
+// overrides reads a site's own machines.
+func overrides(folder string, vouch runtime.Vouch) ([]runtime.Offer, error) {
 	if folder == "" {
 		return nil, nil
 	}
@@ -82,42 +154,28 @@ func overrides(folder string, vouch runtime.Vouch, c runtime.Catalogue) (map[str
 	if err != nil {
 		return nil, fmt.Errorf("reading the site's machines: %w", err)
 	}
-	own := map[string]*runtime.Deployment{}
-	var all diag.List
+	var offers []runtime.Offer
 	for _, file := range found {
-		d, problems, err := runtime.LoadMachine(file, c)
+		o, err := runtime.OfferFolder(file, vouch)
 		if err != nil {
 			return nil, fmt.Errorf("reading the site's machines: %w", err)
 		}
-		all = append(all, problems...)
-		if d.Definition == nil {
-			continue
-		}
-		if err := vouch(&d); err != nil {
-			return nil, err
-		}
-		own[d.Definition.Manifest.Name] = &d
+		offers = append(offers, o)
 	}
-	return own, all.Err()
+	return offers, nil
 }
 
-// Deploy deploys a set to a host, each machine as the identity given ("" is the host's) and with the input given. Templates
-// come first, so that whoever starts instances finds them.
+// Deploy deploys a set to a host, each machine as the identity given ("" is the host's) and with the input given.
 func Deploy(ctx context.Context, h *runtime.Host, set []runtime.Deployment, id string, input map[string]any) error {
 	return Start(ctx, h.Deploy, set, id, input)
 }
 
 // Start is Deploy by a function that deploys one machine, which may have reasons to leave it.
 func Start(ctx context.Context, deploy func(context.Context, runtime.Deployment) error, set []runtime.Deployment, id string, input map[string]any) error {
-	for _, templates := range []bool{true, false} {
-		for _, d := range set {
-			if (d.Definition.Manifest.Kind == machine.KindTemplate) != templates {
-				continue
-			}
-			d.Identity, d.Input = id, input
-			if err := deploy(ctx, d); err != nil {
-				return err
-			}
+	for _, d := range set {
+		d.Identity, d.Input = id, input
+		if err := deploy(ctx, d); err != nil {
+			return err
 		}
 	}
 	return nil

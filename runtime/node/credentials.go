@@ -43,7 +43,7 @@ func (a *Agent) credentials(id, name string) (*messaging.Credentials, error) {
 
 // degraded says what is wrong with what the agent's own node keeps: its key, without which it connects to nobody, and what it trusts.
 func (a *Agent) degraded() []string {
-	reasons := a.shipment.degraded()
+	reasons := append(a.shipment.degraded(), a.set.Degraded()...)
 	w, err := a.wallet(a.cfg.Identity)
 	if err != nil {
 		return reasons

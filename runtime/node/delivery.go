@@ -66,7 +66,7 @@ const defaultChannel = "default"
 
 // builtIn reports whether a machine comes with the program, or is one of the site's own.
 func (a *Agent) builtIn(name string) bool {
-	return slices.ContainsFunc(a.set, func(d runtime.Deployment) bool { return d.Definition.Manifest.Name == name })
+	return slices.ContainsFunc(a.set.Deployments, func(d runtime.Deployment) bool { return d.Definition.Manifest.Name == name })
 }
 
 // own reports whether an identity is the agent's, whose folder then has what belongs to it. All others are emulated, in memory.

@@ -58,7 +58,7 @@ type Agent struct {
 	cfg  Config
 	host *runtime.Host
 	pool *messaging.Pool
-	set  []runtime.Deployment
+	set  builtin.Machines
 
 	shipment *shipment
 	trusts   trusts
@@ -67,6 +67,16 @@ type Agent struct {
 
 	mu      sync.Mutex
 	wallets map[string]*identity.Wallet // by identity
+}
+
+// BuiltIn are the machines that come with the program and run on every node.
+func BuiltIn() builtin.Set { return builtin.Set{Folder: "node"} }
+
+// machines are the node's, with the site's own.
+func (c *Config) machines() builtin.Set {
+	s := BuiltIn()
+	s.Overrides, s.Vouch, s.Release, s.Without = c.Machines, c.Vouch, c.Version, c.Without
+	return s
 }
 
 // New opens the agent's state. The caller runs it with Run.
@@ -88,14 +98,15 @@ func New(cfg Config) (*Agent, error) {
 		host.StateDir = filepath.Join(cfg.Dir, "state")
 	}
 	var err error
-	if a.set, err = builtin.Load(builtin.Set{Folder: "node", Overrides: cfg.Machines, Vouch: cfg.Vouch, Release: cfg.Version, Without: cfg.Without}, catalogue); err != nil {
+	if a.set, err = builtin.Load(cfg.machines(), catalogue); err != nil {
 		return nil, err
 	}
+	a.set.Report(cfg.Log)
 	if a.host, err = runtime.New(host); err != nil {
 		return nil, err
 	}
 	if cfg.Dir != "" {
-		if err := builtin.Tidy(cfg.Dir, a.set); err != nil {
+		if err := builtin.Tidy(cfg.Dir, a.set.Deployments); err != nil {
 			cfg.Log.Warn("copies_not_removed", "error", err)
 		}
 	}
@@ -168,7 +179,7 @@ func (a *Agent) Add(ctx context.Context, id string, store *identity.Store) error
 	a.mu.Lock()
 	a.wallets[id] = &identity.Wallet{Store: store, Known: &a.issuers}
 	a.mu.Unlock()
-	return builtin.Deploy(ctx, a.host, a.set, id, nil)
+	return builtin.Deploy(ctx, a.host, a.set.Deployments, id, nil)
 }
 
 // Run works until ctx ends. The nodes then say that they stop, as their heartbeat machines have it, before their machines end.

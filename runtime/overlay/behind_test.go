@@ -190,7 +190,7 @@ func watched(t *testing.T, url, name string, broker cell.Broker) *runtime.Host {
 		}
 		_ = real.Close()
 	})
-	for _, d := range set {
+	for _, d := range set.Deployments {
 		if d.Definition.Manifest.Name == healthMachine {
 			if err := builtin.Deploy(ctx, h, []runtime.Deployment{d}, "", map[string]any{}); err != nil {
 				t.Fatal(err)

@@ -162,5 +162,5 @@ func (h *Host) degraded() (reasons []string) {
 	if differs := h.settingsDiffer(); len(differs) > 0 {
 		reasons = append(reasons, "its settings are not the cell's: "+strings.Join(differs, ", ")+"; docs/overlay.md says how hosts come to agree")
 	}
-	return append(reasons, h.publishedFaults()...)
+	return append(append(reasons, h.set.Degraded()...), h.publishedFaults()...)
 }

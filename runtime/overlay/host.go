@@ -45,9 +45,13 @@ type HostConfig struct {
 	Vouch runtime.Vouch
 }
 
+// BuiltIn are the machines that come with the program and run on every host of a cell.
+func BuiltIn() builtin.Set { return builtin.Set{Folder: "overlay", Also: []string{"node/bundle.yaml"}} }
+
 // machines are the host's, with the site's own of a folder.
 func (c *HostConfig) machines(overrides string) builtin.Set {
-	set := builtin.Set{Folder: "overlay", Also: []string{"node/bundle.yaml"}, Overrides: overrides, Vouch: c.Vouch, Release: c.Version}
+	set := BuiltIn()
+	set.Overrides, set.Vouch, set.Release = overrides, c.Vouch, c.Version
 	if c.WithoutPublished {
 		set.Without = []string{deployerMachine, bundleMachine}
 	}
@@ -64,7 +68,7 @@ type Host struct {
 	wallet *identity.Wallet
 	trust  *registry.Store // who may sign what nodes run
 	key    *identity.Key
-	set    []runtime.Deployment
+	set    builtin.Machines
 	input  map[string]any // of the machines
 	// deployer runs what is published for hosts.
 	deployer *runtime.Deployer
@@ -119,7 +123,8 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		if err != nil {
 			return nil, err
 		}
-		h.own = ownMachines(h.set, coming)
+		h.set.Report(cfg.Log)
+		h.own = ownMachines(h.set.Deployments, coming.Deployments)
 	}
 	if err := errors.Join(h.checkDisk(), h.checkRoom()); err != nil {
 		return nil, err
@@ -137,7 +142,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		StateDir: h.StateDir(), Degraded: h.degraded, Published: h.publishedBy, MaxLooks: maxLooks, Governors: map[string]int{placementGovernor: cfg.Config.HelperWorkers},
 	})
 	if err == nil {
-		if err := builtin.Tidy(cfg.Folder, h.set); err != nil {
+		if err := builtin.Tidy(cfg.Folder, h.set.Deployments); err != nil {
 			cfg.Log.Warn("copies_not_removed", "error", err)
 		}
 	}
@@ -247,7 +252,7 @@ func (h *Host) begin(ctx context.Context) error {
 // deploy deploys the machines that are chosen. Those that run already go on, and so do published ones that have taken a built-in machine's place.
 func (h *Host) deploy(ctx context.Context, chosen func(name string) bool) error {
 	var set []runtime.Deployment
-	for _, d := range h.set {
+	for _, d := range h.set.Deployments {
 		if chosen(d.Definition.Manifest.Name) {
 			set = append(set, d)
 		}

@@ -146,7 +146,7 @@ func (h *Host) serving() Serving {
 	if b := h.broker.current.Load(); b != nil {
 		s.Fleet, s.Enrollment, s.Cluster = b.ClientURL(), b.EnrollmentURL(), b.ClusterURL()
 	}
-	for _, d := range h.set {
+	for _, d := range h.set.Deployments {
 		if d.Definition.Manifest.Kind != machine.KindTemplate {
 			s.Machines = append(s.Machines, d.Definition.Manifest.Name)
 		}

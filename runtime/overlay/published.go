@@ -65,7 +65,7 @@ func (h *Host) publishedDir() string {
 // reservedMachine reports whether nothing published may have a name: that of a machine by which it comes, or of one of the site's own, which whoever
 // has the host's folder put there.
 func (h *Host) reservedMachine(name string) bool {
-	return slices.Contains(Irreplaceable(), name) || slices.ContainsFunc(h.set, func(d runtime.Deployment) bool {
+	return slices.Contains(Irreplaceable(), name) || slices.ContainsFunc(h.set.Deployments, func(d runtime.Deployment) bool {
 		return d.Definition.Manifest.Name == name && d.Directory != ""
 	})
 }
@@ -75,7 +75,7 @@ func (h *Host) builtIn(name string) (runtime.Deployment, bool) {
 	if h.reservedMachine(name) {
 		return runtime.Deployment{}, false
 	}
-	for _, d := range h.set {
+	for _, d := range h.set.Deployments {
 		if d.Definition.Manifest.Name == name {
 			d.Input = h.input
 			return d, true

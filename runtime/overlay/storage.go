@@ -78,7 +78,7 @@ func (h *Host) checkDisk() error {
 // checkRoom holds the bounds of the machines' streams against what this host may keep, so that a host whose streams cannot have their room
 // does not start.
 func (h *Host) checkRoom() error {
-	for _, d := range h.set {
+	for _, d := range h.set.Deployments {
 		for _, w := range d.Definition.Manifest.Watchers {
 			if w.Type != "streams" {
 				continue

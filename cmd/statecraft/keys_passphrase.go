@@ -148,6 +148,11 @@ func firstLine(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s can be read by others (mode %04o): run chmod 600 %s, and choose another one if somebody may have read it",
 			keyfile.ErrPassphrase, file, info.Mode().Perm(), file)
 	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if err := identity.CheckRead(file); err != nil {
+			return nil, fmt.Errorf("reading the %w: %w", keyfile.ErrPassphrase, err)
+		}
+	}
 	line, err := bufio.NewReader(io.LimitReader(f, maxPassphrase+1)).ReadString('\n')
 	line = strings.TrimRight(line, "\r\n")
 	switch {

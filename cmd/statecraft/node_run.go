@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,6 +144,9 @@ func (inv *invocation) readToken(given string) (string, error) {
 		from = "standard input"
 		data, err = io.ReadAll(io.LimitReader(inv.stdin, maxTokenFile))
 	} else {
+		if err := identity.CheckRead(given); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return "", fmt.Errorf("reading the token in %s: %w", shortened(from), err)
+		}
 		data, err = inv.readFile(given)
 	}
 	if err != nil {

@@ -181,12 +181,12 @@ func parseSeed(content []byte) (*Key, error) {
 	return KeyFromSeed(seed)
 }
 
-// ReadPrivate reads a small file that only its owner may read. Errors name the file and the next step.
+// ReadPrivate reads a small file that only its owner may read, and that nobody else can have put there, as CheckRead says. Errors name the file and the next step.
 func ReadPrivate(path string) ([]byte, error) {
 	return statefile.ReadChecked(path, func(info fs.FileInfo) error {
 		if mode := info.Mode().Perm(); mode&0o077 != 0 {
 			return fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %s, and replace the key if somebody may have read it", path, mode, path)
 		}
-		return nil
+		return CheckRead(path)
 	})
 }

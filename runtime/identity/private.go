@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// ErrUnsafe is the cause where others could read or replace what is written into a folder: it, or one above it, is somebody else's or can be
+// ErrUnsafe is the cause where others could read or replace what is written into a folder, or is read from there: it, or one above it, is somebody else's or can be
 // written to by others, or what is there already is no file of one's own.
 var ErrUnsafe = errors.New("others could replace what is written there")
 
@@ -85,7 +85,11 @@ func checkOwn(path string, info fs.FileInfo) error {
 		return fmt.Errorf("%s: this system does not say whose it is", path)
 	}
 	if own := uint32(os.Geteuid()); stat.Uid != own && stat.Uid != 0 {
-		return unsafePath(path, "belongs to "+userName(stat.Uid), "choose a folder of your own, or do this as that user")
+		next := "choose a folder of your own, or do this as that user"
+		if !info.IsDir() {
+			next = "chown " + path + ", or do this as that user"
+		}
+		return unsafePath(path, "belongs to "+userName(stat.Uid), next)
 	}
 	mode, others := info.Mode(), fs.FileMode(0o022)
 	if mode.IsDir() && mode.Perm()&0o020 != 0 && ownGroup(stat) {
@@ -163,6 +167,34 @@ func CheckFile(path string) error {
 		return unsafePath(path, "is no file ("+info.Mode().Type().String()+")", "remove it, or choose another name")
 	}
 	return checkOwn(path, info)
+}
+
+// CheckRead refuses a file with a key or a token, or a program that has one, that somebody else could have put there: it, and each folder and each symbolic link on
+// the way to it, belongs to this user or root, and others cannot write to any as CheckFolder says. What is not there is passed over. Errors are
+// ErrUnsafe, which name what it is, and those of the file system.
+func CheckRead(path string) error {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		err = checkWay(path)
+	}
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	others := fs.FileMode(0o022)
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().Perm()&0o020 != 0 && ownGroup(stat) {
+		others = 0o002
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&others != 0 {
+		return unsafePath(path, fmt.Sprintf("can be written to by others (mode %04o)", info.Mode().Perm()), "chmod go-w "+path)
+	}
+	return nil
 }
 
 // WriteFile writes a key, a token or what belongs to one: whole or not at all, synced, mode 0600, in a folder that exists. A file that is

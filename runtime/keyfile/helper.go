@@ -105,6 +105,9 @@ func (h *helper) sign(ctx context.Context, message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := identity.CheckRead(h.command[0]); err != nil {
+		return nil, fmt.Errorf("the helper is not started: %w", err)
+	}
 	given := ctx
 	ctx, cancel := context.WithTimeout(given, h.timeout)
 	defer cancel()

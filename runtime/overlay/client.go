@@ -36,13 +36,18 @@ func (c *Client) encode() ([]byte, error) { return json.MarshalIndent(c, "", "  
 
 // OpenClient reads a client's folder.
 func OpenClient(dir string) (*Client, error) {
-	data, err := statefile.Read(filepath.Join(dir, clientFile))
+	context := filepath.Join(dir, clientFile)
+	err := identity.CheckRead(context)
+	var data []byte
+	if err == nil {
+		data, err = statefile.Read(context)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the client's context: %w", err)
 	}
 	var c Client
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("reading the client's context %s: %w", filepath.Join(dir, clientFile), err)
+		return nil, fmt.Errorf("reading the client's context %s: %w", context, err)
 	}
 	if c.key, err = identity.LoadKey(filepath.Join(dir, clientKeyFile)); err != nil {
 		return nil, fmt.Errorf("reading the client's key: %w", err)

@@ -27,6 +27,7 @@ func (t interpreterTable) texts(words []string) (found []programText) {
 	}
 	carried := slices.Contains(carriers(), programName(words[0]))
 	var replaced replacement
+	reads := map[int]bool{} // whether a shell's text, by its word, runs its standard input
 	for i, word := range words {
 		by := programName(word)
 		if name := codeVariable(word); i > 0 && name != "" {
@@ -48,7 +49,10 @@ func (t interpreterTable) texts(words []string) (found []programText) {
 			text := programText{by: by, at: first + at, shell: p.shell}
 			found = append(found, text)
 			if input = input || replaced.in(words[text.at]); p.shell && !input {
-				input = t.runInput(words[text.at])
+				if _, known := reads[text.at]; !known {
+					reads[text.at] = t.runInput(words[text.at])
+				}
+				input = reads[text.at]
 			}
 		}
 		if input = input || replaced.appends(p, words[first:]); input && (i == 0 || carried) {
@@ -129,6 +133,9 @@ func (r replacement) appends(p *interpreter, args []string) bool {
 func (t interpreterTable) runInput(text string) bool {
 	for _, command := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("|&;\n(){}`", r) }) {
 		words := strings.Fields(command)
+		if len(words) > maxWords {
+			return true
+		}
 		for i, word := range words {
 			if words[i] = strings.Trim(word, `"'`); words[i] == "." {
 				words[i] = "source"
@@ -156,6 +163,7 @@ type reading struct {
 	given    bool // an option has given the text
 	ended    bool // options have
 	stdin    bool // an option says that standard input is run
+	opened   bool // an option has operands opened as programs may be
 }
 
 // read returns which arguments are program text, and whether the standard input is.
@@ -181,8 +189,8 @@ func (p *interpreter) read(args []string) (texts []int, input bool) {
 		}
 		r.texts = append(r.texts, text...)
 	}
-	for _, at := range r.operands {
-		if p.assignments && strings.Contains(args[at], "=") {
+	for i, at := range r.operands {
+		if p.assignments && strings.Contains(args[at], "=") || p.plus && strings.HasPrefix(args[at], "+") || r.opened && (r.given || i > 0) {
 			r.texts = append(r.texts, at)
 		}
 	}
@@ -233,6 +241,16 @@ func (r *reading) shell(from int) {
 	}
 }
 
+// module reads the arguments that are left as those of a module that runs some.
+func (r *reading) module(p *interpreter) {
+	from := min(r.at, len(r.args))
+	texts, _ := p.read(r.args[from:])
+	for _, at := range texts {
+		r.texts = append(r.texts, from+at)
+	}
+	r.at = len(r.args)
+}
+
 // longOption reads an option that is a word, which some write with one dash. It is false where the word is none.
 func (r *reading) longOption(word string) bool {
 	name, value, assigned := strings.Cut(strings.TrimLeft(word, "-"), "=")
@@ -276,6 +294,7 @@ func (r *reading) letters(letters string) {
 		}
 		set = strings.ContainsRune(r.sets, letter)
 		attached := i+len(string(letter)) < len(letters)
+		r.opened = r.opened || strings.ContainsRune(r.opens, letter)
 		r.ended = r.ended || strings.ContainsRune(r.last, letter)
 		switch {
 		case r.interpreter.shell && letter == 'c':
@@ -292,8 +311,15 @@ func (r *reading) letters(letters string) {
 			return
 		case strings.ContainsRune(r.value, letter), strings.ContainsRune(r.last, letter):
 			r.given = r.given || strings.ContainsRune(r.last, letter)
+			module := letters[i+len(string(letter)):]
+			if !attached && r.at < len(r.args) {
+				module = r.args[r.at]
+			}
 			if !attached {
 				r.at++
+			}
+			if p := r.modules[module]; p != nil && letter == 'm' {
+				r.module(p)
 			}
 			return
 		case strings.ContainsRune(r.attached, letter):
@@ -323,13 +349,20 @@ func (r *reading) from(file string, here bool) {
 	r.stdin = r.stdin || isInput(file)
 }
 
-const interpretedHint = `give the value in environment, such as NAME={{...}}, and let the program read it from there: "$NAME" in a shell`
+const interpretedHint = `give the value in environment, such as NAME={{...}}, and let the program read it from there: "$NAME" in a shell; perl opens what it is given as files ` +
+	`only, and runs none, by while (<<>>) {...} in place of -n and -p`
+
+// maxWords bounds the words of a command that has values: what follows each interpreter among them is read as its arguments.
+const maxWords = 1000
 
 // interpreted reports a template whose value a program would run: templates are the words of a command as they are written, and words what they
 // have come to, or the same where they are not expanded yet. given says that the standard input has a value from elsewhere.
 func interpreted(templates, words []string, given bool) error {
 	if !given && !slices.ContainsFunc(templates, func(word string) bool { return strings.Contains(word, "{{") }) {
 		return nil
+	}
+	if len(words) > maxWords {
+		return fmt.Errorf("the command has %d words, and at most %d are looked through for what programs would run; put the fixed ones into a script", len(words), maxWords)
 	}
 	for _, text := range programTexts(words) {
 		switch {

@@ -5,28 +5,31 @@ import "maps"
 // interpreter says which of its arguments a program runs as program text, while the others are mere values to it. The options are those of the
 // programs' manuals.
 type interpreter struct {
-	text        string   // letters of options whose value is text: -e TEXT and -eTEXT
-	long        []string // long options whose value is text: --eval TEXT, --eval=TEXT and --ev=TEXT
-	all         bool     // every argument is text
-	shell       bool     // -c is an option without a value, and the first operand is text where it is given
-	operand     int      // which operand is text where no option has given any, counted from 1; 0 is none
-	verb        string   // that operand is text behind this word only, which is the first one
-	joined      bool     // what follows a text that is an operand belongs to it
-	assignments bool     // operands NAME=VALUE are text
-	behind      bool     // behind -- stand the arguments of a shell
-	file        string   // letters of options whose value is a file with the text, in place of that operand
-	files       []string // long options of that kind
-	value       string   // letters of other options that have a value: -u VALUE and -uVALUE
-	longs       []string // long options of that kind
-	attached    string   // letters of options that have a value in the same word only, or none: -i and -i.old
-	sets        string   // letters of options whose value is a set of perl's letters, behind which others may follow: -CSe
-	last        string   // letters of options behind which, and their value, everything is for the program that is run
-	operands    int      // how many operands may stand in front of an option
-	input       bool     // without a text and an operand it runs its standard input
-	bare        int      // with fewer operands than that, and without a text, it or a shell that it starts runs its standard input
-	starts      string   // letters of options by which it starts such a shell where there is no operand
-	common      bool     // its name is a common word: it is looked for in front and behind carriers only
-	dash        bool     // its options are words behind one dash
+	text        string                  // letters of options whose value is text: -e TEXT and -eTEXT
+	long        []string                // long options whose value is text: --eval TEXT, --eval=TEXT and --ev=TEXT
+	all         bool                    // every argument is text
+	shell       bool                    // -c is an option without a value, and the first operand is text where it is given
+	operand     int                     // which operand is text where no option has given any, counted from 1; 0 is none
+	verb        string                  // that operand is text behind this word only, which is the first one
+	joined      bool                    // what follows a text that is an operand belongs to it
+	assignments bool                    // operands NAME=VALUE are text
+	behind      bool                    // behind -- stand the arguments of a shell
+	file        string                  // letters of options whose value is a file with the text, in place of that operand
+	files       []string                // long options of that kind
+	value       string                  // letters of other options that have a value: -u VALUE and -uVALUE
+	longs       []string                // long options of that kind
+	attached    string                  // letters of options that have a value in the same word only, or none: -i and -i.old
+	sets        string                  // letters of options whose value is a set of perl's letters, behind which others may follow: -CSe
+	last        string                  // letters of options behind which, and their value, everything is for the program that is run
+	operands    int                     // how many operands may stand in front of an option
+	input       bool                    // without a text and an operand it runs its standard input
+	bare        int                     // with fewer operands than that, and without a text, it or a shell that it starts runs its standard input
+	starts      string                  // letters of options by which it starts such a shell where there is no operand
+	common      bool                    // its name is a common word: it is looked for in front and behind carriers only
+	dash        bool                    // its options are words behind one dash
+	opens       string                  // letters of options by which it opens operands as perl's <> does, which runs them: 'command|'
+	plus        bool                    // operands +TEXT are text
+	modules     map[string]*interpreter // modules of python that run an argument, by their name behind -m
 }
 
 // everywhere is more operands than a command has: options may stand behind all of them.
@@ -41,6 +44,7 @@ func interpreters() interpreterTable {
 	all := languages()
 	maps.Copy(all, starters())
 	maps.Copy(all, tools())
+	maps.Copy(all, editors())
 	return all
 }
 
@@ -53,14 +57,16 @@ func languages() interpreterTable {
 	pwsh := &interpreter{shell: true, dash: true, long: []string{"encodedcommand", "ec"}, joined: true, input: true,
 		longs: []string{"executionpolicy", "ep", "workingdirectory", "wd", "inputformat", "outputformat", "configurationname", "settingsfile"}}
 	evaluated := &interpreter{common: true, text: "e", long: []string{"eval"}, input: true}
+	python := &interpreter{text: "c", last: "cm", value: "WX", input: true, modules: map[string]*interpreter{
+		"timeit": {text: "s", long: []string{"setup"}, operand: 1, joined: true, value: "nru", longs: []string{"number", "repeat", "unit"}},
+	}}
 	all := interpreterTable{
 		"awk": awk, "gawk": awk, "mawk": awk, "nawk": awk, "node": node, "nodejs": node, "bun": node, "pwsh": pwsh, "powershell": pwsh,
 		"R": evaluated, "elixir": evaluated, "groovy": evaluated, "raku": evaluated, "gnuplot": evaluated,
-		"fish":      {text: "cC", long: []string{"command", "init-command"}, input: true},
-		"nu":        {common: true, text: "ce", long: []string{"commands", "execute"}, input: true},
-		"python":    {text: "c", last: "cm", value: "WX", input: true},
-		"pypy":      {text: "c", last: "cm", value: "WX", input: true},
-		"perl":      {text: "eEMm", attached: "iFIx", sets: "CD", input: true},
+		"fish":   {text: "cC", long: []string{"command", "init-command"}, input: true},
+		"nu":     {common: true, text: "ce", long: []string{"commands", "execute"}, input: true},
+		"python": python, "pypy": python,
+		"perl":      {text: "eEMm", attached: "iFIx", sets: "CD", opens: "npi", input: true},
 		"ruby":      {text: "e", value: "rICE", attached: "iFKx", input: true},
 		"php":       {text: "rBRE", long: []string{"run", "process-begin", "process-code", "process-end"}, file: "f", files: []string{"file"}, value: "cdtz", input: true},
 		"lua":       {text: "e", value: "l", input: true},
@@ -126,6 +132,18 @@ func tools() interpreterTable {
 		"git":   {common: true, text: "c", long: []string{"upload-pack", "receive-pack", "exec", "exec-path", "config", "config-env"}, value: "C", operands: everywhere},
 		"rsync": {common: true, text: "eM", long: []string{"rsh", "rsync-path", "remote-option"}, value: "fBT@", operands: everywhere},
 	}
+}
+
+// editors run commands of theirs that are arguments, and these run programs.
+func editors() interpreterTable {
+	vim := &interpreter{common: true, text: "c", long: []string{"cmd"}, plus: true, value: "SsWwuUiTtq", operands: everywhere}
+	ex := *vim
+	ex.bare, ex.value = everywhere, "SwWuUiTtq" // -s says that the commands come from the standard input
+	all := interpreterTable{"ex": &ex}
+	for _, name := range []string{"vi", "vim", "nvim", "gvim", "view", "rvim", "rview", "vimdiff", "evim", "eview"} {
+		all[name] = vim
+	}
+	return all
 }
 
 // carriers are programs that run another one with the arguments that are left, by their names without a version: linux is linux64, and x86_ x86_64.

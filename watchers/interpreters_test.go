@@ -20,7 +20,9 @@ func TestB17ProgramTexts(t *testing.T) {
 		`docker exec x sh -c X`, `kubectl exec x -- sh -c X`, `find x -exec sh -c X x ;`, `flock -w 5 /lock -c X`, `flock /lock sh -c X`,
 		`flock /lock grep -c x`, `script -qc X /dev/null`, `/opt/own/tool --run sh -c X`,
 		`python -c X x`, `python3.11 -Ic X`, `python3 -W x -c X`, `python -m x -c x`, `python tool.py -c x`, `/usr/bin/env python3 -c X`,
-		`perl -e X x`, `perl -lane X`, `perl -i.bak -pe X x`, `perl -pi -e X x`, `perl -MX -E X`, `perl script.pl -e x`, `ruby -rjson -e X`,
+		`perl -e X x`, `perl -lane X`, `perl -i.bak -pe X X`, `perl -pi -e X X X`, `perl -n script X`, `perl -n -- script X`, `perl -e X x -n`, `perl -ne X -- X`, `perl -0777 -e X x`,
+		`python -m timeit X X`, `python3 -Im timeit -n x -s X X`, `python3 -mtimeit --setup X X`, `python -m pdb x`,
+		`vim -c X x`, `vim x -c X`, `vi +X x`, `nvim --cmd X -S x x`, `sudo ex -s x -cX`, `tool vi -c x`, `perl -MX -E X`, `perl script.pl -e x`, `ruby -rjson -e X`,
 		`node -e X`, `node --eval=X`, `nodejs -r x -p X`, `php -r X`, `lua5.4 -e X`, `Rscript -e X`, `pwsh -NoProfile -Command X X`, `pwsh -ep x -c X`, `pwsh -File x -c x`, `fish -ic X`, `fish --command=X`,
 		`awk X x`, `awk -F : -v a=x X x`, `awk -f prog.awk x`, `gawk --source X x`, `sudo awk X x`, `sed X x`, `sed -n -e X x`, `sed -i.bak -e X x`,
 		`sed -f x x`, `sed x -e X`, `sed --expression=X x`, `busybox sed X x`,
@@ -48,6 +50,23 @@ func TestB17ProgramTexts(t *testing.T) {
 		if !slices.Equal(slices.Compact(got), want) {
 			t.Errorf("%s: the words %v are run, not %v", command, got, want)
 		}
+	}
+}
+
+// TestB17CommandsOfVeryManyWordsAreRefused counts the words of a command that has values, and of a text of a shell; other commands may have as many as they like.
+func TestB17CommandsOfVeryManyWordsAreRefused(t *testing.T) {
+	words := strings.Fields(strings.Repeat("sh ", maxWords) + "{{V}}")
+	if err := interpreted(words, words, false); err == nil || !strings.Contains(err.Error(), "1001 words") {
+		t.Errorf("error %v", err)
+	}
+	if err := interpreted(words[1:], words[1:], false); err == nil || strings.Contains(err.Error(), "words") {
+		t.Errorf("as many as may be: %v", err)
+	}
+	if err := interpreted(words[:maxWords], words[:maxWords], false); err != nil {
+		t.Errorf("without a value: %v", err)
+	}
+	if text := strings.Repeat("bash -c ", maxWords); !interpreters().runInput(text) {
+		t.Error("a text of very many words is taken for one that does not run its input")
 	}
 }
 

@@ -21,7 +21,7 @@ type shellSyntax struct {
 // none. What stands between quotes or is the program of an interpreter is meant as it is.
 func ShellSyntax(command string) string {
 	s, err := split(command)
-	if err != nil {
+	if err != nil || len(s.words) > maxWords {
 		return ""
 	}
 	texts := programTexts(s.words)

@@ -182,7 +182,7 @@ func (p *interpreter) read(args []string) (texts []int, input bool) {
 	if r.command {
 		operand = 1
 	}
-	if operand > 0 && operand <= len(r.operands) && !r.given && (p.verb == "" || args[r.operands[0]] == p.verb) {
+	if operand > 0 && operand <= len(r.operands) && (!r.given || p.joined) && (p.verb == "" || args[r.operands[0]] == p.verb) {
 		text := r.operands[operand-1:]
 		if !p.joined {
 			text = text[:1]

@@ -59,7 +59,7 @@ func TestB17CommandsOfVeryManyWordsAreRefused(t *testing.T) {
 	if err := interpreted(words, words, false); err == nil || !strings.Contains(err.Error(), "1001 words") {
 		t.Errorf("error %v", err)
 	}
-	if err := interpreted(words[1:], words[1:], false); err == nil || strings.Contains(err.Error(), "words") {
+	if err := interpreted(words[1:], words[1:], false); err != nil {
 		t.Errorf("as many as may be: %v", err)
 	}
 	if err := interpreted(words[:maxWords], words[:maxWords], false); err != nil {

@@ -96,7 +96,7 @@ func check(d *Definition, cat Catalogue) diag.List {
 // wholeness says which rules the manifest is whole enough for.
 func (c *checker) wholeness() need {
 	broken := func(t Transition) bool {
-		return t.Name == "" || t.Destination == "" || t.Destination == anyState || len(t.From) == 0 || slices.Contains(t.From, "")
+		return t.Name == "" || t.Destination == "" && !t.Stays || t.Destination == anyState || len(t.From) == 0 || slices.Contains(t.From, "")
 	}
 	switch {
 	case len(c.m.Transitions) == 0 || slices.ContainsFunc(c.m.Transitions, broken):

@@ -73,6 +73,7 @@ func (c *checker) alwaysLeaves(state int, event string, m *instantMove) bool {
 		return false
 	}
 	r := &c.d.rules[rules[0]]
-	m.to = append(m.to, r.to)
-	return c.m.Transitions[rules[0]].When == "" && (r.to != state || r.reenter)
+	to := r.leads(state)
+	m.to = append(m.to, to)
+	return c.m.Transitions[rules[0]].When == "" && (to != state || r.reenter)
 }

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -64,6 +65,11 @@ func (c *checker) unknownEvents() {
 			c.knownEvent(dl.Event, dl.Pos, "state %s: its deadline names the event %q, which no transition has", s.Name, dl.Event)
 		}
 	}
+	for _, g := range c.m.Groups {
+		for _, dl := range g.After {
+			c.knownEvent(dl.Event, dl.Pos, "the group %s: its deadline names the event %q, which no transition has", g.Name, dl.Event)
+		}
+	}
 }
 
 func (c *checker) knownEvent(event string, at diag.Position, format string, args ...any) {
@@ -99,6 +105,11 @@ func (c *checker) fired() map[string]bool {
 	}
 	for _, s := range c.m.States {
 		for _, dl := range s.After {
+			fired[dl.Event] = true
+		}
+	}
+	for _, g := range c.m.Groups {
+		for _, dl := range g.After {
 			fired[dl.Event] = true
 		}
 	}
@@ -160,11 +171,16 @@ func (c *checker) untaken(w int, event string) []string {
 }
 
 func (c *checker) leadsOnlyTo(event string, state int) bool {
-	return !slices.ContainsFunc(c.d.rules, func(r rule) bool { return r.name == event && r.to != state })
+	return !slices.ContainsFunc(c.d.rules, func(r rule) bool { return r.name == event && r.dest != state })
 }
 
-// untakenDeadlines finds deadlines whose event the state itself does not take.
+// untakenDeadlines finds deadlines whose event the state itself, or one of the group's states, does not take.
 func (c *checker) untakenDeadlines() {
+	for i := range c.m.Groups {
+		for _, dl := range c.m.Groups[i].After {
+			c.untakenInGroup(&c.m.Groups[i], dl)
+		}
+	}
 	for _, s := range c.m.States {
 		i, known := c.d.index[s.Name]
 		if !known || !c.reachable[i] || s.Final != "" {
@@ -175,5 +191,22 @@ func (c *checker) untakenDeadlines() {
 				c.tolerated("SC416", dl.Pos, "add a transition from "+s.Name, "the deadline of state %s fires %q, which no transition takes there", s.Name, dl.Event)
 			}
 		}
+	}
+}
+
+func (c *checker) untakenInGroup(g *Group, dl Deadline) {
+	if _, exists := c.d.byName[dl.Event]; !exists {
+		return
+	}
+	var states []string
+	for _, name := range g.States {
+		s, known := c.d.index[name]
+		if known && c.reachable[s] && c.d.specs[s].Final == "" && !c.d.takes(s, dl.Event) {
+			states = append(states, name)
+		}
+	}
+	if len(states) > 0 {
+		c.tolerated("SC416", dl.Pos, fmt.Sprintf("add a transition from there, or one from the group: {name: %s, from: [%s], ...}", dl.Event, g.Name),
+			"the deadline of the group %s fires %q, which no transition takes in %s", g.Name, dl.Event, inWords("state", states))
 	}
 }

@@ -84,13 +84,13 @@ func (c *checker) unreachable() {
 			c.fault("SC402", c.firstNamed(state), c.stateHint(state), "%q is an event, not a state", state)
 			continue
 		}
-		c.tolerated("SC407", c.firstNamed(state), hintFor(state, c.others(state), "add a transition to it, or remove it"),
+		c.tolerated("SC407", c.firstNamed(state), hintFor(state, append(c.others(state), c.groupNames(state)...), "add a transition to it, or remove it"),
 			"the state %s can never be reached", state)
 	}
 }
 
 func (c *checker) isDestination(state int) bool {
-	return slices.ContainsFunc(c.d.rules, func(r rule) bool { return r.to == state })
+	return slices.ContainsFunc(c.d.rules, func(r rule) bool { return r.dest == state })
 }
 
 // traps finds transitions into states from which neither a final nor a home state can be reached. Choria
@@ -110,8 +110,8 @@ func (c *checker) traps() {
 	for i := range c.d.rules {
 		r := &c.d.rules[i]
 		enters := slices.ContainsFunc(r.from, func(s int) bool { return rest[s] && c.reachable[s] })
-		if enters && !rest[r.to] {
-			to := c.d.states[r.to]
+		if enters && r.dest >= 0 && !rest[r.dest] {
+			to := c.d.states[r.dest]
 			c.fault("SC408", c.m.Transitions[i].place("destination"),
 				hintFor(to, c.others(to), "add a way back, or declare the state home or final in states"),
 				"the state %s is a trap: no final or home state can be reached from it", to)
@@ -137,7 +137,7 @@ func (c *checker) mustMove(state int) bool {
 // quiet reports whether nothing happens in a state by itself: no watcher, no deadline, no subscription. While
 // a watcher names a state that does not exist, any state may be the one that it was to be active in.
 func (c *checker) quiet(state int) bool {
-	return !c.misplaced && len(c.active[state]) == 0 && len(c.d.specs[state].After) == 0 && !c.subscribed(state)
+	return !c.misplaced && len(c.active[state]) == 0 && !c.d.hasDeadline(state) && !c.subscribed(state)
 }
 
 // subscribed reports whether what another machine does can take the machine out of a state.

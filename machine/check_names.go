@@ -23,6 +23,17 @@ func (c *checker) others(state string) []string {
 	return slices.DeleteFunc(c.d.States(), func(s string) bool { return s == state })
 }
 
+// groupNames returns the groups but one that is named as a word.
+func (c *checker) groupNames(word string) []string {
+	var names []string
+	for _, g := range c.m.Groups {
+		if g.Name != word {
+			names = append(names, g.Name)
+		}
+	}
+	return names
+}
+
 func (c *checker) initialState() {
 	if initial := c.m.InitialState; initial != "" && !c.named(initial) {
 		c.fault("SC401", c.m.place("initial_state"), c.stateHint(initial), "the initial state %q is not a state of this machine", initial)
@@ -32,9 +43,16 @@ func (c *checker) initialState() {
 // stateHint says what was probably meant by a word that is not a state.
 func (c *checker) stateHint(word string) string {
 	if i, event := c.d.byName[word]; event {
-		return fmt.Sprintf("%s is an event; it leads to the state %s", word, c.m.Transitions[i].Destination)
+		t := &c.m.Transitions[i]
+		if t.Stays {
+			return word + " is an event, which leads to no other state"
+		}
+		return fmt.Sprintf("%s is an event; it leads to the state %s", word, t.Destination)
 	}
 	states := c.others(word)
+	if near := strict.Nearest(word, append(c.groupNames(word), states...)); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
 	return hintFor(word, states, "the states are "+strings.Join(states, ", "))
 }
 

@@ -47,13 +47,30 @@ func (c *checker) reportRivals(r rivals, states []string) {
 		return
 	}
 	c.fault("SC405", second.Pos, fmt.Sprintf("give the one on line %d a when, or rename one of them", first.Pos.Line),
-		"the transition %s to %s is never taken from %s: the one to %s on line %d comes first and is not told apart by a guard",
-		second.Name, second.Destination, where, first.Destination, first.Pos.Line)
+		"the transition %s %s is never taken from %s: the one %s on line %d comes first and is not told apart by a guard",
+		second.Name, second.whereto("to "), where, first.whereto("to "), first.Pos.Line)
+}
+
+// staying says where a transition stays that changes no state.
+func (t *Transition) staying() string {
+	if t.Stays {
+		return "stays where it is"
+	}
+	return "stays in " + t.Destination
+}
+
+// whereto names the destination of a transition behind a word.
+func (t *Transition) whereto(word string) string {
+	if t.Stays {
+		return "that stays"
+	}
+	return word + t.Destination
 }
 
 func sameEffect(a, b *Transition) bool {
 	sameSet := slices.EqualFunc(a.Set, b.Set, func(x, y Assignment) bool { return x.Key == y.Key && x.Expr == y.Expr })
-	return a.Destination == b.Destination && a.When == b.When && a.Reenter == b.Reenter && a.Quiet == b.Quiet && sameSet
+	sameClear := slices.EqualFunc(a.Clear, b.Clear, func(x, y ClearedKey) bool { return x.Key == y.Key })
+	return a.Destination == b.Destination && a.Stays == b.Stays && sameClear && a.When == b.When && a.Reenter == b.Reenter && a.Quiet == b.Quiet && sameSet
 }
 
 // repeatedSources finds a source that one transition names twice.
@@ -75,9 +92,9 @@ func (c *checker) announced() {
 	for i := range c.m.Transitions {
 		t := &c.m.Transitions[i]
 		place, written := t.places["announce"]
-		changes := slices.ContainsFunc(c.d.rules[i].from, func(s int) bool { return s != c.d.rules[i].to })
+		changes := slices.ContainsFunc(c.d.rules[i].from, func(s int) bool { return s != c.d.rules[i].leads(s) })
 		if written && !changes {
-			c.tolerated("SC417", place, "remove it", "the transition %s stays in %s, and only a change of state is ever published", t.Name, t.Destination)
+			c.tolerated("SC417", place, "remove it", "the transition %s %s, and only a change of state is ever published", t.Name, t.staying())
 		}
 	}
 }

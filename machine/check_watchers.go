@@ -102,6 +102,13 @@ func (c *checker) timeoutAndDeadline() {
 					"watcher %s: its timeout of %s is longer than the first deadline of state %s, %s", w.Name, timeout, s.Name, s.After[0].After)
 			}
 		}
+		for _, g := range c.m.Groups {
+			active := func(state string) bool { return c.d.Matches(i, state) }
+			if len(g.After) > 0 && timeout > g.After[0].After && slices.ContainsFunc(g.States, active) {
+				c.warn("SC210", w.Place(key), "make the deadline longer than the timeout",
+					"watcher %s: its timeout of %s is longer than the first deadline of the group %s, %s", w.Name, timeout, g.Name, g.After[0].After)
+			}
+		}
 	}
 }
 

@@ -159,7 +159,7 @@ func whole(all []Edit, was, is said) []Edit {
 func entryOf(path string) string {
 	section, rest, _ := strings.Cut(path, ".")
 	name, _, inside := strings.Cut(rest, ".")
-	if !inside || !slices.Contains([]string{"states", "transitions", "watchers", "data"}, section) {
+	if !inside || !slices.Contains([]string{"states", "groups", "transitions", "watchers", "data"}, section) {
 		return ""
 	}
 	return section + "." + name

@@ -16,6 +16,7 @@ func compile(m *Manifest, cat Catalogue) (*Definition, diag.List) {
 		index: map[string]int{}, byName: map[string]int{}, types: map[string]ValueType{}, defaults: map[string]any{},
 	}
 	d.addStates()
+	d.addGroups()
 	d.addData()
 	d.addRules()
 	for i := range m.Watchers {
@@ -36,7 +37,9 @@ func (d *Definition) addStates() {
 				d.addState(from)
 			}
 		}
-		d.addState(t.Destination)
+		if !t.Stays {
+			d.addState(t.Destination)
+		}
 	}
 	for _, s := range d.Manifest.States {
 		if i, ok := d.index[s.Name]; ok {
@@ -72,7 +75,10 @@ func (d *Definition) addRules() {
 		d.byState[i] = map[string][]int{}
 	}
 	for i, t := range d.Manifest.Transitions {
-		r := rule{name: t.Name, event: strconv.Itoa(i), to: d.index[t.Destination], reenter: t.Reenter, from: d.sources(t.From)}
+		r := rule{name: t.Name, event: strconv.Itoa(i), dest: -1, reenter: t.Reenter, from: d.sources(t.From)}
+		if !t.Stays {
+			r.dest = d.index[t.Destination]
+		}
 		for _, s := range r.from {
 			d.byState[s][r.name] = append(d.byState[s][r.name], i)
 		}

@@ -56,10 +56,14 @@ func (c *exprCompiler) rule(r *rule, t *Transition) {
 		r.when = c.compile(t.When, at, env, expr.AsBool())
 	}
 	for _, a := range t.Set {
-		c.checkKey(a)
+		c.checkKey("set", a.Key, a.Pos)
 		e := c.compile(a.Expr, a.Pos, env)
 		c.checkType(a, e)
 		r.set = append(r.set, assignment{key: a.Key, expr: e})
+	}
+	for _, a := range t.Clear {
+		c.checkKey("clear", a.Key, a.Pos)
+		r.set = append(r.set, assignment{key: a.Key, value: c.d.defaults[a.Key]})
 	}
 }
 
@@ -72,13 +76,13 @@ func (c *exprCompiler) compile(text string, at diag.Position, env types.Map, opt
 }
 
 // checkKey refuses assignments to keys that are not declared, where the manifest's reading is strict.
-func (c *exprCompiler) checkKey(a Assignment) {
-	if _, ok := c.d.types[a.Key]; ok || !c.d.closedData() {
+func (c *exprCompiler) checkKey(by, key string, at diag.Position) {
+	if _, ok := c.d.types[key]; ok || !c.d.closedData() {
 		return
 	}
 	keys := slices.Sorted(maps.Keys(c.d.types))
-	c.list.Add(diag.Error, codeSetKey, a.Pos, hintFor(a.Key, keys, "declare it under data"),
-		"set writes data key %q, which is not declared", a.Key)
+	c.list.Add(diag.Error, codeSetKey, at, hintFor(key, keys, "declare it under data"),
+		"%s writes data key %q, which is not declared", by, key)
 }
 
 // checkType refuses assignments whose result is known to be of another type than the key.

@@ -25,6 +25,7 @@ type manifestYAML struct {
 	Data         map[string]dataYAML  `yaml:"data"`
 	SecretInput  []string             `yaml:"secret_input"`
 	States       map[string]stateYAML `yaml:"states"`
+	Groups       *strict.Node         `yaml:"groups"`
 	Transitions  []transitionYAML     `yaml:"transitions,required"`
 	Watchers     []watcherYAML        `yaml:"watchers"`
 	Always       *strict.Node         `yaml:"always"`
@@ -73,6 +74,7 @@ func decode(file string, src []byte, root *strict.Node) (*Manifest, diag.List) {
 	d.states(y.States)
 	d.transitions(y.Transitions)
 	d.watchers(y.Watchers)
+	d.readGroups(y.Groups)
 	d.upgrade(y.Upgrade)
 	return d.m, d.list
 }

@@ -21,10 +21,11 @@ type stateYAML struct {
 type transitionYAML struct {
 	Name        string            `yaml:"name,required"`
 	From        sources           `yaml:"from,required"`
-	Destination string            `yaml:"destination,required"`
+	Destination string            `yaml:"destination"`
 	Description string            `yaml:"description"`
 	When        string            `yaml:"when"`
 	Set         map[string]string `yaml:"set"`
+	Clear       *strict.Node      `yaml:"clear"`
 	Subscribe   subscriptionsYAML `yaml:"subscribe"`
 	Reenter     bool              `yaml:"reenter"`
 	Announce    bool              `yaml:"announce" default:"true"`
@@ -52,33 +53,36 @@ func (d *decoder) states(y map[string]stateYAML) {
 		spec := StateSpec{
 			Name: f.Key, Description: entry.Description, Final: FinalKind(entry.Final), Home: entry.Home, Pos: f.Pos,
 		}
-		d.deadlines(&spec, f.Value.Get("after"), entry.After)
+		spec.After = d.deadlines("state "+spec.Name, f.Value.Get("after"), entry.After)
 		d.m.States = append(d.m.States, spec)
 	}
 }
 
-func (d *decoder) deadlines(s *StateSpec, section *strict.Node, y map[string]string) {
+// deadlines reads the deadlines of a state or a group.
+func (d *decoder) deadlines(of string, section *strict.Node, y map[string]string) []Deadline {
 	if section == nil {
-		return
+		return nil
 	}
+	var all []Deadline
 	for _, f := range section.Fields {
 		after, err := strict.ParseDuration(f.Key)
 		if err != nil || after <= 0 {
 			d.fault("SC109", f.Pos, "write a time and an event, such as {1m: timed_out}", "%q is not a time after which an event can fire", f.Key)
 			continue
 		}
-		s.After = append(s.After, Deadline{After: after.Std(), Event: y[f.Key], Pos: f.Value.Pos})
+		all = append(all, Deadline{After: after.Std(), Event: y[f.Key], Pos: f.Value.Pos})
 	}
-	slices.SortStableFunc(s.After, func(a, b Deadline) int { return cmp.Compare(a.After, b.After) })
-	for i := 1; i < len(s.After); i++ {
-		if s.After[i].After == s.After[i-1].After {
-			d.fault("SC109", s.After[i].Pos, "keep one of them", "state %s has two deadlines after %s", s.Name, strict.Duration(s.After[i].After))
+	slices.SortStableFunc(all, func(a, b Deadline) int { return cmp.Compare(a.After, b.After) })
+	for i := 1; i < len(all); i++ {
+		if all[i].After == all[i-1].After {
+			d.fault("SC109", all[i].Pos, "keep one of them", "%s has two deadlines after %s", of, strict.Duration(all[i].After))
 		}
 	}
-	if len(s.After) > maxDeadlines {
-		d.fault("SC109", section.Pos, "spread them over several states", "state %s has more than %d deadlines", s.Name, maxDeadlines)
-		s.After = s.After[:maxDeadlines]
+	if len(all) > maxDeadlines {
+		d.fault("SC109", section.Pos, "spread them over several states", "%s has more than %d deadlines", of, maxDeadlines)
+		all = all[:maxDeadlines]
 	}
+	return all
 }
 
 func (d *decoder) transitions(y []transitionYAML) {
@@ -99,7 +103,7 @@ func (d *decoder) transition(n *strict.Node, y *transitionYAML) Transition {
 		When: y.When, Reenter: y.Reenter, Quiet: !y.Announce, Pos: n.Pos, places: placesOf(n),
 	}
 	d.checkName("an event", t.Name, t.place("name"))
-	d.destination(&t)
+	d.destination(n, &t)
 	d.sources(n.Get("from"), &t)
 	for i, s := range y.Subscribe {
 		t.Subscribe = append(t.Subscribe, Subscription{Machine: s.Machine, Event: s.Event, Pos: item(n.Get("subscribe"), i).Pos})
@@ -109,15 +113,63 @@ func (d *decoder) transition(n *strict.Node, y *transitionYAML) Transition {
 			t.Set = append(t.Set, Assignment{Key: f.Key, Expr: y.Set[f.Key], Pos: f.Value.Pos})
 		}
 	}
+	d.clear(n, &t)
 	return t
 }
 
-func (d *decoder) destination(t *Transition) {
+// destination reads where a transition leads. With a format one that leads nowhere stays; Choria's reading asks for a destination.
+func (d *decoder) destination(n *strict.Node, t *Transition) {
+	_, written := t.places["destination"]
+	switch {
+	case !written && d.m.Strict():
+		t.Stays = true
+		if t.Reenter {
+			d.fault("SC121", t.place("reenter"), "name a destination, or remove reenter",
+				"the transition %s has no destination, so that it enters no state again", t.Name)
+		}
+		return
+	case !written:
+		d.fault(strict.CodeMissingKey, n.Pos, `add "destination: ..."`, `the key "destination" is missing`)
+		return
+	case t.Destination == "":
+		d.fault(strict.CodeNoValue, t.place("destination"), "write a state, or leave the key out where the machine is to stay", "destination: there is no value")
+		return
+	}
 	if t.Destination == anyState {
 		d.fault("SC110", t.place("destination"), "name the state that it leads to", "the transition %s can only lead to one state", t.Name)
 		return
 	}
 	d.checkName("a state", t.Destination, t.place("destination"))
+}
+
+// clear reads the data keys that a transition sets back. Choria's reading does not know the key.
+func (d *decoder) clear(of *strict.Node, t *Transition) {
+	n := of.Get("clear")
+	if n == nil || n.Kind == strict.Null || d.laterThanChoria(of, "clear") {
+		return
+	}
+	keys, list := decodeList[string]("clear", n, d.opts)
+	d.list = append(d.list, list...)
+	for i, key := range keys {
+		at := n.Items[i].Pos
+		switch {
+		case key == "":
+		case slices.ContainsFunc(t.Set, func(a Assignment) bool { return a.Key == key }):
+			d.fault("SC122", at, "remove it from set or from clear", "the transition %s sets %s and clears it", t.Name, key)
+		case slices.ContainsFunc(t.Clear, func(c ClearedKey) bool { return c.Key == key }):
+			d.fault("SC122", at, "remove one of them", "the transition %s clears %s twice", t.Name, key)
+		default:
+			t.Clear = append(t.Clear, ClearedKey{Key: key, Pos: at})
+		}
+	}
+}
+
+// laterThanChoria reports a key that only manifests with a format have where it is in another, which goes without it.
+func (d *decoder) laterThanChoria(of *strict.Node, key string) bool {
+	if i := slices.IndexFunc(of.Fields, func(f strict.Field) bool { return f.Key == key }); i >= 0 && !d.m.Strict() {
+		d.list.Add(d.opts.Unknown, strict.CodeUnknownKey, of.Fields[i].Pos, "write \"format: 1\" to use it", "unknown key %q", key)
+	}
+	return !d.m.Strict()
 }
 
 func (d *decoder) sources(n *strict.Node, t *Transition) {

@@ -16,6 +16,7 @@ type Definition struct {
 	states   []string
 	index    map[string]int       // state -> its place in states
 	specs    []StateSpec          // by place in states
+	groups   []groups             // by place in states; nil where no group has a deadline
 	rules    []rule               // by place in Manifest.Transitions
 	byState  []map[string][]int   // by place in states: event -> places in rules, in the manifest's order
 	byName   map[string]int       // event -> the first of its rules
@@ -35,15 +36,25 @@ type rule struct {
 	name    string
 	event   string // looplab's name of this one rule: guards choose between rules of one name
 	from    []int
-	to      int
+	dest    int         // -1 where it stays
 	when    *expression // nil is always
 	set     []assignment
 	reenter bool
 }
 
+// leads returns the state after the rule, in a state that it leaves.
+func (r *rule) leads(from int) int {
+	if r.dest < 0 {
+		return from
+	}
+	return r.dest
+}
+
+// assignment sets a key to what an expression gives, or back to its default where there is no expression.
 type assignment struct {
-	key  string
-	expr *expression
+	key   string
+	expr  *expression
+	value any // the default
 }
 
 // watcherRule is what the core knows of a watcher.
@@ -96,8 +107,14 @@ func (d *Definition) DeadlineEvent(state string, i int) Event {
 	if !ok || i < 0 || i >= len(spec.After) {
 		return Event{}
 	}
-	at := spec.After[i]
-	return Event{Name: at.Event, Cause: Cause{Kind: CauseDeadline, Name: at.After.String(), Deadline: i + 1}}
+	ev := spec.After[i].event()
+	ev.Cause.Deadline = i + 1
+	return ev
+}
+
+// event is what a deadline fires.
+func (dl *Deadline) event() Event {
+	return Event{Name: dl.Event, Cause: Cause{Kind: CauseDeadline, Name: dl.After.String()}}
 }
 
 // Announces reports whether a transition that the definition has decided is news, which is published.

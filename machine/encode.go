@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // EncodeRecord returns the record's JSON, the form that is stored, and its digest in hex: the SHA-256 of
@@ -32,7 +33,7 @@ func HashRecord(b []byte) string {
 func DecodeRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := decodeStrict(b, &r); err != nil {
-		return nil, fmt.Errorf("reading a record: %w", err)
+		return nil, fmt.Errorf("reading a record: %w", ofLater(err))
 	}
 	r.At = r.At.UTC()
 	for _, m := range []*map[string]any{&r.Payload, &r.Input, &r.Set, &r.Arguments} {
@@ -51,7 +52,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 func DecodeSnapshot(b []byte) (*Snapshot, error) {
 	var s Snapshot
 	if err := decodeStrict(b, &s); err != nil {
-		return nil, fmt.Errorf("reading a snapshot: %w", err)
+		return nil, fmt.Errorf("reading a snapshot: %w", ofLater(err))
 	}
 	for _, m := range []*map[string]any{&s.Data, &s.Input} {
 		normal, err := normalObject(*m)
@@ -61,6 +62,10 @@ func DecodeSnapshot(b []byte) (*Snapshot, error) {
 		*m = normal
 	}
 	s.Entered = s.Entered.UTC()
+	for name, visit := range s.Groups {
+		visit.Entered = visit.Entered.UTC()
+		s.Groups[name] = visit
+	}
 	return &s, nil
 }
 
@@ -76,4 +81,12 @@ func decodeStrict(b []byte, target any) error {
 		return errors.New("something follows the JSON value")
 	}
 	return nil
+}
+
+// ofLater says of a field that this program does not know what is behind it.
+func ofLater(err error) error {
+	if strings.Contains(err.Error(), "unknown field") {
+		return fmt.Errorf("%w: a later release of statecraft wrote it; read it with that release", err)
+	}
+	return err
 }

@@ -23,11 +23,9 @@ func newEngine(d *Definition) *engine {
 	events := make([]fsm.EventDesc, 0, len(d.rules))
 	for i := range d.rules {
 		r := &d.rules[i]
-		from := make([]string, len(r.from))
-		for j, s := range r.from {
-			from[j] = d.states[s]
+		for _, s := range r.from {
+			events = append(events, fsm.EventDesc{Name: r.event, Src: []string{d.states[s]}, Dst: d.states[r.leads(s)]})
 		}
-		events = append(events, fsm.EventDesc{Name: r.event, Src: from, Dst: d.states[r.to]})
 	}
 	return &engine{fsm: fsm.NewFSM(d.states[0], events, nil)}
 }

@@ -23,7 +23,7 @@ func (d *Definition) edges() []edge {
 			label += " [" + t.When + "]"
 		}
 		for _, from := range r.from {
-			e := edge{from: from, to: r.to, label: label + d.deadlineLabel(from, t.Name), quiet: t.Quiet}
+			e := edge{from: from, to: r.leads(from), label: label + d.deadlineLabel(from, t.Name), quiet: t.Quiet}
 			if e.quiet {
 				e.label += " (no news)"
 			}
@@ -38,6 +38,13 @@ func (d *Definition) deadlineLabel(state int, event string) string {
 	for _, after := range d.specs[state].After {
 		if after.Event == event {
 			return " (after " + after.After.String() + ")"
+		}
+	}
+	for _, g := range d.groupsIn(state) {
+		for _, after := range g.After {
+			if after.Event == event {
+				return " (after " + after.After.String() + " in " + g.Name + ")"
+			}
 		}
 	}
 	return ""

@@ -6,7 +6,10 @@ import "github.com/statecraft-io/statecraft/machine/strict"
 // than one shape are described by the one that every manifest may use.
 func Keys() []strict.FieldInfo {
 	keys := strict.Fields(manifestYAML{})
+	shape(keys, "map of mappings", strict.Fields(groupYAML{}), "groups")
+	shape(keys, "list of strings", nil, "groups", "states")
 	shape(keys, "list of strings", nil, "transitions", "from")
+	shape(keys, "list of strings", nil, "transitions", "clear")
 	shape(keys, "list of mappings", strict.Fields(subscriptionYAML{}), "transitions", "subscribe")
 	shape(keys, "list of mappings", strict.Fields(foreignStateYAML{}), "watchers", "foreign_state_required")
 	return keys

@@ -11,6 +11,7 @@ func TestKeysKnowTheirShape(t *testing.T) {
 	flatten(got, "", Keys())
 	for path, want := range map[string]string{
 		"name": "string", "data": "map of mappings", "data.default": "any", "transitions.from": "list of strings",
+		"groups": "map of mappings", "groups.states": "list of strings", "transitions.clear": "list of strings",
 		"transitions.subscribe": "list of mappings", "transitions.subscribe.event": "string",
 		"watchers.foreign_state_required.state": "string", "watchers.interval": "duration", "watchers.properties": "any",
 	} {

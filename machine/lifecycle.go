@@ -29,6 +29,7 @@ func (d *Definition) Start(o Origin, at time.Time) Record {
 	if len(d.defaults) > 0 {
 		r.Set = maps.Clone(d.defaults)
 	}
+	d.noteGroups(&r)
 	return r
 }
 
@@ -70,6 +71,9 @@ func (d *Definition) Recover(s *Snapshot, at time.Time) Record {
 	}
 	r.Kind, r.Cause = RecordRecovery, Cause{Kind: CauseRecovery, Name: string(policy)}
 	r.Epoch++
+	if r.newVisit() {
+		d.noteGroups(&r)
+	}
 	return r
 }
 
@@ -81,6 +85,7 @@ func (d *Definition) Replace(s *Snapshot, at time.Time) Record {
 	r.Kind, r.Cause = RecordUpgrade, Cause{Kind: CauseUpgrade}
 	r.To = d.successor(s.State)
 	r.Epoch++
+	d.noteGroups(&r)
 	for key := range d.types {
 		old, kept := s.Data[key]
 		v, ok := d.types[key].convert(old)

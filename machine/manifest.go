@@ -29,6 +29,7 @@ type Manifest struct {
 	Data         []DataField
 	SecretInput  []string    // paths into the input that are secret, "*" for all of it
 	States       []StateSpec // the states section only; Definition.States has them all
+	Groups       []Group
 	Transitions  []Transition
 	Watchers     []WatcherSpec
 	Upgrade      *Upgrade
@@ -91,6 +92,16 @@ type StateSpec struct {
 	Pos         diag.Position
 }
 
+// Group is a name for states. Wherever it is written among states, decoding has put its states in its place; its deadlines are all that is
+// left of it when a machine runs.
+type Group struct {
+	Name        string
+	Description string
+	States      []string   // each once, those of the groups in it included
+	After       []Deadline // ascending by After; they count from when a state of the group was entered from outside of it
+	Pos         diag.Position
+}
+
 // FinalKind says how a machine ended: "success" or "failure".
 type FinalKind string
 
@@ -100,7 +111,7 @@ const (
 	FinalFailure FinalKind = "failure"
 )
 
-// Deadline fires Event when the state has been occupied for After since it was entered.
+// Deadline fires Event when the state, or the group of states, has been occupied for After since it was entered.
 type Deadline struct {
 	After time.Duration
 	Event string
@@ -110,11 +121,13 @@ type Deadline struct {
 // Transition is one rule of the machine. Several may share a Name (see Definition.Step).
 type Transition struct {
 	Name        string
-	From        []string // as written; "*" is every state
-	Destination string
+	From        []string // with the states of a group in its place; "*" is every state
+	Destination string   // "" where it stays
+	Stays       bool     // in whatever state the machine is: nothing begins or ends there
 	Description string
 	When        string       // expr, boolean; "" is always
 	Set         []Assignment // applied in order, all reading the data before the transition
+	Clear       []ClearedKey // set back to their defaults, null where there is none
 	Subscribe   []Subscription
 	Reenter     bool // a self transition that is a new visit
 	Quiet       bool // no news: recorded and told to subscribed machines, not published
@@ -129,6 +142,12 @@ type Assignment struct {
 	Pos  diag.Position
 }
 
+// ClearedKey is a data key that a transition sets back to its default.
+type ClearedKey struct {
+	Key string
+	Pos diag.Position
+}
+
 // Subscription fires the transition when another machine takes an event.
 type Subscription struct {
 	Machine string
@@ -141,7 +160,7 @@ type Subscription struct {
 type WatcherSpec struct {
 	Name                 string
 	Type                 string
-	StateMatch           []string // empty is every state
+	StateMatch           []string // with the states of a group in its place; empty is every state
 	ForeignStateRequired []ForeignState
 	SuccessTransition    string
 	FailTransition       string

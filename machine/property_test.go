@@ -28,7 +28,15 @@ func drawManifest(t *rapid.T) *Manifest {
 	for _, s := range states {
 		m.States = append(m.States, StateSpec{Name: s, After: []Deadline{{After: time.Minute, Event: drawEvent(t)}}})
 	}
-	m.Source = fmt.Appendf(nil, "%+v", m.Transitions)
+	for _, name := range []string{"first", "second"} {
+		if rapid.Bool().Draw(t, "group") {
+			m.Groups = append(m.Groups, Group{
+				Name: name, States: rapid.SliceOfNDistinct(state, 1, len(states), rapid.ID[string]).Draw(t, "members"),
+				After: []Deadline{{After: time.Second, Event: drawEvent(t)}, {After: time.Hour, Event: drawEvent(t)}},
+			})
+		}
+	}
+	m.Source = fmt.Appendf(nil, "%+v%+v", m.Transitions, m.Groups)
 	m.Digest = digestOf(m.Source)
 	return m
 }
@@ -43,6 +51,13 @@ func drawTransition(t *rapid.T, state *rapid.Generator[string]) Transition {
 			"", "data.n > 2", "data.n % 2 == 0", "event.payload.k == 1", "state == 'a'", "event.payload.list[0] > data.n", "data.x.y == 1",
 			"all(event.payload.list, # > 0)", "at > date('2026-01-02T03:04:10Z')",
 		}).Draw(t, "when"),
+	}
+	if rapid.Bool().Draw(t, "stays") {
+		tr.Destination, tr.Stays, tr.Reenter = "", true, false
+	}
+	if rapid.Bool().Draw(t, "clear") {
+		tr.Clear = []ClearedKey{{Key: "n"}, {Key: "x"}}
+		return tr
 	}
 	if rapid.Bool().Draw(t, "set") {
 		tr.Set = []Assignment{
@@ -82,7 +97,13 @@ func drawRun(t *rapid.T, l *live) {
 		case 1:
 			l.take(l.d.Effect(&l.s, "w", l.at))
 		case 2:
-			l.take(l.d.Step(&l.s, l.d.DeadlineEvent(l.s.State, 0), l.at))
+			ev := l.d.DeadlineEvent(l.s.State, 0)
+			for _, g := range l.d.TimedGroups(l.s.State) {
+				if dl, left := g.Next(l.s.Groups[g.Name]); left && rapid.Bool().Draw(t, "group's") {
+					ev = g.DeadlineEvent(dl)
+				}
+			}
+			l.take(l.d.Step(&l.s, ev, l.at))
 		case 3:
 			l.take(l.d.Replace(&l.s, l.at))
 		default:

@@ -52,7 +52,8 @@ type Cause struct {
 	Seq      uint64    `json:"seq,omitempty"`      // of a subscription: in which record
 	Identity string    `json:"identity,omitempty"` // of an operator
 	Run      uint64    `json:"run,omitempty"`      // of a watcher with on_interrupt other than rerun: the run it ends
-	Deadline int       `json:"deadline,omitempty"` // of a deadline: its place in the state's list, from 1
+	Deadline int       `json:"deadline,omitempty"` // of a state's deadline: its place in the state's list, from 1
+	Group    string    `json:"group,omitempty"`    // of a group's deadline: the group
 }
 
 // RecordKind says what a record did.
@@ -98,27 +99,36 @@ type Record struct {
 	Guards    []GuardValue   `json:"guards,omitempty"`
 	From      string         `json:"from"`
 	To        string         `json:"to"`
-	Set       map[string]any `json:"set,omitempty"` // all data changes, Input's included; a nil value deletes
-	Reason    string         `json:"reason,omitempty"`
+	// Groups are those with deadlines that the state after the record is in, where the record begins a visit or another manifest.
+	Groups []string       `json:"groups,omitempty"`
+	Set    map[string]any `json:"set,omitempty"` // all data changes, Input's included; a nil value deletes
+	Reason string         `json:"reason,omitempty"`
 	// Notify lists the machines whose subscriptions this record fires; each of their records with a
 	// Cause naming this machine and Seq closes one. The runtime fills it, replay ignores it.
 	Notify []string `json:"notify,omitempty"`
 	Prev   string   `json:"prev"` // hex digest of the previous record's JSON, "" in the first
 }
 
+// GroupVisit is how long a machine has been in a group of states, for the group's deadlines.
+type GroupVisit struct {
+	Entered time.Time     `json:"entered"`         // when the machine came into a state of the group from outside of it
+	Fired   time.Duration `json:"fired,omitempty"` // deadlines after this time or less have fired, in nanoseconds
+}
+
 // Snapshot is the state of one machine between records. The zero Snapshot is a machine before its start.
 type Snapshot struct {
 	State string `json:"state"`
 	// Instance and Input are those of the first record, or the arguments since.
-	Instance string            `json:"instance,omitempty"`
-	Input    map[string]any    `json:"input,omitempty"`
-	Seq      uint64            `json:"seq"`
-	Epoch    uint64            `json:"epoch"`
-	Entered  time.Time         `json:"entered"`           // of the visit; deadlines count from here, across restarts
-	Fired    uint64            `json:"fired,omitempty"`   // bit i: deadline i of the state has fired in this visit
-	Data     map[string]any    `json:"data,omitempty"`    // never modified in place: a change makes a new map
-	Running  map[string]uint64 `json:"running,omitempty"` // watcher -> run, of recorded effects without an outcome
-	Runs     uint64            `json:"runs,omitempty"`    // the last run number given
-	Digest   string            `json:"digest"`            // of the manifest last run
-	Head     string            `json:"head"`              // hex digest of the last record, the next one's Prev
+	Instance string                `json:"instance,omitempty"`
+	Input    map[string]any        `json:"input,omitempty"`
+	Seq      uint64                `json:"seq"`
+	Epoch    uint64                `json:"epoch"`
+	Entered  time.Time             `json:"entered"`           // of the visit; deadlines count from here, across restarts
+	Fired    uint64                `json:"fired,omitempty"`   // bit i: deadline i of the state has fired in this visit
+	Groups   map[string]GroupVisit `json:"groups,omitempty"`  // those with deadlines that the state is in; never modified in place
+	Data     map[string]any        `json:"data,omitempty"`    // never modified in place: a change makes a new map
+	Running  map[string]uint64     `json:"running,omitempty"` // watcher -> run, of recorded effects without an outcome
+	Runs     uint64                `json:"runs,omitempty"`    // the last run number given
+	Digest   string                `json:"digest"`            // of the manifest last run
+	Head     string                `json:"head"`              // hex digest of the last record, the next one's Prev
 }

@@ -205,7 +205,7 @@ func (p *replayer) compare(want, got *Record) *Difference {
 	wantGuards, gotGuards := want.Guards, got.Guards
 	if p.foreign {
 		wantGuards, gotGuards = unplaced(wantGuards), unplaced(gotGuards)
-		got.Digest = want.Digest
+		got.Digest, got.Groups = want.Digest, want.Groups
 	}
 	for i, f := range comparisons(want, got, wantGuards, gotGuards) {
 		if !reflect.DeepEqual(f.want, f.got) {
@@ -226,7 +226,7 @@ func comparisons(want, got *Record, wantGuards, gotGuards []GuardValue) []compar
 	return []comparison{
 		{"machine", want.Machine, got.Machine}, {"digest", want.Digest, got.Digest},
 		{"guards", wantGuards, gotGuards}, {"kind", want.Kind, got.Kind}, {"reason", want.Reason, got.Reason},
-		{"from", want.From, got.From}, {"to", want.To, got.To}, {"set", want.Set, got.Set},
+		{"from", want.From, got.From}, {"to", want.To, got.To}, {"groups", want.Groups, got.Groups}, {"set", want.Set, got.Set},
 		{"epoch", want.Epoch, got.Epoch}, {"event", want.Event, got.Event}, {"outcome", want.Outcome, got.Outcome},
 		{"message", want.Message, got.Message},
 		{"cause", want.Cause, got.Cause}, {"payload", want.Payload, got.Payload}, {"input", want.Input, got.Input},

@@ -97,7 +97,7 @@ func (d *Definition) markSecretExpressions() {
 		if e := d.rules[i].when; e != nil {
 			e.secret = d.readsSecret(t.When, t.Name)
 		}
-		for j := range d.rules[i].set {
+		for j := range t.Set { // what clear sets comes behind, and reads nothing
 			d.rules[i].set[j].expr.secret = d.readsSecret(t.Set[j].Expr, t.Name)
 		}
 	}

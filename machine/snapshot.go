@@ -13,10 +13,16 @@ func (s Snapshot) Apply(r *Record, head string) Snapshot {
 	if r.Arguments != nil {
 		s.Input = r.Arguments
 	}
+	if r.newVisit() || r.Kind == RecordUpgrade {
+		s.Groups = s.groupsAfter(r)
+	}
 	if r.newVisit() {
 		s.Entered, s.Fired = r.At, 0
 	} else if i := r.Cause.Deadline; r.Cause.Kind == CauseDeadline && i >= 1 && i <= 64 {
 		s.Fired |= 1 << (i - 1)
+	}
+	if r.Cause.Group != "" {
+		s.Groups = s.firedOf(r)
 	}
 	if r.Cause.Run != 0 {
 		s.applyRun(r)

@@ -175,6 +175,7 @@ func (t *turn) take(r *rule) {
 	}
 	t.record.Kind = RecordTransition
 	t.record.Epoch++
+	t.d.noteGroups(&t.record)
 }
 
 // fire has looplab take a rule. What it refuses is refused.
@@ -190,6 +191,10 @@ func (t *turn) fire(r *rule) (string, bool) {
 func (t *turn) assign(set []assignment) bool {
 	changes := make(map[string]any, len(set))
 	for _, a := range set {
+		if a.expr == nil {
+			changes[a.key] = a.value
+			continue
+		}
 		if t.hides(a.expr) {
 			if !t.setAsRecorded(changes, a.key) {
 				return false

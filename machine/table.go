@@ -14,7 +14,7 @@ func newTable(d *Definition) *table {
 	t := &table{ways: make([][]way, len(d.states))}
 	for i := range d.rules {
 		for _, s := range d.rules[i].from {
-			t.ways[s] = append(t.ways[s], way{rule: i, to: d.rules[i].to})
+			t.ways[s] = append(t.ways[s], way{rule: i, to: d.rules[i].leads(s)})
 		}
 	}
 	return t

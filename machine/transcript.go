@@ -73,6 +73,9 @@ func (c Cause) transcript(outcome string) string {
 		}
 		return fmt.Sprintf("by watcher %s (%s)", c.Name, outcome)
 	case CauseDeadline:
+		if c.Group != "" {
+			return "by deadline " + c.Name + " of " + c.Group
+		}
 		return "by deadline " + c.Name
 	case CauseSubscription:
 		return fmt.Sprintf("by %s#%d", c.Machine, c.Seq)

@@ -278,6 +278,7 @@ func (u *unit) boot() {
 			rec.WithInput(snap, u.input) // an instance keeps what it was started with
 		}
 		u.since = u.elapsed - max(0, u.wall.Sub(snap.Entered))
+		u.enterGroups(nil, u.wall, u.elapsed)
 	}
 	u.reseal(&rec, gone)
 	u.record(rec, nil)

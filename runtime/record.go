@@ -99,6 +99,7 @@ func (u *unit) settle() {
 	if len(p.rec.Set) > 0 {
 		u.changed = p.rec.Seq
 	}
+	u.enterGroups(prev, p.rec.At, p.elapsed)
 	u.published.Store(&published{prog: u.prog, snap: u.snap})
 	if !u.journaled() {
 		u.remember(&p.rec)

@@ -32,15 +32,17 @@ type MachineDetail struct {
 	Data      map[string]any  `json:"data"`
 	Waiting   int             `json:"waiting"` // messages in its inbox
 	Throttled bool            `json:"throttled"`
-	Pace      string          `json:"pace"` // how fast the machine may turn for long, in words
+	Pace      string          `json:"pace"`             // how fast the machine may turn for long, in words
+	Groups    []string        `json:"groups,omitempty"` // that the state is in
 	Deadline  *DeadlineStatus `json:"deadline,omitempty"`
 	Watchers  []WatcherStatus `json:"watchers"`
 }
 
-// DeadlineStatus is the next deadline of the present state.
+// DeadlineStatus is the next deadline of the present state, or of a group that it is in.
 type DeadlineStatus struct {
 	Event string    `json:"event"`
 	At    time.Time `json:"at"`
+	Group string    `json:"group,omitempty"` // "" where it is the state's own
 }
 
 // WatcherStatus is what one watcher does at the moment.
@@ -144,9 +146,12 @@ func (u *unit) detail() MachineDetail {
 	if u.snap == nil {
 		return d
 	}
-	if i, due, ok := u.deadline(); ok {
-		spec, _ := u.prog.def.State(u.snap.State)
-		d.Deadline = &DeadlineStatus{Event: spec.After[i].Event, At: u.wall.Add(due - u.elapsed)}
+	d.Groups = u.prog.def.GroupsOf(u.snap.State)
+	if next, ok := u.deadline(); ok {
+		d.Deadline = &DeadlineStatus{Event: next.after.Event, At: u.wall.Add(next.due - u.elapsed)}
+		if next.group != nil {
+			d.Deadline.Group = next.group.Name
+		}
 	}
 	for i := range u.watches {
 		d.Watchers = append(d.Watchers, u.watcherStatus(i))

@@ -156,9 +156,9 @@ func (u *unit) takeDue(jumped bool) {
 	if jumped {
 		u.replan()
 	}
-	if i, due, ok := u.deadline(); ok && due <= u.elapsed && !u.throttle.holds(u.elapsed) {
+	if d, ok := u.deadline(); ok && d.due <= u.elapsed && !u.throttle.holds(u.elapsed) {
 		u.signalAgain()
-		u.decide(u.prog.def.DeadlineEvent(u.snap.State, i), nil)
+		u.decide(d.event(u), nil)
 		return
 	}
 	for i := range u.watches {

@@ -29,12 +29,13 @@ type unit struct {
 	// All below belongs to the turn.
 	prog     *program
 	snap     *machine.Snapshot
-	wall     time.Time     // of this turn
-	elapsed  time.Duration // of this turn
-	since    time.Duration // elapsed time when the visit began
-	changed  uint64        // the record that has changed the data last
-	armed    time.Duration // due time last given to the timers
-	bootAt   time.Duration // when a machine with splay_start starts, 0 otherwise
+	wall     time.Time                // of this turn
+	elapsed  time.Duration            // of this turn
+	since    time.Duration            // elapsed time when the visit began
+	within   map[string]time.Duration // elapsed time when each group with deadlines was entered
+	changed  uint64                   // the record that has changed the data last
+	armed    time.Duration            // due time last given to the timers
+	bootAt   time.Duration            // when a machine with splay_start starts, 0 otherwise
 	watches  []watch
 	pending  *pendingRecord
 	throttle throttle
@@ -136,8 +137,8 @@ func (u *unit) nextDue() time.Duration {
 		earlier(u.throttle.until)
 	}
 	earlier(u.throttle.calm)
-	if _, due, ok := u.deadline(); ok {
-		earlier(max(due, u.throttle.until))
+	if d, ok := u.deadline(); ok {
+		earlier(max(d.due, u.throttle.until))
 	}
 	for i := range u.watches {
 		earlier(u.lookDue(i))
@@ -154,18 +155,4 @@ func (u *unit) lookDue(i int) time.Duration {
 		return max(due, u.throttle.until)
 	}
 	return due
-}
-
-// deadline returns the first deadline of the present visit that has not fired, and when it is due.
-func (u *unit) deadline() (index int, due time.Duration, ok bool) {
-	spec, known := u.prog.def.State(u.snap.State)
-	if !known {
-		return 0, 0, false
-	}
-	for i, d := range spec.After {
-		if u.snap.Fired&(1<<i) == 0 {
-			return i, max(minDue, u.since+d.After), true
-		}
-	}
-	return 0, 0, false
 }

@@ -21,6 +21,9 @@ func writeManifestSchema(w io.Writer) error {
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "Statecraft machine"
 	s["description"] = "A machine of Statecraft, format 1."
+	groups := s["properties"].(schema)["groups"].(schema)
+	mapping := groups["additionalProperties"].(schema) // a list of its states is short for it
+	groups["additionalProperties"] = schema{"oneOf": []schema{mapping["properties"].(schema)["states"].(schema), mapping}}
 	watcher := s["properties"].(schema)["watchers"].(schema)["items"].(schema)
 	watcher["allOf"] = typeSchemas()
 	e := json.NewEncoder(w)

@@ -197,8 +197,15 @@ func (inv *invocation) detail(d runtime.MachineDetail) {
 		{"state", stateText(d.MachineStatus) + " since " + instant(d.Since)},
 		{"record", fmt.Sprintf("#%d, visit %d", d.Seq, d.Epoch)},
 	}
+	if len(d.Groups) > 0 {
+		rows = append(rows, []string{"groups", strings.Join(d.Groups, ", ")})
+	}
 	if d.Deadline != nil {
-		rows = append(rows, []string{"deadline", d.Deadline.Event + " at " + instant(d.Deadline.At)})
+		text := d.Deadline.Event + " at " + instant(d.Deadline.At)
+		if d.Deadline.Group != "" {
+			text += ", of the group " + d.Deadline.Group
+		}
+		rows = append(rows, []string{"deadline", text})
 	}
 	if d.Directory != "" {
 		rows = append(rows, []string{"directory", d.Directory})

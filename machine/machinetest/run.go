@@ -18,7 +18,7 @@ import (
 //	event NAME KEY=VALUE...               an operator's event with a payload
 //	outcome WATCHER OUTCOME KEY=VALUE...  what a watcher reports, firing what the manifest says
 //	data KEY=VALUE...                     a change of data without an event
-//	deadline AFTER                        the state's deadline of that length, at its time
+//	deadline AFTER                        the deadline of that length of the state or a group that it is in, at its time
 //	at +DURATION                          time passes
 //	restart                               the host restarts
 //
@@ -109,16 +109,22 @@ func (s *script) deadline(text string) error {
 		return err
 	}
 	state, _ := s.d.State(s.s.State)
-	i := slices.IndexFunc(state.After, func(d machine.Deadline) bool { return d.After == after.Std() })
-	if i < 0 {
-		return fmt.Errorf("state %q has no deadline after %s", state.Name, after)
-	}
 	due := s.s.Entered.Add(after.Std())
+	ev := s.d.DeadlineEvent(state.Name, slices.IndexFunc(state.After, func(d machine.Deadline) bool { return d.After == after.Std() }))
+	for _, g := range s.d.TimedGroups(state.Name) {
+		i := slices.IndexFunc(g.After, func(d machine.Deadline) bool { return d.After == after.Std() })
+		if ev.Name == "" && i >= 0 {
+			due, ev = s.s.Groups[g.Name].Entered.Add(after.Std()), g.DeadlineEvent(&g.After[i])
+		}
+	}
+	if ev.Name == "" {
+		return fmt.Errorf("neither state %q nor a group that it is in has a deadline after %s", state.Name, after)
+	}
 	if due.Before(s.at) {
 		return fmt.Errorf("that deadline was due %s ago", s.at.Sub(due))
 	}
 	s.at = due
-	return s.step(s.d.DeadlineEvent(state.Name, i))
+	return s.step(ev)
 }
 
 func (s *script) pass(text string) error {

@@ -156,7 +156,7 @@ func (r *run) first() func(*machine.Record) {
 		}
 		done = true
 		if state := r.test.State.value; state != "" {
-			rec.To = state
+			r.suite.subject().MoveStart(rec, state)
 		}
 		if len(r.test.Data) > 0 {
 			set := r.test.Data.plain()

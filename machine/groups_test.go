@@ -239,3 +239,14 @@ func TestATraceOfGroupsReplays(t *testing.T) {
 		t.Errorf("a manifest with other groups that decides the same: %v", err)
 	}
 }
+
+func TestGraphsShowDeadlinesOfGroupsAndWhatStays(t *testing.T) {
+	dot := DOT(visitorDefinition(t))
+	for _, edge := range []string{
+		`"kitchen" -> "outside" [label="leave (after 30m0s in house)"];`, `"cellar" -> "cellar" [label="remind (after 10m0s in house)"];`,
+	} {
+		if !strings.Contains(dot, edge) {
+			t.Errorf("no %s in\n%s", edge, dot)
+		}
+	}
+}

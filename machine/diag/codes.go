@@ -24,7 +24,7 @@ func Entries() []Entry {
 	all := slices.Concat(
 		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, execEntries, scheduleEntries,
 		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
-		credentialsEntries, secretsEntries,
+		credentialsEntries, secretsEntries, groupEntries,
 		archiveEntries, deliveryEntries, inventoryEntries, ingestEntries,
 	)
 	slices.SortFunc(all, func(a, b Entry) int { return cmp.Compare(a.Code, b.Code) })

@@ -75,7 +75,7 @@ func (u *unit) kept() bool {
 	u.box.mu.Lock()
 	waiting := u.box.others.len() > 0
 	u.box.mu.Unlock()
-	if _, due, ok := u.deadline(); waiting || ok && due <= u.elapsed {
+	if d, ok := u.deadline(); waiting || ok && d.due <= u.elapsed {
 		return true
 	}
 	for i := range u.watches {

@@ -90,7 +90,7 @@ func (a *answering) find() []situation {
 		}
 		for who, d := range a.group {
 			for i := range d.rules {
-				if d.rules[i].to != int(states[who]) {
+				if !d.rules[i].endsIn(int(states[who])) {
 					continue
 				}
 				if circle := a.follow(situation{string(states), who, d.rules[i].name, true}); circle != nil {

@@ -74,7 +74,8 @@ func (d *Definition) unguarded(state int, event string) (to int, moved, ok bool)
 	for _, i := range d.byState[state][event] {
 		if d.Manifest.Transitions[i].When == "" {
 			r := &d.rules[i]
-			return r.to, r.to != state || r.reenter, true
+			to := r.leads(state)
+			return to, to != state || r.reenter, true
 		}
 	}
 	return 0, false, false

@@ -50,6 +50,11 @@ func (r *rule) leads(from int) int {
 	return r.dest
 }
 
+// endsIn reports whether a machine that takes the rule can be in a state then.
+func (r *rule) endsIn(state int) bool {
+	return r.dest == state || r.dest < 0 && slices.Contains(r.from, state)
+}
+
 // assignment sets a key to what an expression gives, or back to its default where there is no expression.
 type assignment struct {
 	key   string

@@ -18,6 +18,8 @@ const CodeQuota diag.Code = "SC258"
 // Quota is a property of listeners: how much they take, in the long run and at once, of each who is
 // counted. Several hosts that share a queue count each for itself.
 type Quota struct {
+	// Where is a condition, over the message's subject and tokens: messages for which it is false are not counted.
+	Where *Formula `yaml:"where" gives:"boolean" empty:"refused"`
 	// By is an expression, over the message's subject and tokens, for who is counted, such as
 	// message.tokens[1]. Without it all are counted together.
 	By *Formula `yaml:"by" gives:"text" empty:"refused"`
@@ -145,6 +147,13 @@ func (m *Meter) Take(look *Look, subject string, tokens []any, size int, now tim
 	defer m.mu.Unlock()
 	var counted []*account
 	for _, q := range m.quotas {
+		counts, err := q.Where.Holds(look, map[string]any{"subject": subject, "tokens": tokens})
+		if err != nil {
+			return &Excess{Reason: "quota: where: " + err.Error()}
+		}
+		if !counts {
+			continue
+		}
 		a, err := q.account(look, subject, tokens, now)
 		if err != nil {
 			return &Excess{Reason: "quota: by: " + err.Error()}

@@ -72,6 +72,21 @@ func TestAQuotaOfAllIsCountedWithThatOfEach(t *testing.T) {
 	}
 }
 
+// TestAQuotaCountsWhatItIsFor: a message for which where is false is not counted, and one for which it has no answer is over.
+func TestAQuotaCountsWhatItIsFor(t *testing.T) {
+	m := NewMeter([]Quota{{Where: quotaBy(t, `message.tokens[1] != "admin"`), By: quotaBy(t, "message.tokens[0]"), Rate: 1, Burst: 1}})
+	for i, tt := range []struct {
+		tokens []any
+		taken  bool
+	}{
+		{[]any{"a", "out"}, true}, {[]any{"a", "out"}, false}, {[]any{"a", "admin"}, true}, {[]any{"a", "admin"}, true}, {[]any{"b", "out"}, true}, {[]any{"a"}, false},
+	} {
+		if e := m.Take(&Look{}, "x", tt.tokens, 1, time.Unix(0, 0)); (e == nil) != tt.taken {
+			t.Errorf("message %d: %+v", i+1, e)
+		}
+	}
+}
+
 // TestG45MadeUpNamesTakeABoundedRoom: joiners say who they are by keys that they make up.
 func TestG45MadeUpNamesTakeABoundedRoom(t *testing.T) {
 	m := NewMeter([]Quota{{By: quotaBy(t, "message.tokens[0]"), Rate: 1, Burst: 1}})

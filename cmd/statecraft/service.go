@@ -35,7 +35,12 @@ func (m *member) serviceSubject(service string) string { return broker.ServiceSu
 // request asks a service of the overlay and reads its answer. One that is busy, or not ready, is asked again for as long as anybody is to wait. An error
 // has its exit code and the next step; in one with which the service denies it is a deniedError. A list comes in pages: see pages.
 func (m *member) request(service string, question, answer any) error {
-	data, err := m.requestData(service, question)
+	return m.requestAt(service, m.serviceSubject(service), question, answer)
+}
+
+// requestAt is request at another subject than the service has for all clients.
+func (m *member) requestAt(service, subject string, question, answer any) error {
+	data, err := m.requestDataAt(service, subject, question)
 	if err != nil {
 		return err
 	}
@@ -47,6 +52,10 @@ func (m *member) request(service string, question, answer any) error {
 
 // requestData is request, and returns the answer as it is.
 func (m *member) requestData(service string, question any) ([]byte, error) {
+	return m.requestDataAt(service, m.serviceSubject(service), question)
+}
+
+func (m *member) requestDataAt(service, subject string, question any) ([]byte, error) {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return nil, err
@@ -54,7 +63,7 @@ func (m *member) requestData(service string, question any) ([]byte, error) {
 	ctx, cancel := m.patience()
 	defer cancel()
 	for {
-		msg, err := m.RequestWithContext(ctx, m.serviceSubject(service), body)
+		msg, err := m.RequestWithContext(ctx, subject, body)
 		if err != nil {
 			return nil, m.unanswered(service, err)
 		}
@@ -107,10 +116,13 @@ func retryAfter(msg *nats.Msg) time.Duration {
 }
 
 // unanswered says what it means that nobody answers.
+// errNoHost is the cause where nobody serves what is asked for.
+var errNoHost = errors.New("no host of the cell answers")
+
 func (m *member) unanswered(service string, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) && m.ctx.Err() == nil {
 		return fail(exitUnreachable, "statecraft fleet hosts says how the hosts are, statecraft states --state DIR/state on one shows its machines; hosts of an earlier release than this program have no such service",
-			"%s: no host of the cell answers", asking(service))
+			"%s: %w", asking(service), errNoHost)
 	}
 	return m.failed(asking(service), err)
 }

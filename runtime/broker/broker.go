@@ -36,6 +36,7 @@ type Broker struct {
 	self       *identity.Key
 	files      uint64        // that the system allows to be open
 	unkept     chan struct{} // has one where something was revoked that is to be kept on disk
+	unstored   unstored
 
 	fleet      *half
 	enrollment *half // nil where it does not listen

@@ -136,6 +136,7 @@ func (b *Broker) followBy(ctx context.Context, server nats.InProcessConnProvider
 func (b *Broker) heard(m *nats.Msg) {
 	defer b.log.recovered("revocation_panicked")
 	if r, err := readRevocation(strings.TrimPrefix(m.Subject, revokedSubjects), m.Data); err == nil {
+		b.unstored.heard(b.knowledge.Revoked, r, m.Data)
 		b.Revoke(r)
 	}
 }
@@ -205,9 +206,11 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 			}
 			b.entered(entry, v)
 			if entry == nil {
-				b.learnt(ctx, js, v)
+				b.learnt(v)
+				b.tellUnstored(js.Conn())
 			}
 		case <-check.C:
+			b.tellUnstored(js.Conn())
 			now, err := state(ctx, js)
 			if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && v.dead(now) {
 				return fmt.Errorf("%w: it missed changes of the bucket", errWatched)
@@ -220,6 +223,9 @@ func (b *Broker) watch(ctx context.Context, js jetstream.JetStream) error {
 func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
 	if entry == nil { // all that was there has been read
 		b.Revoke(v.pending...)
+		for _, r := range v.pending {
+			b.unstored.stored(r.Key())
+		}
 		v.pending, v.caughtUp, v.seen = nil, true, max(v.seen, v.last)
 		return
 	}
@@ -228,6 +234,7 @@ func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
 		v.there[entry.Key()] = true
 	}
 	if entry.Operation() != jetstream.KeyValuePut {
+		b.unstored.stored(entry.Key())
 		return
 	}
 	r, err := readRevocation(entry.Key(), entry.Value())
@@ -237,17 +244,15 @@ func (b *Broker) entered(entry jetstream.KeyValueEntry, v *vigil) {
 		b.log.warn("revocation_not_readable", slog.String("key", diag.Brief(entry.Key(), 200)), slog.String("error", diag.Brief(err.Error(), diag.MaxBrief)))
 	case v.caughtUp:
 		b.Revoke(r)
+		b.unstored.stored(r.Key())
 	default:
 		v.pending = append(v.pending, r)
 	}
 }
 
-// mostRefilled bounds what is written again at once; the rest is at the next watch.
-const mostRefilled = 1000
-
-// learnt notes that the bucket has been read, lets those in who waited for that, and writes again what this host knows and the bucket does
-// not have: it was made anew, or restored from an older copy.
-func (b *Broker) learnt(ctx context.Context, js jetstream.JetStream, v *vigil) {
+// learnt notes that the bucket has been read, lets those in who waited for that, and has what this host knows and the bucket does not have be stored: it
+// was full, made anew, or restored from an older copy.
+func (b *Broker) learnt(v *vigil) {
 	known := b.knowledge.Revoked.Known()
 	b.knowledge.Revoked.learn()
 	b.toKeep()
@@ -257,24 +262,8 @@ func (b *Broker) learnt(ctx context.Context, js jetstream.JetStream, v *vigil) {
 			h.arrivals.unshut()
 		}
 	}
-	missing := b.knowledge.Revoked.kept(v.there)
+	b.unstored.missing(b.knowledge.Revoked.kept(v.there))
 	v.there = nil
-	for i, r := range missing[:min(len(missing), mostRefilled)] {
-		value, err := r.Encode()
-		if err == nil {
-			_, err = ask(ctx, func(ctx context.Context) (*jetstream.PubAck, error) {
-				return js.Publish(ctx, revokedSubjects+r.Key(), value, jetstream.WithExpectLastSequencePerSubject(0))
-			})
-		}
-		var refused *jetstream.APIError
-		if err != nil && !errors.As(err, &refused) { // refused is that another host was faster, or that it is full, which others say
-			b.log.warn("revocations_not_written_again", slog.Int("written", i), slog.Int("of", len(missing)), slog.Any("error", err))
-			return
-		}
-	}
-	if len(missing) > 0 {
-		b.log.log.Warn("revocations_written_again", slog.Int("revocations", len(missing)))
-	}
 }
 
 // vigil finds out whether a watch still sees what happens: nats.go goes on trying in silence where the stream was made anew.

@@ -17,7 +17,7 @@ func (b *Broker) Health() cell.Health {
 	s := b.fleet.server
 	h := cell.Health{
 		Running: s.Running() && s.ReadyForConnections(time.Millisecond), Enabled: s.JetStreamEnabled(), Clustered: b.cfg.Cluster != nil,
-		Limit: b.cfg.Limits.JetStream.Store + b.cfg.Limits.JetStream.Uplink, Unread: !b.knowledge.Revoked.Known(), RevokedFault: b.knowledge.Revoked.Fault(),
+		Limit: b.cfg.Limits.JetStream.Store + b.cfg.Limits.JetStream.Uplink, Unread: !b.knowledge.Revoked.Known(), RevokedFault: strings.Trim(b.knowledge.Revoked.Fault()+"; "+b.unstored.fault(), "; "),
 	}
 	h.Free, h.Size = DiskSpace(b.cfg.Dir)
 	counts := b.fleet.gate.sessions.count()
@@ -79,11 +79,11 @@ func (b *Broker) readLeafnodes() []cell.Leafnode {
 
 // readStreams reads which streams there are, who leads them, and who is there.
 func (b *Broker) readStreams(h *cell.Health) {
-	info, err := b.fleet.server.Jsz(&server.JSzOptions{Account: AccountFleet, Streams: true})
+	info, err := b.fleet.server.Jsz(&server.JSzOptions{Account: AccountFleet, Streams: true, Config: true})
 	if err != nil {
 		return // it was switched off meanwhile, which the next look sees
 	}
-	h.Used, h.Lag, h.Held, h.Copies = int64(info.Store), map[string]uint64{}, map[string]uint64{}, map[string]int{}
+	h.Used, h.Lag, h.Held, h.Copies, h.Filling = int64(info.Store), map[string]uint64{}, map[string]uint64{}, map[string]int{}, map[string]int{}
 	switch {
 	case info.Meta != nil:
 		h.Leader = leaderOf(info.Meta.Leader, info.Meta.Replicas)
@@ -95,6 +95,9 @@ func (b *Broker) readStreams(h *cell.Health) {
 		for _, s := range a.Streams {
 			h.Streams = append(h.Streams, s.Name)
 			h.Held[s.Name] = s.State.LastSeq
+			if c := s.Config; c != nil && c.MaxBytes > 0 && c.Discard == server.DiscardNew {
+				h.Filling[s.Name] = int(float64(s.State.Bytes) / float64(c.MaxBytes) * 100)
+			}
 			b.readCopies(h, s.Name, s.Cluster)
 		}
 	}

@@ -162,6 +162,25 @@ func (r *Revocations) add(one Revocation) {
 	}
 }
 
+// Has reports whether a revocation is known.
+func (r *Revocations) Has(one Revocation) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	switch one.Kind {
+	case RevokedToken:
+		return r.ids[one.Value]
+	case RevokedKey:
+		k, err := identity.ParsePublicKey(one.Value)
+		return err == nil && r.keys[k]
+	case RevokedHost:
+		return r.names[name{identity.PurposeService, one.Value}]
+	case RevokedClient:
+		return r.names[name{identity.PurposeClient, one.Value}]
+	default:
+		return r.names[name{one.Purpose, one.Value}]
+	}
+}
+
 // Len is how many are known.
 func (r *Revocations) Len() int {
 	r.mu.RLock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +27,7 @@ const (
 	causeBehind     = "behind"
 	causeFull       = "full"
 	causeUnread     = "unread"
+	causeFilling    = "filling"
 	causeTrust      = "trust"
 )
 
@@ -78,7 +81,8 @@ func brokerType(b Broker) watchers.Type {
 					"whether there is room. cause is stopped (it does not listen), disabled (nats-server has switched JetStream off, as it does when the disk is full), " +
 					"broken (something cannot be written or read any more), disk (less is free than room), leaderless (too few hosts are there to decide " +
 					"anything, or for a minute a stream has had no leader), behind (what it misses has a leader elsewhere), full (a listener has 80 % of the connections that it may have), " +
-					"unread (it does not know what is revoked, or cannot keep it on its disk) or trust (what it kept of trust roots and lists was damaged); reason says it in words"},
+					"unread (it does not know what is revoked, or cannot keep it on its disk, or the bucket REVOKED does not take it), filling (a stream that takes nothing more when it is full has 80 % of its bytes) " +
+					"or trust (what it kept of trust roots and lists was damaged); reason says it in words"},
 				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: read, Doc: "look: as before"},
 			},
 		},
@@ -103,6 +107,8 @@ type brokerWatch struct {
 	moved  uint64    // Health.Moved at the look before
 	unread time.Time // since when it does not know what is revoked; zero where it does
 	full   bool      // a listener was found nearly full: it takes a tenth less to be taken for roomy
+	// filling are the streams that were found nearly full, likewise.
+	filling map[string]bool
 }
 
 // verdict is what is told once.
@@ -173,6 +179,12 @@ func (w *brokerWatch) judge(h *Health, now time.Time) (verdict, string) {
 	if crowd := w.crowd(h); crowd != "" && v.cause == "" {
 		v.cause, reason = causeFull, crowd
 	}
+	if filling := w.fills(h); filling != "" {
+		if v.cause == "" {
+			v.cause = causeFilling
+		}
+		reason = strings.TrimPrefix(reason+"; "+filling, "; ")
+	}
 	if h.TrustFault != "" {
 		if v.cause == "" {
 			v.cause = causeTrust
@@ -216,7 +228,7 @@ func lacking(h *Health) (cause, reason string) {
 	return causeBehind, reason
 }
 
-// From fullAt percent of its connections on a listener is nearly full, until it has less than roomyAt.
+// From fullAt percent of its connections on a listener is nearly full, and a stream of its bytes, until it has less than roomyAt.
 const (
 	fullAt  = 80
 	roomyAt = 70
@@ -236,6 +248,24 @@ func (w *brokerWatch) crowd(h *Health) string {
 	}
 	w.full = len(crowded) > 0
 	return enumerate(crowded)
+}
+
+// fills says which streams are nearly full that take nothing more then.
+func (w *brokerWatch) fills(h *Health) string {
+	var words []string
+	found := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(h.Filling)) {
+		percent, most := h.Filling[name], fullAt
+		if w.filling[name] {
+			most = roomyAt
+		}
+		if percent >= most {
+			found[name] = true
+			words = append(words, fmt.Sprintf("%s has %d %% of the bytes that it may, and takes nothing more when it is full", name, percent))
+		}
+	}
+	w.filling = found
+	return enumerate(words)
 }
 
 // room reports whether enough of the disk is free.

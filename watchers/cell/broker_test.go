@@ -39,6 +39,11 @@ func taken(n int) func(*Health) {
 	return func(h *Health) { h.Connections = []Connections{{Listener: "fleet", Used: n, Limit: 100}} }
 }
 
+// fills is how many percent of its bytes the bucket of revocations has.
+func fills(percent int) func(*Health) {
+	return func(h *Health) { h.Filling = map[string]int{"KV_REVOKED": percent} }
+}
+
 func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 	type step struct {
 		after   time.Duration
@@ -67,6 +72,9 @@ func TestH66WhatIsWrongWithABrokerIsToldOnce(t *testing.T) {
 		},
 		"a listener that fills": {
 			{0, taken(79), "success", "", true}, {0, taken(80), "degraded", "full", true}, {0, taken(70), "unchanged", "full", true}, {0, taken(69), "success", "", true},
+		},
+		"a stream that takes nothing more when it is full": {
+			{0, fills(79), "success", "", true}, {0, fills(80), "degraded", "filling", true}, {0, fills(70), "unchanged", "filling", true}, {0, fills(69), "success", "", true},
 		},
 		"a small disk":                    {{0, func(h *Health) { h.Free, h.Size = 7<<20, 60<<20 }, "success", "", true}},
 		"a stream that cannot be written": {{0, func(h *Health) { h.Broken = []string{"EVENTS: write error"} }, "degraded", "broken", true}},

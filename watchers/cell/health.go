@@ -45,6 +45,8 @@ type Health struct {
 	RevokedFault string
 	// TrustFault says what is wrong with what the host keeps of trust roots and lists, "" where nothing is.
 	TrustFault string
+	// Filling is how many percent of its bytes each stream has that takes nothing more when it is full, by stream that it has a copy of.
+	Filling map[string]int
 	// Free and Size are of the file system that streams are on, in bytes; 0 where it cannot be read.
 	Free, Size int64
 	// Nodes and Clients are connected to this broker.

@@ -28,7 +28,7 @@ func TestIngestSaysWhatTheStreamDidNotTake(t *testing.T) {
 			a.stream(func(c *jetstream.StreamConfig) {
 				c.MaxMsgsPerSubject, c.MaxBytes, c.Discard = -1, 100, jetstream.DiscardNew
 			})
-		}, "maximum bytes exceeded"},
+		}, "the stream is full, and takes nothing more until it has room"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -74,7 +74,15 @@ func (w *kvWriter) create(ctx context.Context, b *bucket, look *watchers.Look, k
 		return create(ctx, b, key, value)
 	}
 	return watchers.Report{
-		Outcome: outcomeFull, Payload: map[string]any{"key": key},
+		Outcome: outcomeFull, Payload: map[string]any{"key": key, "reserved": true},
 		Message: fmt.Sprintf("%s has %d %% of what it may; the last %d %% are kept for the keys that it has", b.name, percent, w.spec.KeepFree),
 	}, nil
+}
+
+// takesNothing tells of a write that the bucket had no room for. Whoever hears what is written to it has heard it all the same.
+func takesNothing(b *bucket, key string, err error) watchers.Report {
+	return watchers.Report{
+		Outcome: outcomeFull, Payload: map[string]any{"key": key, "reserved": false},
+		Message: fmt.Sprintf("%s is full, and takes nothing more: %v; raise stream_bytes of the hosts, or its share in the machine streams", b.name, err),
+	}
 }

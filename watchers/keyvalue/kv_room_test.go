@@ -3,6 +3,7 @@ package keyvalue
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,5 +96,41 @@ func TestG45ThousandsAskHowFullABucketIsTogether(t *testing.T) {
 	cancel()
 	if _, err := free.taken(ctx, b, now); !errors.Is(err, context.Canceled) {
 		t.Errorf("who is not asked any more: %v", err)
+	}
+}
+
+func formula(t testing.TB, text string) *watchers.Formula {
+	t.Helper()
+	f, err := watchers.CompileFormula(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestG45AFullBucketSaysSo: what a bucket has no room for is full in every mode that writes, and is told apart from what keep_free reserves.
+func TestG45AFullBucketSaysSo(t *testing.T) {
+	l := dial(t, broker(t).ClientURL())
+	kv := keyValue(t, l, jetstream.KeyValueConfig{Bucket: "NODES", MaxBytes: 1_000})
+	if _, err := kv.Put(t.Context(), "a", make([]byte, 500)); err != nil {
+		t.Fatal(err)
+	}
+	large, slots := formula(t, `"`+strings.Repeat("x", 1000)+`"`), formula(t, "3")
+	for _, mode := range []string{modePut, modeCreate, modeUpdate, modeClaim} {
+		spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: "b", Mode: mode, Value: large}
+		switch mode {
+		case modeUpdate:
+			spec.Key = "a"
+		case modeClaim:
+			spec.Slots = slots
+		}
+		rep := (&kvWriter{spec: spec, connections: l, room: &room{}}).Check(t.Context(), newLook(nil))
+		if rep.Outcome != outcomeFull || rep.Payload["reserved"] != false || !strings.Contains(rep.Message, "NODES is full") {
+			t.Errorf("%s: %+v", mode, rep)
+		}
+	}
+	spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: "b", Mode: modeCreate, Value: slots, KeepFree: 50}
+	if rep := (&kvWriter{spec: spec, connections: l, room: &room{}}).Check(t.Context(), newLook(nil)); rep.Outcome != outcomeFull || rep.Payload["reserved"] != true {
+		t.Errorf("what is reserved: %+v", rep)
 	}
 }

@@ -56,10 +56,14 @@ func (w *kvWriter) Check(ctx context.Context, look *watchers.Look) watchers.Repo
 	case modeClaim:
 		rep, err = w.claim(ctx, b, look, key, value)
 	}
-	if err != nil {
+	switch {
+	case IsFull(err):
+		return takesNothing(b, key, err)
+	case err != nil:
 		return failed(err)
+	default:
+		return rep
 	}
-	return rep
 }
 
 // get reads the key.

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
 
@@ -30,6 +31,9 @@ var ErrBusy = errors.New("as many messages wait for the stream as may")
 
 // errNoLeader is what a stream that does not answer is taken for.
 var errNoLeader = errors.New("the stream does not answer; it may have no leader at the moment")
+
+// errStreamFull is told of a stream that has no room, until it drops or is given some.
+var errStreamFull = errors.New("the stream is full, and takes nothing more until it has room: raise stream_bytes of the hosts, or its share in the machine streams")
 
 // Store brings messages into streams by one connection. Each is tried several times within four seconds: what is sent to a stream while that
 // has no leader is dropped in silence. Where messages have a Nats-Msg-Id, one that was stored although nobody heard of it is stored once.
@@ -105,8 +109,11 @@ func (s *Store) send(m *nats.Msg) {
 
 // again tries another time, or gives up.
 func (s *Store) again(m *nats.Msg, err error) {
-	if errors.Is(err, jetstream.ErrAsyncPublishTimeout) {
+	switch {
+	case errors.Is(err, jetstream.ErrAsyncPublishTimeout):
 		err = errNoLeader
+	case keyvalue.IsFull(err):
+		err = fmt.Errorf("%w: %w", errStreamFull, err)
 	}
 	s.mu.Lock()
 	f := s.flights[m]

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	hostcell "github.com/statecraft-io/statecraft/watchers/cell"
+	"github.com/statecraft-io/statecraft/watchers/keyvalue"
 )
 
 // revoker is a client of a hosted cell that may revoke, and nothing else.
@@ -155,4 +157,43 @@ func hostKey(t *testing.T, c *fleetCell) string {
 		t.Fatalf("%s, %v", entry.Value(), err)
 	}
 	return said.Keys["host"]
+}
+
+// TestH69ABucketOfRevocationsThatIsFull fills it: its last fifth is for admins, and where it takes nothing more that is said.
+func TestH69ABucketOfRevocationsThatIsFull(t *testing.T) {
+	c := newHostedCell(t)
+	as, admin := c.revoker(t), contextFlags{As: c.admins}
+	js := c.streams()
+	s, err := js.Stream(t.Context(), "KV_REVOKED")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounded := s.CachedInfo().Config
+	bounded.MaxBytes = 20_000
+	if _, err := js.UpdateStream(t.Context(), bounded); err != nil {
+		t.Fatal(err)
+	}
+	fill := func(key string, size int) error {
+		_, err := js.Publish(t.Context(), "$KV.REVOKED.filler."+key, make([]byte, size))
+		return err
+	}
+	for i := range 17 {
+		if err := fill(strconv.Itoa(i), 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer(t, &tokenRevokeVerb{contextFlags: as, ID: "t1", Force: true, Reason: "test"}, false).wants(t, exitFailed, "nothing is revoked", "80 %", "right admin", "stream_bytes")
+	answer(t, &tokenRevokeVerb{contextFlags: admin, ID: "t1", Force: true, Reason: "test"}, false).wants(t, exitOK, "revoked id t1")
+	for i, size := 100, 1000; size > 0; i++ {
+		if err := fill(strconv.Itoa(i), size); keyvalue.IsFull(err) {
+			size /= 2
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	answer(t, &tokenRevokeVerb{contextFlags: admin, ID: "t2", Force: true, Reason: "test"}, false).wants(t, exitFailed, "the bucket REVOKED is full", "counts at the hosts that are there", "stream_bytes")
+	until(t, func() bool {
+		a := answer(t, &fleetHostsVerb{admin}, false)
+		return a.code == exitPartial && strings.Contains(a.out+a.errs, "KV_REVOKED has ")
+	})
 }

@@ -102,7 +102,7 @@ func (c *Claims) Issuers() []PublicKey {
 			}
 		}
 	}
-	keys := make([]PublicKey, 0, len(texts))
+	var keys []PublicKey
 	for _, text := range texts {
 		if key, err := ParsePublicKey(text); err == nil {
 			keys = append(keys, key)

@@ -13,7 +13,7 @@ const MaxMessage = 1 << 10
 const cut = "..."
 
 // colour is how programs set colours and move the cursor of a terminal (ECMA-48), and name its window.
-var colour = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))`)
+var colour = regexp.MustCompile(`\x1b(?:\[[\x20-\x3f]*[[:alpha:]]|\][^\x07\x1b]*(?:\x07|\x1b\\))`)
 
 // OneLine makes text of any origin a message: one line of at most MaxMessage bytes that controls no terminal. A message stays as it is.
 func OneLine(text string) string {

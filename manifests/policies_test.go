@@ -17,7 +17,7 @@ import (
 func TestPoliciesPassTheirOwnTests(t *testing.T) {
 	for folder, modules := range policies(t) {
 		ran := map[string]int{}
-		results, err := tester.NewRunner().SetDefaultRegoVersion(ast.RegoV1).Run(t.Context(), modules)
+		results, err := tester.NewRunner().SetDefaultRegoVersion(ast.RegoV1).SetModules(modules).RunTests(t.Context(), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", folder, err)
 		}

@@ -167,7 +167,7 @@ func writeFiles(into string, files []packed) error {
 			return err
 		}
 		_, err = file.Write(f.content)
-		if err = errors.Join(err, file.Chmod(mode), file.Close()); err != nil {
+		if err := errors.Join(err, file.Chmod(mode), file.Close()); err != nil {
 			return err
 		}
 	}

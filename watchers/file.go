@@ -114,7 +114,7 @@ func (s *fileSpec) checkSense(w *machine.WatcherSpec, list *diag.List) {
 	}
 	hint := "write what is meant in quotes, such as \"0644\""
 	if bits, err := strconv.ParseUint(s.Mode, 10, 16); err == nil && bits <= 0o7777 && !strings.HasPrefix(s.Mode, "0") {
-		hint = fmt.Sprintf("%s is \"%s\" in decimal: write that, in quotes, if it is meant", s.Mode, modeText(goMode(uint32(bits))))
+		hint = fmt.Sprintf("%s is %q in decimal: write that, in quotes, if it is meant", s.Mode, modeText(goMode(uint32(bits))))
 	}
 	list.Add(diag.Warning, CodeFileOdd, propertyPlace(w, "mode"), hint, "mode: %s is %s: others may do what the owner may not", s.Mode, s.mode)
 }

@@ -75,11 +75,11 @@ func (s *Store) takeJoin(name string) error {
 	if err != nil {
 		return err
 	}
-	kept, err := s.get(joinFile)
-	if err != nil || !succeeds(a.Join, string(kept)) {
-		return nil // the node has been given another one since
+	// One that is gone or damaged stays what it is, and so does another one that the node has been given since: the assignment counts without.
+	if kept, err := s.get(joinFile); err == nil && succeeds(a.Join, string(kept)) {
+		return s.setJoin(a.Join)
 	}
-	return s.setJoin(a.Join)
+	return nil
 }
 
 // Rollback returns to the assignment before the one that was activated and not committed, or to having none, and drops a staged one.

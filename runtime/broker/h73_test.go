@@ -216,10 +216,10 @@ func TestH73AnEndedTokenLeavesOthersTheirRenewal(t *testing.T) {
 func TestH73WhatAKeyMayTakeIsBoundedAltogether(t *testing.T) {
 	l := DefaultLimits()
 	for name, q := range map[string]Quota{"nodes": l.Nodes, "joiners": l.Joiners, "clients": l.Clients, "consumers": l.Consumers} {
-		if copies := q.Sessions * q.Subscriptions; copies > 3000 {
+		if copies := q.Sessions * q.Subscriptions; copies > 6400 {
 			t.Errorf("%s: an answer goes out %d times", name, copies)
 		}
-		if waits := int64(q.Sessions) * q.Pending; waits > 150<<20 {
+		if waits := int64(q.Sessions) * q.Pending; waits > 512<<20 {
 			t.Errorf("%s: %d MiB wait for one key", name, waits>>20)
 		}
 	}

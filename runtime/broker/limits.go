@@ -123,7 +123,7 @@ func DefaultLimits() Limits {
 		Handshake:             30 * time.Second,
 		Nodes:                 Quota{Sessions: 3, Subscriptions: 1000, Pending: 8 << 20},
 		Joiners:               Quota{Sessions: 3, Subscriptions: 100, Pending: 2 << 20},
-		Clients:               Quota{Sessions: 16, Subscriptions: 100, Pending: 8 << 20},
+		Clients:               Quota{Sessions: 64, Subscriptions: 100, Pending: 8 << 20},
 		Consumers:             Quota{Sessions: 4, Subscriptions: 100, Pending: 32 << 20}, // 500 documents of 64 KiB wait
 		Services:              Quota{Sessions: 64, Subscriptions: 100_000, Pending: 64 << 20},
 		SubjectTokens:         32,

@@ -73,7 +73,7 @@ type Config struct {
 	// more than EnrollmentConnections.
 	Joining int `yaml:"joining" default:"500" min:"16" max:"1000000"`
 	// ClientSessions is how many sessions the key of a client may have at once on this host; four at most where it reads streams.
-	ClientSessions int `yaml:"client_sessions" default:"16" min:"1" max:"100000"`
+	ClientSessions int `yaml:"client_sessions" default:"64" min:"1" max:"100000"`
 	// UplinkBytes bounds what JetStream keeps of what leaves the cell (account UPLINK), in bytes, beside StreamBytes; at least 64 MiB.
 	UplinkBytes int64 `yaml:"uplink_bytes" default:"1073741824" min:"67108864"`
 	// Leafnodes are servers elsewhere, such as those of a region, that this host connects to. Nothing passes but what is listed.

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const module = "github.com/statecraft-io/statecraft"
@@ -191,6 +192,21 @@ func TestFilesAndFunctionsAreShort(t *testing.T) {
 			}
 		}
 	}, ".go")
+}
+
+// TestRowsOfManifestsAreShort holds the manifests and their tests to rows that a person sees whole.
+func TestRowsOfManifestsAreShort(t *testing.T) {
+	const longest = 120
+	sources(t, func(path string, content []byte) {
+		if !strings.HasPrefix(path, "manifests/") {
+			return
+		}
+		for i, row := range strings.Split(string(content), "\n") {
+			if n := utf8.RuneCountInString(row); n > longest {
+				t.Errorf("%s:%d has %d columns, more than %d", path, i+1, n, longest)
+			}
+		}
+	}, ".yaml", ".rego")
 }
 
 // TestPackagesSayWhatTheyAreFor asks of every package for one comment in the usual form.

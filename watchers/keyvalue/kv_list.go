@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -50,15 +53,9 @@ func (w *kvWriter) list(ctx context.Context, b *bucket, look *watchers.Look, pat
 	return watchers.Report{Outcome: machine.OutcomeSuccess, Payload: map[string]any{"entries": entries, "next": next}}, nil
 }
 
-// markers are the keys whose last entry is a marker of a deletion.
-func (b *bucket) markers(ctx context.Context) (keys []string, err error) {
-	_, err = b.walk(ctx, ">", func(e entry) bool {
-		if e.gone {
-			keys = append(keys, e.key)
-		}
-		return false
-	}, 1)
-	return keys, err
+// markers are the entries that are markers of deletions.
+func (b *bucket) markers(ctx context.Context) ([]entry, error) {
+	return b.walk(ctx, ">", func(e entry) bool { return e.gone }, math.MaxInt32)
 }
 
 // matching reads the first few keys of a pattern, in order, that have a value and are chosen.
@@ -66,22 +63,65 @@ func (b *bucket) matching(ctx context.Context, pattern string, chosen func(entry
 	return b.walk(ctx, pattern, func(e entry) bool { return !e.gone && chosen(e) }, most)
 }
 
-// walk reads the first few entries of a pattern, in the order of their keys, that are chosen.
+// staleAgain is how long a walk waits after a replica that did not have all yet.
+const staleAgain = 50 * time.Millisecond
+
+// walk reads the first few entries of a pattern, in the order of their keys, that are chosen. It reads by a consumer, which may be made on a
+// replica that lags: what does not reach the newest entry that the stream's leader has is read again.
 func (b *bucket) walk(ctx context.Context, pattern string, chosen func(entry) bool, most int) ([]entry, error) {
+	for {
+		newest, err := b.newest(ctx, pattern)
+		if err != nil {
+			return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+		}
+		found, reached, err := b.walkOnce(ctx, pattern, chosen, most)
+		if err != nil {
+			return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+		}
+		if reached >= newest {
+			return found, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("listing keys of %s: %w", b.name, context.Cause(ctx))
+		case <-time.After(staleAgain):
+		}
+	}
+}
+
+// newest asks the stream's leader for the revision of what was written last to a key of the pattern, 0 where there is nothing.
+func (b *bucket) newest(ctx context.Context, pattern string) (uint64, error) {
+	js, err := b.nc.JetStream()
+	if err != nil {
+		return 0, err
+	}
+	m, err := patiently(ctx, func(ctx context.Context) (*nats.RawStreamMsg, error) {
+		return js.GetLastMsg(b.stream(), b.subject(pattern), nats.Context(ctx))
+	})
+	switch {
+	case errors.Is(err, nats.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return m.Sequence, nil
+}
+
+// walkOnce also returns the highest revision that it came across.
+func (b *bucket) walkOnce(ctx context.Context, pattern string, chosen func(entry) bool, most int) (found []entry, reached uint64, err error) {
 	js, err := jetstream.New(b.nc)
 	if err != nil {
-		return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+		return nil, 0, err
 	}
 	kv, err := js.KeyValue(ctx, b.name)
 	if err != nil {
-		return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+		return nil, 0, err
 	}
 	watch, err := kv.Watch(ctx, pattern)
 	if err != nil {
-		return nil, fmt.Errorf("listing keys of %s: %w", b.name, err)
+		return nil, 0, err
 	}
 	defer func() { _ = watch.Stop() }() // where it fails the connection is gone, and the consumer ends by itself
-	var found []entry
 	first := func() []entry {
 		slices.SortFunc(found, func(x, y entry) int { return cmp.Compare(x.key, y.key) })
 		return found[:min(len(found), most)]
@@ -89,18 +129,19 @@ func (b *bucket) walk(ctx context.Context, pattern string, chosen func(entry) bo
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("listing keys of %s: %w", b.name, context.Cause(ctx))
+			return nil, 0, context.Cause(ctx)
 		case e, ok := <-watch.Updates():
 			switch {
 			case !ok:
-				return nil, fmt.Errorf("listing keys of %s: %w", b.name, errors.New("the connection was closed"))
+				return nil, 0, errors.New("the connection was closed")
 			case e == nil:
-				return first(), nil
+				return first(), reached, nil
 			}
+			reached = max(reached, e.Revision())
 			if one := (entry{key: e.Key(), value: e.Value(), revision: e.Revision(), gone: e.Operation() != jetstream.KeyValuePut}); chosen(one) {
 				found = append(found, one)
 			}
-			if len(found) >= 4*most {
+			if len(found)/4 >= most {
 				found = first()
 			}
 		}

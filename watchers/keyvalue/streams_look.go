@@ -101,7 +101,7 @@ func (k *keeping) keep(ctx context.Context, item *want) error {
 	over := item.ease(have, &wanted)
 	to, changed, refused := drift(have, wanted, item.drops)
 	if item.once && !have.Config.DenyPurge {
-		if err := k.unmark(ctx, s); err != nil {
+		if err := k.unmark(ctx, s, to); err != nil {
 			return fmt.Errorf("%s: removing markers of deletions: %w", item, err)
 		}
 	}
@@ -122,15 +122,21 @@ func (k *keeping) keep(ctx context.Context, item *want) error {
 }
 
 // unmark removes the markers of deletions from a bucket whose keys will be written once: what was deleted stays so, and can be written.
-func (k *keeping) unmark(ctx context.Context, s jetstream.Stream) error {
+// No marker can come after the first step, in which only purges are still allowed.
+func (k *keeping) unmark(ctx context.Context, s jetstream.Stream, to config) error {
+	to.DenyPurge = false
+	update := func(ctx context.Context) (jetstream.Stream, error) { return k.js.UpdateStream(ctx, to) }
+	if _, err := within(ctx, writeTimeout, update); err != nil {
+		return tooMuch(err)
+	}
 	b := bucket{nc: k.nc, name: strings.TrimPrefix(s.CachedInfo().Config.Name, "KV_")}
 	marked, err := b.markers(ctx)
 	if err != nil {
 		return err
 	}
-	for _, key := range marked {
+	for _, marker := range marked {
 		purge := func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, s.Purge(ctx, jetstream.WithPurgeSubject(b.subject(key)))
+			return struct{}{}, s.Purge(ctx, jetstream.WithPurgeSubject(b.subject(marker.key)), jetstream.WithPurgeSequence(marker.revision+1))
 		}
 		if _, err := within(ctx, writeTimeout, purge); err != nil {
 			return err

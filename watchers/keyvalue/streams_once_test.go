@@ -1,6 +1,7 @@
 package keyvalue
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -100,6 +101,35 @@ func TestH69ABucketThatIsWrittenOnce(t *testing.T) {
 				t.Errorf("it is written over: %+v", rep)
 			}
 		})
+	}
+}
+
+// TestH69NoMarkerIsMissed makes buckets ones that are written once at the moment at which a replica may still lack the last markers of
+// deletions: a key whose marker stays could never be written again.
+func TestH69NoMarkerIsMissed(t *testing.T) {
+	l := dial(t, cluster(t)[0].ClientURL())
+	js := must[jetstream.JetStream](t)(jetstream.New(l.nc))
+	for n := range 20 {
+		name := fmt.Sprintf("B%d", n)
+		await(t, "the bucket", func() bool {
+			return check(t, l, "streams", "buckets: [{name: "+name+", replicas: 3}]", nil).Outcome != machine.OutcomeFail
+		})
+		kv := must[jetstream.KeyValue](t)(js.KeyValue(t.Context(), name))
+		for i := range 30 {
+			must[uint64](t)(kv.Put(t.Context(), fmt.Sprint(i), []byte("1")))
+			if err := kv.Delete(t.Context(), fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keeps(t, l, "buckets: [{name: "+name+", replicas: 3, write_once: true}]", machine.OutcomeSuccess)
+		for i := range 30 {
+			if _, err := kv.Put(t.Context(), fmt.Sprint(i), []byte("1")); err != nil {
+				t.Errorf("bucket %s, key %d: %v", name, i, err)
+			}
+		}
+		if err := js.DeleteKeyValue(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

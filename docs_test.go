@@ -148,3 +148,26 @@ func TestDocumentedLinksLead(t *testing.T) {
 		t.Errorf("%d links were found in the documents", seen)
 	}
 }
+
+// TestRecordsHaveNumbersOfTheirOwn wants each decision record to have another number, in its name and its heading.
+func TestRecordsHaveNumbersOfTheirOwn(t *testing.T) {
+	records, err := filepath.Glob("docs/adr/[0-9]*.md")
+	if err != nil || len(records) == 0 {
+		t.Fatal(len(records), err)
+	}
+	seen := map[string]string{}
+	for _, file := range records {
+		number, _, _ := strings.Cut(filepath.Base(file), "-")
+		if other := seen[number]; other != "" {
+			t.Errorf("%s and %s have the same number", other, file)
+		}
+		seen[number] = file
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "# " + strings.TrimLeft(number, "0") + ". "; !strings.HasPrefix(string(text), want) {
+			t.Errorf("%s does not begin with %q", file, want)
+		}
+	}
+}

@@ -123,7 +123,7 @@ func TestD29FailedMoveRenews(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newMember(t, "n1.example", dir, c.join, hurriedNodes(t, "confirming: {after: {2m: join_failed}", "confirming: {after: {100ms: join_failed}",
-		"name: confirm\n    type: request\n", "name: confirm\n    type: request\n    when: \"false\"\n"))
+		"{name: confirm, type: request, ", "{name: confirm, type: request, when: \"false\", "))
 	before := m.token()
 	m.reprovision()
 	eventually(t, "the node is back", func() bool { return m.entered("rolling_back") == 1 && m.state() == "active" })

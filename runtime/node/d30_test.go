@@ -12,7 +12,7 @@ import (
 // TestD30DamagedAgainAndAgain damages what a node was assigned as often as it heals. The sixth time within an hour it is quarantined, and
 // an operator may release it.
 func TestD30DamagedAgainAndAgain(t *testing.T) {
-	quick := override(t, t.TempDir(), "node/enrollment", append([]string{"interval: 5m\n    splay: 5m", "interval: 500ms"}, hurried...)...)
+	quick := override(t, t.TempDir(), "node/enrollment", append([]string{"interval: 5m, splay: 5m", "interval: 500ms"}, hurried...)...)
 	c, dir := newCell(t, nil), t.TempDir()
 	m := newMember(t, "n1.example", dir, c.join, func(c *node.Config) { c.Machines = quick })
 	for healed := range 6 {

@@ -15,15 +15,15 @@ import (
 
 // believing are changes of node/enrollment after which a node believes what nobody has signed, as it did in releases before.
 var believing = []string{
-	"  - name: told\n    from: [announcing, pending, proving, signing, answering, proved]\n    destination: judging\n",
+	"  - name: told\n    from: [talking]\n    destination: judging\n",
 	believes("shut_down", `event.payload.body.answer == "shutdown"`) + believes("revoked", `event.payload.body.answer == "revoked"`) +
 		believes("returning", `data.moving > 0 && event.payload.body.answer == "deny"`) +
-		"  - name: told\n    from: [announcing, pending, proving, signing, answering, proved]\n    destination: judging\n",
+		"  - name: told\n    from: [talking]\n    destination: judging\n",
 }
 
 func believes(state, when string) string {
-	return "  - name: told\n    from: [announcing, pending, proving, signing, answering, proved]\n    destination: " + state + "\n    when: " + when +
-		"\n    set: {reason: event.payload.body.reason, hello_at: \"0\"}\n"
+	return "  - name: told\n    from: [talking]\n    destination: " + state + "\n    when: " + when +
+		"\n    set: {reason: event.payload.body.reason}\n    clear: [hello_at]\n"
 }
 
 // liar listens where a cell's enrollment listener was, with a host's TLS key, and answers every introduction as it likes.

@@ -54,11 +54,18 @@ func TestHandshakeIsYAML(t *testing.T) {
 	write(t, filepath.Join(onOverlay, "notes.yaml"), notes, 0o600)
 	onNode := override(t, t.TempDir(), "node/enrollment", append([]string{
 		"  introducing: {after", "  noting: {after: {1m: noted}, description: says something of itself}\n  introducing: {after",
-		"      staging]\n    destination: introducing\n", "      staging]\n    destination: noting\n" +
+		"from: [connecting, handshake], destination: introducing}\n", "from: [connecting, handshake], destination: noting}\n" +
 			"  - {name: noted, from: [noting], destination: introducing}\n",
-		"connecting, introducing,", "connecting, noting, introducing,",
-		"  - name: inventory\n", "  - name: note\n    type: publish\n    state_match: [noting]\n    success_transition: noted\n    properties:\n" +
-			"      connection: enrollment\n      subject: 'enroll.{{ lookup \"data.public_key\" \"\" }}.out.note'\n      body: \"{note: 'rack 7'}\"\n  - name: inventory\n",
+		// A state more in the handshake is one edit of what is there, and so are two.
+		"handshake: {states: [hearing, judging, assigned, staging]", "handshake: {states: [noting, hearing, judging, assigned, vetting, staging]",
+		"  staging: {after", "  vetting: {after: {1m: try_again}, description: a program of the site looks at the assignment}\n  staging: {after",
+		"from: [assigned], destination: staging,", "from: [assigned], destination: vetting,",
+		"  - {name: staged, from", "  - {name: vetted, from: [vetting], destination: staging}\n  - {name: vet_refused, from: [vetting], destination: pending}\n" +
+			"  - {name: staged, from",
+		"  - {name: stage, type: identity", "  - name: vet\n    type: exec\n    state_match: [vetting]\n    success_transition: vetted\n" +
+			"    fail_transition: vet_refused\n    properties: {command: /bin/true}\n  - {name: stage, type: identity",
+		"  - {name: inventory, type: service", "  - name: note\n    type: publish\n    state_match: [noting]\n    success_transition: noted\n    properties:\n" +
+			"      connection: enrollment\n      subject: 'enroll.{{ lookup \"data.public_key\" \"\" }}.out.note'\n      body: \"{note: 'rack 7'}\"\n  - {name: inventory, type: service",
 	}, impatient...)...)
 
 	c := newCell(t, func(o *overlay.InitOptions) { o.Machines = onOverlay })
@@ -81,7 +88,7 @@ func TestHandshakeIsYAML(t *testing.T) {
 	if diff := cmp.Diff(true, strings.HasPrefix(string(text), "n1.example\nn1.example\n")); diff != "" || err != nil {
 		t.Errorf("the site was asked about %q, %v", text, err)
 	}
-	if m.entered("noting") == 0 {
-		t.Error("the node was never in the state that the site has added")
+	if m.entered("noting") == 0 || m.entered("vetting") != 1 {
+		t.Errorf("the node was %d and %d times in the states that the site has added", m.entered("noting"), m.entered("vetting"))
 	}
 }

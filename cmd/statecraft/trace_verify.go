@@ -268,8 +268,8 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 		return fail(exitPartial, "hold the journal itself against the heads", "no head vouches for the records %d to %d of %s: a gap is between them and those that one does vouch for",
 			u.First, u.Last, r.Path)
 	case r.TooOld > 0:
-		return fail(exitPartial, "a host drops what is oldest when its journal is full, and a machine may be new: --since TIME leaves such heads out. Who can write the files "+
-			"can take it away, too, and tell another story of that time",
+		return fail(exitPartial, "a host drops what is oldest when its journal is full, and a machine may be new: where that is so here, --since "+
+			r.Heads[first].At.UTC().Format(time.RFC3339)+" asks for what is there, and ends with 0. Who can write the files can take it away, too, and tell another story of that time",
 			"what %s were of is not in %s any more; for what is there no head vouches before that of %s", counted(r.TooOld, "head"), r.Path, instant(r.Heads[first].At))
 	}
 	inv.notef("as it was up to %s; what came after that is vouched for by nobody", held)

@@ -124,12 +124,24 @@ func TestH76WhatIsNotKeptIsNotVerified(t *testing.T) {
 	if err := os.WriteFile(file, heads, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// What is said to ask for instead is asked for, and ends well.
+	var out, said strings.Builder
+	verify := []string{"trace", "verify", "--heads", file, "--key", key.Public().String(), dir}
+	if code := run(verify, strings.NewReader(""), &out, &said); code != exitPartial {
+		t.Errorf("all of them: %d, %s", code, said.String())
+	}
+	_, since, _ := strings.Cut(said.String(), "--since ")
+	since, _, _ = strings.Cut(since, " ")
+	if code := run(append(verify, "--since", since), strings.NewReader(""), &out, &said); code != exitOK {
+		t.Errorf("since %s, as it says: %d, %s", since, code, said.String())
+	}
 	for _, tt := range []struct {
 		since time.Time
 		code  int
 		says  string
 	}{
 		{time.Time{}, exitPartial, "were of is not in " + dir + " any more"},
+		{began.Add(time.Minute), exitPartial, "were of is not in " + dir + " any more"}, // it begins later than asked
 		{began.Add(270 * time.Second), exitOK, "as it was up to the head of"},
 		{began.Add(time.Hour), exitUsage, "no head was signed since"},
 	} {

@@ -114,3 +114,40 @@ func scalars(n *strict.Node) (texts []string) {
 	}
 	return texts
 }
+
+// TestFreeTextsOfRequestsAreLines: what somebody writes for people is shown on terminals and in logs, so that it is refused at the service's door where it has control characters.
+func TestFreeTextsOfRequestsAreLines(t *testing.T) {
+	found := 0
+	for _, path := range files(t) {
+		src, err := manifests.Files.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest, problems := strict.Parse(path, src)
+		if problems.HasErrors() {
+			t.Fatal(problems)
+		}
+		if manifest.Get("watchers") == nil {
+			continue
+		}
+		for _, w := range manifest.Get("watchers").Items {
+			fields := w.Get("properties").Get("fields")
+			if fields == nil || !slices.Contains([]string{"service", "subscribe"}, w.Get("type").Value) {
+				continue
+			}
+			for _, f := range fields.Items {
+				name, kind := f.Get("name").Value, f.Get("type").Value
+				if !slices.Contains([]string{"by", "reason", "message", "comment"}, name[strings.LastIndex(name, ".")+1:]) {
+					continue
+				}
+				found++
+				if kind != "line" && kind != "name" {
+					t.Errorf("%s: the field %s is a %s: make it a line", f.Pos, name, kind)
+				}
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d free texts were found: the test looks in the wrong place", found)
+	}
+}

@@ -22,12 +22,12 @@ const CodeFields diag.Code = "SC259"
 type Field struct {
 	// Name is the field's name, with dots between those of objects in one another, such as data.identity.
 	Name string `yaml:"name,required"`
-	// Type is what it holds: text, name (a text that is not empty and has no control characters), time (a text as RFC 3339 has it, of up to 40 bytes),
+	// Type is what it holds: text, line (a text without control characters and line ends, for people), name (a line that is not empty), time (a text as RFC 3339 has it, of up to 40 bytes),
 	// integer (from -2^53 to 2^53, which every reader of JSON reads alike), number, boolean, object or list.
-	Type string `yaml:"type,required" enum:"text|name|time|integer|number|boolean|object|list"`
-	// MaxSize bounds a text or name in bytes, and a list or an open object in bytes of JSON, such as 4KiB. Each of these has one.
+	Type string `yaml:"type,required" enum:"text|line|name|time|integer|number|boolean|object|list"`
+	// MaxSize bounds a text, line or name in bytes, and a list or an open object in bytes of JSON, such as 4KiB. Each of these has one.
 	MaxSize Bytes `yaml:"max_size" empty:"refused"`
-	// Pattern is a regular expression (RE2) that the whole of a text or name matches.
+	// Pattern is a regular expression (RE2) that the whole of a text, line or name matches.
 	Pattern string `yaml:"pattern" empty:"refused"`
 	// Optional lets the field be absent or null.
 	Optional bool `yaml:"optional"`
@@ -74,7 +74,7 @@ func (t *fieldTree) add(f Field) (hint string, err error) {
 		t = inner
 	}
 	name := path[len(path)-1]
-	texts := f.Type == "text" || f.Type == "name"
+	texts := f.Type == "text" || f.Type == "line" || f.Type == "name"
 	sized := texts || f.Type == "list" || f.Open
 	added := newFieldTree(f)
 	switch {
@@ -87,7 +87,7 @@ func (t *fieldTree) add(f Field) (hint string, err error) {
 	case !sized && f.MaxSize != 0:
 		return "leave max_size out", fmt.Errorf("%s: %s needs no bound", f.Name, f.Type)
 	case f.Pattern != "" && !texts:
-		return "leave pattern out", fmt.Errorf("%s: a pattern is for a text or name", f.Name)
+		return "leave pattern out", fmt.Errorf("%s: a pattern is for a text, line or name", f.Name)
 	case f.Open && f.Type != "object":
 		return "leave open out", fmt.Errorf("%s: only an object is open", f.Name)
 	case f.Pattern != "":
@@ -196,7 +196,9 @@ var strictTime = regexp.MustCompile(`\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|
 func (t *fieldTree) holds(text string) bool {
 	switch t.Type {
 	case "name":
-		return text != "" && !strings.ContainsFunc(text, unicode.IsControl)
+		return text != "" && line(text)
+	case "line":
+		return line(text)
 	case "time":
 		_, err := time.Parse(time.RFC3339, text)
 		return len(text) <= maxTime && strictTime.MatchString(text) && err == nil
@@ -204,3 +206,12 @@ func (t *fieldTree) holds(text string) bool {
 		return t.Type == "text"
 	}
 }
+
+// line reports whether a text is one line and nothing that a terminal obeys: no control characters, no other line ends of Unicode, nothing that
+// turns the direction of what follows.
+func line(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) || turning(r) })
+}
+
+// turning reports the embeddings, overrides and isolates of Unicode's bidirectional algorithm, which make a text look like another.
+func turning(r rune) bool { return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' }

@@ -144,3 +144,22 @@ func TestFieldsThatAreDeclaredWrong(t *testing.T) {
 		}
 	}
 }
+
+// TestALineIsForOneLineOfATerminal holds which texts a field of the type line takes, and that a name is one that is not empty.
+func TestALineIsForOneLineOfATerminal(t *testing.T) {
+	f, problems := fieldsOf(t, `[{name: reason, type: line, max_size: 64}, {name: name, type: name, max_size: 64, optional: true}]`)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	for text, good := range map[string]bool{
+		"": true, "stolen, grüße": true, "a\tb": false, "a\nb": false, "a\rb": false, "\x1b[31mred": false, "\x00": false, "\x7f": false, "\u009b31m": false, "a\u2028b": false, "a\u2029b": false,
+		"a\u202eb": false, "a\u2066b": false, "\u05d0\u200fb": true,
+	} {
+		if _, err := f.Read(map[string]any{"reason": text}); (err == nil) != good {
+			t.Errorf("the line %q: %v", text, err)
+		}
+		if _, err := f.Read(map[string]any{"reason": "", "name": text}); (err == nil) != (good && text != "") {
+			t.Errorf("the name %q: %v", text, err)
+		}
+	}
+}

@@ -21,6 +21,7 @@ const (
 	anything    need = iota
 	transitions      // every transition has its name, sources and destination
 	start            // and the initial state is one
+	sound            // and no other rule has found an error
 )
 
 // checkRules is every rule for one machine; CheckSet has those for machines that run together, and
@@ -56,20 +57,26 @@ var checkRules = []checkRule{
 	{"states take the events of their deadlines", start, (*checker).untakenDeadlines},
 	{"no cycle takes no time", start, (*checker).instantCycles},
 	{"cycles have a pause", start, (*checker).turns},
+	{"no watcher pauses within what it spans", start, (*checker).holes},
+	{"no look that leads nowhere is the last", sound, (*checker).stalls},
+	{"where all goes well, the machine comes to rest", sound, (*checker).goodPaths},
+	{"nothing waits for others for ever", sound, (*checker).waits},
 }
 
 // checker holds one manifest against the rules.
 type checker struct {
-	d         *Definition
-	m         *Manifest
-	cat       Catalogue
-	list      diag.List
-	firings   [][]firing      // by place in Manifest.Watchers
-	reachable []bool          // by place in Definition.states
-	active    [][]int         // by place in Definition.states: the watchers that are active there
-	written   map[string]bool // the states that a transition or the states section names
-	anywhere  bool            // a transition leaves every state
-	misplaced bool            // a watcher names a state that does not exist
+	d           *Definition
+	m           *Manifest
+	cat         Catalogue
+	list        diag.List
+	firings     [][]firing      // by place in Manifest.Watchers
+	reachable   []bool          // by place in Definition.states
+	active      [][]int         // by place in Definition.states: the watchers that are active there
+	written     map[string]bool // the states that a transition or the states section names
+	anywhere    bool            // a transition leaves every state
+	misplaced   bool            // a watcher names a state that does not exist
+	firedEvents map[string]bool // by something else than an operator
+	natures     map[int]Nature  // by place in Manifest.Watchers, as they are asked for
 }
 
 // check holds a compiled manifest against every rule that it is whole enough for.
@@ -84,9 +91,10 @@ func check(d *Definition, cat Catalogue) diag.List {
 		}
 		c.misplaced = c.misplaced || slices.ContainsFunc(w.StateMatch, func(state string) bool { return !c.isState(state) })
 	}
+	c.firedEvents = c.fired()
 	whole := c.wholeness()
 	for _, r := range checkRules {
-		if r.needs <= whole {
+		if r.needs <= whole || r.needs == sound && whole == start && !c.list.HasErrors() {
 			r.find(c)
 		}
 	}
@@ -129,6 +137,16 @@ func (c *checker) fault(code diag.Code, at diag.Position, hint, format string, a
 // tolerated reports what Choria lets pass and format 1 does not.
 func (c *checker) tolerated(code diag.Code, at diag.Position, hint, format string, args ...any) {
 	c.list.Add(c.m.tolerance(), code, at, hint, format, args...)
+}
+
+// proven reports what is only seen by following the machine through its states. Format 1 was checked without it, so that what runs there
+// goes on running.
+func (c *checker) proven(code diag.Code, at diag.Position, hint, format string, args ...any) {
+	severity := diag.Warning
+	if c.m.Format > 1 {
+		severity = diag.Error
+	}
+	c.list.Add(severity, code, at, hint, format, args...)
 }
 
 func (c *checker) warn(code diag.Code, at diag.Position, hint, format string, args ...any) {

@@ -30,10 +30,13 @@ func (l typeList) Names() []string {
 }
 
 func checkTypes() typeList {
-	plain := []string{"timer", "schedule", "metric", "facts"}
+	plain := []string{"metric", "facts"}
 	list := typeList{
 		{Name: "exec", CommandLine: []string{"command"}, Prompt: func(*WatcherSpec) bool { return true }},
-		{Name: "expression", Instant: true},
+		{Name: "expression", Instant: true, Nature: func(*WatcherSpec) Nature { return Nature{Repeats: true} }},
+		{Name: "timer", Clock: true, Nature: func(*WatcherSpec) Nature { return Nature{Repeats: true} }},
+		{Name: "schedule", Clock: true, Nature: func(*WatcherSpec) Nature { return Nature{Repeats: true} }},
+		{Name: "subscribe", Nature: func(*WatcherSpec) Nature { return Nature{Listens: true} }},
 		{Name: "file", Writes: writesContents, Check: escapes},
 		{Name: "http", Aliases: []string{"httpswitch"}},
 		{Name: "publish", Aliases: []string{"gossip"}},

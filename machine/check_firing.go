@@ -81,14 +81,13 @@ func (c *checker) knownEvent(event string, at diag.Position, format string, args
 // unfired finds transitions that only an operator can fire, which may well be meant. While something
 // fires an event that does not exist, any transition may be the one that it was to fire.
 func (c *checker) unfired() {
-	fired := c.fired()
-	for event := range fired {
+	for event := range c.firedEvents {
 		if _, known := c.d.byName[event]; !known {
 			return
 		}
 	}
 	for _, event := range c.d.events() {
-		if !fired[event] {
+		if !c.firedEvents[event] {
 			t := &c.m.Transitions[c.d.byName[event]]
 			c.note("SC412", t.place("name"), "nothing to do if operators are to fire it", "nothing fires %q but an operator", event)
 		}

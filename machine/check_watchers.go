@@ -51,17 +51,24 @@ func (c *checker) properties() {
 func (c *checker) outcomes() {
 	for i := range c.m.Watchers {
 		w := &c.m.Watchers[i]
-		if _, known := findType(w, c.cat); !known {
+		t, known := findType(w, c.cat)
+		if !known {
 			continue
 		}
 		var declared []string
 		for _, o := range outcomesOf(w, c.cat) {
-			declared = append(declared, o.Name)
+			if o.allowedBy(t, w) {
+				declared = append(declared, o.Name)
+			}
+		}
+		kind := w.Type
+		if action := t.Action(w); action != "" {
+			kind += " with " + t.Verb + " " + action
 		}
 		for _, outcome := range slices.Sorted(maps.Keys(w.On)) {
 			if !slices.Contains(declared, outcome) {
 				c.fault("SC204", w.Place("on."+outcome), hintFor(outcome, declared, "the outcomes are "+strings.Join(declared, ", ")),
-					"watcher %s: a watcher of type %s has no outcome %q", w.Name, w.Type, outcome)
+					"watcher %s: a watcher of type %s has no outcome %q", w.Name, kind, outcome)
 			}
 		}
 	}

@@ -19,6 +19,9 @@ type Outcome struct {
 	Event   string               // fires this event by its own name (nagios: OK, WARNING, ...), whatever Class says
 	Payload map[string]ValueType // fields that the event carries; nil is none
 	Secrets []string             // those of Payload that are secret in every machine
+	Of      []string             // the values of WatcherType.Verb with which a watcher can report it; nil is all
+	With    string               // the property that must be set for it; "" is none
+	Again   bool                 // the watcher looks again by itself after it
 	Doc     string
 }
 
@@ -46,6 +49,13 @@ type WatcherType struct {
 	Writes func(w *WatcherSpec) []string
 	// Reads names the files of the manifest's folder that are read with it (WatcherSpec.Beside): what they hold is part of the machine. May be nil.
 	Reads func(w *WatcherSpec) []string
+	// Verb is the property that says what a watcher of the type does, "" where there is none, and DefaultVerb its value where it is not
+	// written.
+	Verb, DefaultVerb string
+	// Clock is set where both success and fail say that a time has come: neither means that something went wrong.
+	Clock bool
+	// Nature says how a watcher comes to its reports. Its properties have been checked. May be nil.
+	Nature func(w *WatcherSpec) Nature
 	// Instant is set where a look takes no time, so that a chain of such looks takes none either.
 	Instant bool
 	// Expressions are the properties that are written as expressions: what they give is no secret of the file.
@@ -57,6 +67,21 @@ type WatcherType struct {
 	// Prompt reports whether a look of the watcher is made when a state is entered, and says at once what it has found: it waits for nobody, no
 	// time and no change. Nil is that of a type that nothing is known of.
 	Prompt func(w *WatcherSpec) bool
+}
+
+// Nature is how a watcher comes to its reports. One that does neither looks when a state that it matches is entered, and where it has an
+// interval.
+type Nature struct {
+	Listens bool // it reports when others call, if they do
+	Repeats bool // it looks again by itself as long as it is active
+}
+
+// Action returns what a watcher of the type does: the value of Verb.
+func (t *WatcherType) Action(w *WatcherSpec) string {
+	if n := w.Properties.Get(t.Verb); n != nil {
+		return n.Value
+	}
+	return t.DefaultVerb
 }
 
 // Catalogue finds watcher types. It is implemented by the watchers package.

@@ -32,6 +32,15 @@ func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepar
 		_, list := read(w)
 		return list
 	}
+	t.Nature = func(w *machine.WatcherSpec) machine.Nature {
+		spec, list := read(w)
+		if list.HasErrors() {
+			return machine.Nature{}
+		}
+		p := prepare(spec, w)
+		_, listens := p.New().(Listener)
+		return machine.Nature{Listens: listens, Repeats: w.Interval > 0 || p.Interval > 0 || t.Clock}
+	}
 	t.Prepare = func(w *machine.WatcherSpec) (*Prepared, diag.List) {
 		spec, list := read(w)
 		if list.HasErrors() {

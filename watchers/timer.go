@@ -23,7 +23,7 @@ type timerSpec struct {
 func Timer() Type {
 	return Define(Type{
 		WatcherType: machine.WatcherType{
-			Name: "timer",
+			Name: "timer", Clock: true,
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "the time is up"},
 				{Name: machine.OutcomeSuccess, Class: machine.Success,

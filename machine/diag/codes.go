@@ -23,7 +23,7 @@ type Entry struct {
 func Entries() []Entry {
 	all := slices.Concat(
 		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, execEntries, scheduleEntries,
-		transitionEntries, graphEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
+		transitionEntries, graphEntries, progressEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
 		credentialsEntries, secretsEntries, groupEntries,
 		archiveEntries, deliveryEntries, inventoryEntries, ingestEntries,
 	)

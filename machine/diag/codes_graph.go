@@ -14,7 +14,7 @@ transitions:
   - {name: mended, from: [down, donw], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -25,7 +25,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -42,7 +42,7 @@ transitions:
   - {name: mended, from: [down], destination: down}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -53,7 +53,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -70,7 +70,7 @@ transitions:
   - {name: park, from: [down], destination: parked}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, fail_transition: park, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, fail_transition: park, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -84,7 +84,7 @@ transitions:
   - {name: park, from: [down], destination: parked}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, fail_transition: park, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, fail_transition: park, properties: {command: ./repair}}
 `,
 	},
 	{

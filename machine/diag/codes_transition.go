@@ -47,7 +47,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -73,7 +73,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -112,7 +112,7 @@ transitions:
   - {name: mended, from: [down], destination: down}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -124,7 +124,7 @@ transitions:
   - {name: mended, from: [down], destination: down}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -139,7 +139,7 @@ transitions:
   - {name: mended, from: [down, down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -150,7 +150,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -166,7 +166,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up, down], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -177,7 +177,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -198,7 +198,7 @@ transitions:
   - {name: mended, from: [stopped], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -209,7 +209,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, on: {timeout: broke}, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -227,7 +227,7 @@ transitions:
   - {name: lost, from: [down], destination: gone}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, fail_transition: lost, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, fail_transition: lost, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -241,7 +241,7 @@ transitions:
   - {name: lost, from: [down], destination: gone}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, fail_transition: lost, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, fail_transition: lost, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -273,7 +273,7 @@ transitions:
   - {name: lost, from: [down], destination: gone}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, fail_transition: lost, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, fail_transition: lost, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -314,7 +314,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 		Good: `format: 1
 name: web
@@ -327,7 +327,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{
@@ -379,7 +379,7 @@ transitions:
   - {name: mended, from: [down], destination: up}
 watchers:
   - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
-  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 }

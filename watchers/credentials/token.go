@@ -87,16 +87,16 @@ func tokenPayload() map[string]machine.ValueType {
 func tokenType(h holders) watchers.Type {
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "token",
+			Name: "token", Verb: "action",
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: tokenPayload(), Secrets: []string{"token"}, Doc: "issued, verified, due, stored or drawn; " +
 					"the payload of issue is token, id and expires, with join also join_id, the id of the join token, of verify what the token says with its document, of due and store id and expires, of nonce nonce"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it could not be done, for example because there is no such signer or no active assignment"},
-				{Name: OutcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"reason": machine.String},
+				{Name: OutcomeRefused, Class: machine.Failure, Of: []string{actionVerify, actionStore}, Payload: map[string]machine.ValueType{"reason": machine.String},
 					Doc: "the token is not what was asked for (verify and store); reason is malformed, unsupported (of a later release), signature, issuer, purpose, audience, expired, not_yet_valid or mismatch"},
-				{Name: OutcomeExpired, Class: machine.Failure, Payload: map[string]machine.ValueType{"id": machine.String, "expires": machine.String},
+				{Name: OutcomeExpired, Class: machine.Failure, Of: []string{actionDue}, Payload: map[string]machine.ValueType{"id": machine.String, "expires": machine.String},
 					Doc: "the active assignment's token is past its end (due)"},
-				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Doc: "the token is not due yet, or it was said that it is"},
+				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Of: []string{actionDue}, Again: true, Doc: "the token is not due yet, or it was said that it is"},
 			},
 		},
 		Summary: "Issues, verifies, stores and renews tokens, and draws nonces.",

@@ -97,24 +97,26 @@ func (s *machineSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 
 func machineType(s Services) watchers.Type {
 	payload := map[string]machine.ValueType{"name": machine.String, "version": machine.String, "state": machine.String, "reason": machine.String, "replaces": machine.Boolean}
-	outcome := func(name string, class machine.OutcomeClass, doc string) machine.Outcome {
-		return machine.Outcome{Name: name, Class: class, Payload: payload, Doc: doc}
+	outcome := func(name string, class machine.OutcomeClass, doc string, of ...string) machine.Outcome {
+		return machine.Outcome{Name: name, Class: class, Payload: payload, Doc: doc, Of: of}
 	}
+	waiting := outcome(outcomeWaiting, machine.Neutral, "of confirm: it has not been in a home state for long enough; it is looked at again by itself", actionConfirm)
+	waiting.Again = true
 	ofRelease := maps.Clone(payload)
 	ofRelease["release"] = machine.String
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "machine",
+			Name: "machine", Verb: "action",
 			Outcomes: []machine.Outcome{
 				outcome(machine.OutcomeSuccess, machine.Success, "the machine runs now, where replaces is set in place of a built-in one; it is confirmed; it is there; or it and what was to be removed is gone"),
-				outcome(watchers.OutcomeUnchanged, machine.Success, "of run: it ran like this before"),
-				{Name: outcomeTooOld, Class: machine.Failure, Payload: ofRelease,
+				outcome(watchers.OutcomeUnchanged, machine.Success, "of run: it ran like this before", actionRun),
+				{Name: outcomeTooOld, Class: machine.Failure, Payload: ofRelease, Of: []string{actionRun},
 					Doc: "of run: its manifest requires another release of this program, which the payload names; what ran before runs on"},
 				outcome(outcomeRefused, machine.Failure, "of run: it cannot run, however often it is tried: its manifest has findings, or is of another machine, "+
-					"or its name is that of a machine that was not deployed so; what ran before runs on"),
-				outcome(outcomeWaiting, machine.Neutral, "of confirm: it has not been in a home state for long enough; it is looked at again by itself"),
-				outcome(outcomeUnhealthy, machine.Failure, "of confirm: it has failed"),
-				outcome(outcomeAbsent, machine.Failure, "of confirm and find: there is no such machine"),
+					"or its name is that of a machine that was not deployed so; what ran before runs on", actionRun),
+				waiting,
+				outcome(outcomeUnhealthy, machine.Failure, "of confirm: it has failed", actionConfirm),
+				outcome(outcomeAbsent, machine.Failure, "of confirm and find: there is no such machine", actionConfirm, actionFind),
 				outcome(machine.OutcomeFail, machine.Failure, "what was to be done could not be done; trying again may help"),
 			},
 		},

@@ -126,23 +126,24 @@ func kvType(c Connections) watchers.Type {
 	key := map[string]machine.ValueType{"key": machine.String}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "kv",
+			Name: "kv", Verb: "mode", DefaultVerb: modePoll,
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: found,
 					Doc: "poll and watch: the value is what it was, and on_successful_get or on_matching_update asks to hear of it; get: read; put: written; " +
 						"create, update, delete and claim: all is already as it was to become; list: entries, each with key, value and revision, and the next page begins behind next, \"\" for none"},
-				{Name: outcomeCreated, Class: machine.Success, Payload: found,
+				{Name: outcomeCreated, Class: machine.Success, Payload: found, Of: []string{modePoll, modeWatch, modeCreate, modeClaim},
 					Doc: "there is a value where the machine knew none; create and claim: written"},
 				{Name: outcomeChanged, Class: machine.Success, Payload: found, Doc: "the value is another; update: written"},
 				{Name: outcomeDeleted, Class: machine.Success, Payload: found, Doc: "the value is gone; delete: removed"},
-				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: found, Doc: "nothing has changed since the last look"},
-				{Name: outcomeExists, Class: machine.Failure, Payload: found, Doc: "create: the key holds another value, which comes with the event"},
-				{Name: outcomeConflict, Class: machine.Failure, Payload: found,
+				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: found, Of: []string{modePoll, modeWatch}, Doc: "nothing has changed since the last look"},
+				{Name: outcomeExists, Class: machine.Failure, Payload: found, Of: []string{modeCreate}, Doc: "create: the key holds another value, which comes with the event"},
+				{Name: outcomeConflict, Class: machine.Failure, Payload: found, Of: []string{modeUpdate, modeDelete},
 					Doc: "update and delete: the key has another revision; what it holds comes with the event"},
-				{Name: outcomeMissing, Class: machine.Failure, Payload: key, Doc: "get and update: the key holds nothing; list: there is none"},
+				{Name: outcomeMissing, Class: machine.Failure, Payload: key, Of: []string{modeGet, modeUpdate, modeList}, Doc: "get and update: the key holds nothing; list: there is none"},
 				{Name: outcomeFull, Class: machine.Failure, Payload: map[string]machine.ValueType{"key": machine.String, "reserved": machine.Boolean},
+					Of:  []string{modePut, modeCreate, modeUpdate, modeClaim},
 					Doc: "put, create, update, claim: the bucket is full, which time does not change; create: it has no more room than keep_free says, which is reserved, and nothing was tried"},
-				{Name: outcomeExhausted, Class: machine.Failure, Payload: key, Doc: "claim: every slot is taken"},
+				{Name: outcomeExhausted, Class: machine.Failure, Payload: key, Of: []string{modeClaim}, Doc: "claim: every slot is taken"},
 			},
 		},
 		Summary: "Reads, watches and writes a key of a key-value bucket.",

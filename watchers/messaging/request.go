@@ -53,7 +53,7 @@ func requestType(pool *Pool) watchers.Type {
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: messagePayload(), Doc: "the reply"},
 				{Name: machine.OutcomeFail, Class: machine.Failure,
 					Doc: "there is no connection, or the reply is no text or larger than what an event may carry; no reply in time is timeout"},
-				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, Payload: messagePayload(),
+				{Name: watchers.OutcomeUnchanged, Class: machine.Neutral, With: "unchanged_when", Payload: messagePayload(),
 					Doc: "the reply has nothing new, as unchanged_when says"},
 				{Name: outcomeUnanswered, Class: machine.Failure, Doc: "nobody listens to the subject"},
 				{Name: outcomeRefused, Class: machine.Failure, Payload: map[string]machine.ValueType{"code": machine.String, "error": machine.String},
@@ -62,7 +62,7 @@ func requestType(pool *Pool) watchers.Type {
 					Payload: map[string]machine.ValueType{"code": machine.String, "error": machine.String, "after": machine.Integer},
 					Doc: "the reply is that there is no room, or nobody to answer, at the moment (code 429 or 503), and was again whenever it was " +
 						"asked within the look's time; after is the seconds that it says to wait"},
-				{Name: outcomeRejected, Class: machine.Failure, Payload: messagePayload(), Doc: "the reply is not what accept asks for"},
+				{Name: outcomeRejected, Class: machine.Failure, With: "accept", Payload: messagePayload(), Doc: "the reply is not what accept asks for"},
 			},
 		},
 		Summary: "Sends a request and waits for its reply.",

@@ -114,7 +114,7 @@ func Type() watchers.Type {
 	payload := map[string]machine.ValueType{"start": machine.String, "end": machine.String}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "schedule",
+			Name: "schedule", Clock: true,
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: payload,
 					Doc: "a window has begun, or a matching state was entered inside of one"},

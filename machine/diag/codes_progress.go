@@ -1,0 +1,141 @@
+package diag
+
+// progressEntries documents the codes of how a machine comes on.
+var progressEntries = []Entry{
+	{
+		Code: "SC421", Title: "watcher that pauses within what it spans",
+		Explanation: "A watcher that listens is active in every state before and behind this one, and not in it. When the machine passes " +
+			"through, the watcher ends what it holds - a connection, a subscription - and takes it anew, and what others say meanwhile is " +
+			"lost. Usually the state was added later. A state that only operators lead to, and one that leads back to where the machine " +
+			"came from, are not reported.",
+		Bad: `format: 1
+name: guest
+version: 1.0.0
+initial_state: away
+states: {away: {home: true}, staying: {home: true}}
+transitions:
+  - {name: arrived, from: [away], destination: greeting}
+  - {name: greeted, from: [greeting], destination: looking}
+  - {name: looked, from: [looking], destination: staying}
+  - {name: left, from: [greeting, looking, staying], destination: away}
+  - {name: called, from: [greeting, staying, away], destination: away}
+watchers:
+  - {name: come, type: exec, state_match: [away], interval: 1m, success_transition: arrived, properties: {command: ./come}}
+  - {name: greet, type: exec, state_match: [greeting], success_transition: greeted, fail_transition: left, properties: {command: ./greet}}
+  - {name: look, type: exec, state_match: [looking], success_transition: looked, fail_transition: left, properties: {command: ./look}}
+  - {name: calls, type: subscribe, state_match: [away, greeting, staying], success_transition: called, properties: {subject: calls}}
+`,
+		Good: `format: 1
+name: guest
+version: 1.0.0
+initial_state: away
+states: {away: {home: true}, staying: {home: true}}
+transitions:
+  - {name: arrived, from: [away], destination: greeting}
+  - {name: greeted, from: [greeting], destination: looking}
+  - {name: looked, from: [looking], destination: staying}
+  - {name: left, from: [greeting, looking, staying], destination: away}
+  - {name: called, from: [greeting, looking, staying, away], destination: away}
+watchers:
+  - {name: come, type: exec, state_match: [away], interval: 1m, success_transition: arrived, properties: {command: ./come}}
+  - {name: greet, type: exec, state_match: [greeting], success_transition: greeted, fail_transition: left, properties: {command: ./greet}}
+  - {name: look, type: exec, state_match: [looking], success_transition: looked, fail_transition: left, properties: {command: ./look}}
+  - {name: calls, type: subscribe, state_match: [away, greeting, looking, staying], success_transition: called, properties: {subject: calls}}
+`,
+	},
+	{
+		Code: "SC422", Title: "rest only after a failure",
+		Explanation: "A state that is neither home nor final is to be left, and from this one a home or final state is reached only where a " +
+			"watcher fails or a deadline passes: where all goes well the machine does not come on. Mostly a watcher or its " +
+			"success_transition is missing. A deadline counts as the way on in a state where nothing is done but to wait for it, and a " +
+			"failure that a machine waits for is written as on: {fail: EVENT}. In format 1 it is a warning.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+states: {broken: {after: {1h: mended}}}
+transitions:
+  - {name: broke, from: [up], destination: repairing}
+  - {name: mended, from: [repairing, broken], destination: up}
+  - {name: gave_up, from: [repairing], destination: checking}
+  - {name: bad, from: [checking], destination: broken}
+  - {name: good, from: [checking], destination: checking}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [repairing], success_transition: mended, fail_transition: gave_up, properties: {command: ./repair}}
+  - {name: again, type: exec, state_match: [checking], interval: 1m, success_transition: good, fail_transition: bad, properties: {command: ./check}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+states: {broken: {after: {1h: mended}}}
+transitions:
+  - {name: broke, from: [up], destination: repairing}
+  - {name: mended, from: [repairing, broken, checking], destination: up}
+  - {name: gave_up, from: [repairing], destination: checking}
+  - {name: bad, from: [checking], destination: broken}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [repairing], success_transition: mended, fail_transition: gave_up, properties: {command: ./repair}}
+  - {name: again, type: exec, state_match: [checking], interval: 1m, success_transition: mended, fail_transition: bad, properties: {command: ./check}}
+`,
+	},
+	{
+		Code: "SC423", Title: "last look without an event",
+		Explanation: "The state is neither home nor final, and the machine can stay there for ever: a look ends with an outcome that fires " +
+			"nothing, and nothing else happens - no watcher has an interval or waits for others, and there is no deadline or subscription. In " +
+			"format 1 it is a warning.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+transitions:
+  - {name: broke, from: [up], destination: down}
+  - {name: mended, from: [down], destination: up}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [down], success_transition: mended, properties: {command: ./repair}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+transitions:
+  - {name: broke, from: [up], destination: down}
+  - {name: mended, from: [down], destination: up}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
+`,
+	},
+	{
+		Code: "SC424", Title: "state that waits for others without an end",
+		Explanation: "The state is neither home nor final, has no deadline, and only watchers that wait for others are active in it. Where " +
+			"nobody calls, the machine stays. It is a note, because that may be meant.",
+		Bad: `format: 1
+name: leave
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: asked, from: [idle], destination: waiting}
+  - {name: answered, from: [waiting], destination: idle}
+watchers:
+  - {name: questions, type: subscribe, state_match: [idle], success_transition: asked, properties: {subject: questions}}
+  - {name: answers, type: subscribe, state_match: [waiting], success_transition: answered, properties: {subject: answers}}
+`,
+		Good: `format: 1
+name: leave
+version: 1.0.0
+initial_state: idle
+states: {waiting: {after: {72h: expired}}}
+transitions:
+  - {name: asked, from: [idle], destination: waiting}
+  - {name: answered, from: [waiting], destination: idle}
+  - {name: expired, from: [waiting], destination: idle}
+watchers:
+  - {name: questions, type: subscribe, state_match: [idle], success_transition: asked, properties: {subject: questions}}
+  - {name: answers, type: subscribe, state_match: [waiting], success_transition: answered, properties: {subject: answers}}
+`,
+	},
+}

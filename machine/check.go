@@ -58,6 +58,10 @@ var checkRules = []checkRule{
 	{"no cycle takes no time", start, (*checker).instantCycles},
 	{"cycles have a pause", start, (*checker).turns},
 	{"no watcher pauses within what it spans", start, (*checker).holes},
+	{"guards can be true", sound, (*checker).deadGuards},
+	{"properties read data that there is", anything, (*checker).unknownReads},
+	{"templates read no fields", anything, (*checker).templateFields},
+	{"programs are in the folder", anything, (*checker).missingPrograms},
 	{"no look that leads nowhere is the last", sound, (*checker).stalls},
 	{"where all goes well, the machine comes to rest", sound, (*checker).goodPaths},
 	{"nothing waits for others for ever", sound, (*checker).waits},
@@ -68,6 +72,7 @@ type checker struct {
 	d           *Definition
 	m           *Manifest
 	cat         Catalogue
+	files       Files // nil where the manifest's folder is not at hand
 	list        diag.List
 	firings     [][]firing      // by place in Manifest.Watchers
 	reachable   []bool          // by place in Definition.states
@@ -80,8 +85,8 @@ type checker struct {
 }
 
 // check holds a compiled manifest against every rule that it is whole enough for.
-func check(d *Definition, cat Catalogue) diag.List {
-	c := &checker{d: d, m: d.Manifest, cat: cat, reachable: d.reach(0), active: make([][]int, len(d.states)), written: map[string]bool{}}
+func check(d *Definition, cat Catalogue, files Files) diag.List {
+	c := &checker{d: d, m: d.Manifest, cat: cat, files: files, reachable: d.reach(0), active: make([][]int, len(d.states)), written: map[string]bool{}}
 	c.collectStates()
 	for i := range c.m.Watchers {
 		w := &c.m.Watchers[i]

@@ -39,7 +39,7 @@ func checkTypes() typeList {
 		{Name: "subscribe", Nature: func(*WatcherSpec) Nature { return Nature{Listens: true} }},
 		{Name: "file", Writes: writesContents, Check: escapes},
 		{Name: "http", Aliases: []string{"httpswitch"}},
-		{Name: "publish", Aliases: []string{"gossip"}},
+		{Name: "publish", Aliases: []string{"gossip"}, Expressions: []string{"body"}},
 		{Name: "machines", Aliases: []string{"plugins"}},
 		{Name: "kv", Outcomes: successes("created", "changed", "deleted")},
 		{Name: "archive", Outcomes: successes("unchanged", "deployed")},

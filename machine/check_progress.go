@@ -30,7 +30,7 @@ func (c *checker) leads(w int) []lead {
 	return list
 }
 
-// reportable are the outcomes of a watcher that its properties allow, those left out that mean that its host failed.
+// reportable are the outcomes of a watcher that its properties allow, those left out that say something of its host.
 func reportable(w *WatcherSpec, cat Catalogue) []Outcome {
 	t, known := findType(w, cat)
 	ownSuccess := false
@@ -41,7 +41,7 @@ func reportable(w *WatcherSpec, cat Catalogue) []Outcome {
 	}
 	return slices.DeleteFunc(outcomesOf(w, cat), func(o Outcome) bool {
 		switch o.Name {
-		case OutcomeTimeout, OutcomeInterrupted, OutcomePanic:
+		case OutcomeTimeout, OutcomeInterrupted, OutcomePanic, OutcomeStarved:
 			return true
 		case OutcomeSuccess: // types that have names for their successes report those
 			return ownSuccess && !slices.ContainsFunc(t.Outcomes, func(o Outcome) bool { return o.Name == OutcomeSuccess })

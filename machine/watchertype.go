@@ -49,6 +49,12 @@ type WatcherType struct {
 	Writes func(w *WatcherSpec) []string
 	// Reads names the files of the manifest's folder that are read with it (WatcherSpec.Beside): what they hold is part of the machine. May be nil.
 	Reads func(w *WatcherSpec) []string
+	// On is where the services are that a watcher of the type needs; nil is everywhere.
+	On []Place
+	// Sets names the data keys that the watcher's reports change, or AnyKey. May be nil.
+	Sets func(w *WatcherSpec) []string
+	// Programs names the programs in the manifest's folder that the watcher runs, by their paths relative to it. May be nil.
+	Programs func(w *WatcherSpec) []string
 	// Verb is the property that says what a watcher of the type does, "" where there is none, and DefaultVerb its value where it is not
 	// written.
 	Verb, DefaultVerb string
@@ -68,6 +74,19 @@ type WatcherType struct {
 	// time and no change. Nil is that of a type that nothing is known of.
 	Prompt func(w *WatcherSpec) bool
 }
+
+// Place is a program that runs machines.
+type Place string
+
+// The places: statecraft run, node run and overlay run.
+const (
+	OnHost    Place = "host"
+	OnNode    Place = "node"
+	OnOverlay Place = "overlay"
+)
+
+// AnyKey is what WatcherType.Sets gives where only a look shows which keys of data are changed.
+const AnyKey = "*"
 
 // Nature is how a watcher comes to its reports. One that does neither looks when a state that it matches is entered, and where it has an
 // interval.

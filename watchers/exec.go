@@ -3,6 +3,8 @@ package watchers
 import (
 	"context"
 	"maps"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine"
@@ -23,7 +25,7 @@ func Exec() Type {
 	return Define(Type{
 		WatcherType: machine.WatcherType{
 			Name:        "exec",
-			CommandLine: []string{"command"},
+			CommandLine: []string{"command"}, Sets: execSets, Programs: execPrograms,
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: success, Doc: "the command ended with exit code 0"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: fail,
@@ -32,6 +34,30 @@ func Exec() Type {
 		},
 		Summary: "Runs a command and reports how it ended.",
 	}, prepareExec)
+}
+
+// execSets are the data keys that a command's output names, which only its run shows.
+func execSets(w *machine.WatcherSpec) []string {
+	if n := w.Properties.Get("parse_as_data"); n != nil && n.Value == "true" {
+		return []string{machine.AnyKey}
+	}
+	return nil
+}
+
+// execPrograms is a command that is looked for in the machine's directory only.
+func execPrograms(w *machine.WatcherSpec) []string {
+	command := w.Properties.Get("command")
+	if n := w.Properties.Get("shell"); command == nil || n != nil && n.Value == "true" {
+		return nil
+	}
+	words, err := SplitWords(command.Value)
+	if err != nil || len(words) == 0 || !strings.Contains(words[0], "/") || strings.ContainsAny(words[0], "{$") {
+		return nil
+	}
+	if path := words[0]; !filepath.IsAbs(path) && !leavesDirectory(path) {
+		return []string{path}
+	}
+	return nil
 }
 
 func prepareExec(spec *execSpec, _ *machine.WatcherSpec) *Prepared {

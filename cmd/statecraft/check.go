@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
 // checkVerb checks manifests, each by itself and all of them as a set that runs together.
 type checkVerb struct {
 	Strict bool     `help:"Count warnings as errors."`
+	On     string   `enum:",host,node,overlay" default:"" help:"Say what cannot work where the machines are to run: host (statecraft run), node or overlay."`
 	Paths  []string `arg:"" name:"path" help:"Manifests, or directories that hold a machine.yaml or folders with one. All of them are checked as a set that runs together."`
 }
 
@@ -19,7 +21,7 @@ func (v *checkVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	findings, err := checkFiles(files)
+	findings, err := checkFiles(files, machine.Place(v.On))
 	if err != nil {
 		return err
 	}
@@ -34,10 +36,15 @@ func (v *checkVerb) Run(inv *invocation) error {
 	return nil
 }
 
-// checkFiles holds every file against the rules, and all of them against each other, as a host does that is to run them.
-func checkFiles(files []string) (diag.List, error) {
+// checkFiles holds every file against the rules, all of them against each other, as a host does that is to run them, and each against what
+// there is at a place, where one is given.
+func checkFiles(files []string, on machine.Place) (diag.List, error) {
 	t, err := loadTogether(files, nil)
-	return append(diag.List{}, t.Findings...), err
+	findings := append(diag.List{}, t.Findings...)
+	for _, d := range t.Ready {
+		findings = append(findings, machine.CheckOn(d.Definition, on, catalogue())...)
+	}
+	return findings.Sort(), err
 }
 
 // printFindings prints findings as the result, hints on lines of their own.

@@ -110,6 +110,90 @@ watchers:
 `,
 	},
 	{
+		Code: "SC425", Title: "guard that can never be true",
+		Explanation: "The guard is false whatever happens, its comparisons exclude each other, or it compares data that this machine sets - " +
+			"such as a counter - with a value that no set gives it. In the last case a raise is mostly missing. What watchers set and what " +
+			"the machine never sets itself can be anything. In format 1 it is a warning.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data: {failures: {type: integer, default: 0}}
+states: {broken: {home: true}, up: {home: true}}
+transitions:
+  - {name: good, from: [up, broken], destination: up, set: {failures: "0"}}
+  - {name: bad, from: [up], destination: broken, when: data.failures >= 3}
+  - {name: bad, from: [up, broken], destination: up, set: {failures: "1"}}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: good, fail_transition: bad, properties: {command: ./check}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data: {failures: {type: integer, default: 0}}
+states: {broken: {home: true}, up: {home: true}}
+transitions:
+  - {name: good, from: [up, broken], destination: up, set: {failures: "0"}}
+  - {name: bad, from: [up], destination: broken, when: data.failures >= 3}
+  - {name: bad, from: [up, broken], destination: up, set: {failures: data.failures + 1}}
+watchers:
+  - {name: check, type: exec, interval: 10s, success_transition: good, fail_transition: bad, properties: {command: ./check}}
+`,
+	},
+	{
+		Code: "SC427", Title: "property that reads data which nobody declares",
+		Explanation: "A template or an expression of a property reads a key of data that is not declared, and that no watcher sets: it never " +
+			"has a value. In format 1 it is a warning.",
+		Bad: `format: 1
+name: greeter
+version: 1.0.0
+initial_state: idle
+data: {greeting: {type: string, default: hello}}
+transitions:
+  - {name: greeted, from: [idle], destination: idle}
+watchers:
+  - {name: greet, type: exec, interval: 1m, success_transition: greeted, properties: {command: 'echo {{ lookup "data.greting" "" }}'}}
+`,
+		Good: `format: 1
+name: greeter
+version: 1.0.0
+initial_state: idle
+data: {greeting: {type: string, default: hello}}
+transitions:
+  - {name: greeted, from: [idle], destination: idle}
+watchers:
+  - {name: greet, type: exec, interval: 1m, success_transition: greeted, properties: {command: 'echo {{ lookup "data.greeting" "" }}'}}
+`,
+	},
+	{
+		Code: "SC429", Title: "template that reads a field",
+		Explanation: "Templates have functions, mostly lookup, and no fields as those of Go programs have: such a one gives the text <no value>. " +
+			"Within a loop, the fields of what it goes through can be read.",
+		Bad: `format: 1
+name: greeter
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: greeted, from: [idle], destination: idle}
+watchers:
+  - {name: greet, type: exec, interval: 1m, success_transition: greeted, properties: {command: 'echo {{ .Facts.os.name }}'}}
+`,
+		Good: `format: 1
+name: greeter
+version: 1.0.0
+initial_state: idle
+transitions:
+  - {name: greeted, from: [idle], destination: idle}
+watchers:
+  - {name: greet, type: exec, interval: 1m, success_transition: greeted, properties: {command: 'echo {{ lookup "facts.os.name" "" }}'}}
+`,
+	},
+	{
+		Code: "SC428", Title: "program that is not in the folder",
+		Explanation: "A command that is written as a relative path with a slash is looked for in the machine's folder, and there is no such file.",
+	},
+	{
 		Code: "SC424", Title: "state that waits for others without an end",
 		Explanation: "The state is neither home nor final, has no deadline, and only watchers that wait for others are active in it. Where " +
 			"nobody calls, the machine stays. It is a note, because that may be meant.",

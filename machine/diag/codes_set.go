@@ -308,4 +308,10 @@ watchers:
   - {name: hourly, type: timer, state_match: [high], fail_transition: down, properties: {timer: 1h}}
 `,
 	},
+	{
+		Code: "SC510", Title: "watcher that has nothing to work with",
+		Explanation: "Only check --on finds it: the program that the machine is to run in does not have what a watcher of this type needs. " +
+			"Nodes have a connection to their cell and may say and hear what is theirs, but may not use its key-value buckets and streams; " +
+			"statecraft run has no connection at all.",
+	},
 }

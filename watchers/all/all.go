@@ -49,11 +49,22 @@ func Types(s Services) []watchers.Type {
 			unsupported("ccm_manifest"), unsupported("homekit"), later("http", "httpswitch"),
 			later("metric"), later("nagios"), later("replicate"),
 		},
-		cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), credentials.Types(s.Wallets, s.Refresh),
+		on([]machine.Place{machine.OnOverlay}, slices.Concat(
+			cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), keyvalue.Types(s.Pool))),
+		credentials.Types(s.Wallets, s.Refresh),
 		[]watchers.Type{credentials.JournalHeadType(s.Heads)}, delivery.Types(bringing),
-		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer, Metrics: s.Metrics}), keyvalue.Types(s.Pool), messaging.Types(s.Pool, s.Spawner), policy.Types(),
+		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer, Metrics: s.Metrics}),
+		on([]machine.Place{machine.OnNode, machine.OnOverlay}, messaging.Types(s.Pool, s.Spawner)), policy.Types(),
 	)
 	slices.SortFunc(types, func(a, b watchers.Type) int { return strings.Compare(a.Name, b.Name) })
+	return types
+}
+
+// on says where types have what they need.
+func on(places []machine.Place, types []watchers.Type) []watchers.Type {
+	for i := range types {
+		types[i].On = places
+	}
 	return types
 }
 

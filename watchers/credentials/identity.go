@@ -63,7 +63,7 @@ func identityType(h holders) watchers.Type {
 	}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "identity",
+			Name: "identity", On: []machine.Place{machine.OnNode},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: payload, Doc: "it is done, or was done before"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Payload: payload, Doc: "it could not be done; what was active still is"},

@@ -35,7 +35,7 @@ type journalHeadSpec struct {
 func JournalHeadType(heads Heads) watchers.Type {
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "journal_head",
+			Name: "journal_head", On: []machine.Place{machine.OnNode, machine.OnOverlay},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: map[string]machine.ValueType{
 					"head": machine.String, "sum": machine.String, "segment": machine.Integer, "size": machine.Integer, "at": machine.String,

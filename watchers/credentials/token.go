@@ -87,7 +87,7 @@ func tokenPayload() map[string]machine.ValueType {
 func tokenType(h holders) watchers.Type {
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "token", Verb: "action",
+			Name: "token", Verb: "action", On: []machine.Place{machine.OnNode, machine.OnOverlay},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: tokenPayload(), Secrets: []string{"token"}, Doc: "issued, verified, due, stored or drawn; " +
 					"the payload of issue is token, id and expires, with join also join_id, the id of the join token, of verify what the token says with its document, of due and store id and expires, of nonce nonce"},

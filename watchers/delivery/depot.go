@@ -123,7 +123,7 @@ func (s *depotSpec) validateUploads(f *archiveFindings) {
 func depotType(s Services) watchers.Type {
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "depot",
+			Name: "depot", On: []machine.Place{machine.OnOverlay},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "it serves, from now on"},
 				{Name: outcomeGoverned, Class: machine.Neutral, Payload: map[string]machine.ValueType{"governed": machine.Object, "omitted": machine.Integer},

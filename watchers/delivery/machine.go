@@ -106,7 +106,7 @@ func machineType(s Services) watchers.Type {
 	ofRelease["release"] = machine.String
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "machine", Verb: "action",
+			Name: "machine", Verb: "action", On: []machine.Place{machine.OnNode, machine.OnOverlay},
 			Outcomes: []machine.Outcome{
 				outcome(machine.OutcomeSuccess, machine.Success, "the machine runs now, where replaces is set in place of a built-in one; it is confirmed; it is there; or it and what was to be removed is gone"),
 				outcome(watchers.OutcomeUnchanged, machine.Success, "of run: it ran like this before", actionRun),

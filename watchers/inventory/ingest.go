@@ -87,7 +87,7 @@ func ingestType(s Services) watchers.Type {
 	metrics := newMetrics(s.Metrics)
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "ingest",
+			Name: "ingest", On: []machine.Place{machine.OnOverlay},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Doc: "it listens, from now on"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot listen"},

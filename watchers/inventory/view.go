@@ -89,7 +89,7 @@ func viewType(s Services) watchers.Type {
 	counts := map[string]machine.ValueType{"nodes": machine.Integer, "bytes": machine.Integer, "left_out": machine.Integer}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "view",
+			Name: "view", On: []machine.Place{machine.OnOverlay},
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: counts, Doc: "it has read what the stream has, and answers from now on"},
 				{Name: machine.OutcomeFail, Class: machine.Failure, Doc: "it cannot read the stream, or cannot be asked; what it has read it keeps"},

@@ -126,7 +126,7 @@ func kvType(c Connections) watchers.Type {
 	key := map[string]machine.ValueType{"key": machine.String}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "kv", Verb: "mode", DefaultVerb: modePoll,
+			Name: "kv", Verb: "mode", DefaultVerb: modePoll, Sets: kvSets,
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: found,
 					Doc: "poll and watch: the value is what it was, and on_successful_get or on_matching_update asks to hear of it; get: read; put: written; " +
@@ -164,4 +164,16 @@ func kvType(c Connections) watchers.Type {
 			}
 		}}
 	})
+}
+
+// kvSets is the data key that a value is kept under where a watcher follows one.
+func kvSets(w *machine.WatcherSpec) []string {
+	if mode := w.Properties.Get("mode"); mode != nil && mode.Value != modePoll && mode.Value != modeWatch {
+		return nil
+	}
+	key := w.Properties.Get("store_key")
+	if key == nil {
+		return []string{machine.AnyKey} // it is named after the key, which may be a template
+	}
+	return []string{key.Value}
 }

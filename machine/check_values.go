@@ -1,0 +1,110 @@
+package machine
+
+import (
+	"math"
+	"slices"
+
+	"github.com/expr-lang/expr/ast"
+)
+
+// reachableValues returns what the keys of data can hold that the machine itself sets, and no watcher. Of keys that it never sets nothing is
+// known: they are there for operators and for whoever starts an instance.
+func (d *Definition) reachableValues(cat Catalogue) map[string]values {
+	if !d.closedData() {
+		return nil
+	}
+	known := map[string]values{}
+	for i := range d.rules {
+		for _, a := range d.rules[i].set {
+			v, met := known[a.key]
+			if !met {
+				v = d.initialValues(a.key)
+			}
+			known[a.key] = v.after(a)
+		}
+	}
+	for i := range d.Manifest.Watchers {
+		w := &d.Manifest.Watchers[i]
+		t, found := findType(w, cat)
+		if !found {
+			return nil
+		}
+		if t.Sets == nil {
+			continue
+		}
+		for _, key := range t.Sets(w) {
+			if key == AnyKey {
+				return nil
+			}
+			delete(known, key)
+		}
+	}
+	return known
+}
+
+func (d *Definition) initialValues(key string) values {
+	v := values{low: 1, high: 0, whole: d.types[key] == Integer}
+	switch initial := d.defaults[key].(type) {
+	case nil:
+		return v.with(nil)
+	case string, bool, int, float64:
+		return v.with(initial)
+	default:
+		return anyValues()
+	}
+}
+
+// after is what a key can hold besides, once an assignment to it has been made.
+func (v values) after(a assignment) values {
+	if a.expr.err != nil || a.expr.program == nil {
+		return anyValues()
+	}
+	return v.gets(a.key, a.expr.program.Node())
+}
+
+func (v values) gets(key string, node ast.Node) values {
+	if literal, ok := literalOf(node); ok {
+		return v.with(literal)
+	}
+	switch n := node.(type) {
+	case *ast.ConditionalNode:
+		return v.gets(key, n.Exp1).gets(key, n.Exp2)
+	case *ast.MemberNode:
+		if dataKey(n) == key {
+			return v
+		}
+	case *ast.CallNode: // a sum that is counted
+		if name, ok := n.Callee.(*ast.IdentifierNode); ok && name.Value == chargeName && len(n.Arguments) == 2 {
+			return v.gets(key, n.Arguments[1])
+		}
+	case *ast.BinaryNode:
+		if by, ok := stepOf(n, key); ok && v.numbers() {
+			if by > 0 {
+				v.high = math.Inf(1)
+			}
+			if by < 0 {
+				v.low = math.Inf(-1)
+			}
+			v.whole = v.whole && by == math.Trunc(by)
+			return v
+		}
+	}
+	return anyValues()
+}
+
+// stepOf is by how much a sum or difference changes its key.
+func stepOf(n *ast.BinaryNode, key string) (float64, bool) {
+	left, right := n.Left, n.Right
+	if n.Operator == "+" && dataKey(right) == key {
+		left, right = right, left
+	}
+	literal, ok := literalOf(right)
+	by, isNumber := number(literal)
+	if !slices.Contains([]string{"+", "-"}, n.Operator) || dataKey(left) != key || !ok || !isNumber {
+		return 0, false
+	}
+	if n.Operator == "-" {
+		by = -by
+	}
+	return by, true
+}

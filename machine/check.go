@@ -84,8 +84,9 @@ type checker struct {
 	natures     map[int]Nature  // by place in Manifest.Watchers, as they are asked for
 }
 
-// check holds a compiled manifest against every rule that it is whole enough for.
-func check(d *Definition, cat Catalogue, files Files) diag.List {
+// check holds a compiled manifest against every rule that it is whole enough for. What was found before it is told, so that nothing is said of
+// a machine that was not read as it was meant.
+func check(d *Definition, cat Catalogue, files Files, before diag.List) diag.List {
 	c := &checker{d: d, m: d.Manifest, cat: cat, files: files, reachable: d.reach(0), active: make([][]int, len(d.states)), written: map[string]bool{}}
 	c.collectStates()
 	for i := range c.m.Watchers {
@@ -99,7 +100,7 @@ func check(d *Definition, cat Catalogue, files Files) diag.List {
 	c.firedEvents = c.fired()
 	whole := c.wholeness()
 	for _, r := range checkRules {
-		if r.needs <= whole || r.needs == sound && whole == start && !c.list.HasErrors() {
+		if r.needs <= whole || r.needs == sound && whole == start && !before.HasErrors() && !c.list.HasErrors() {
 			r.find(c)
 		}
 	}

@@ -32,10 +32,10 @@ func (l typeList) Names() []string {
 func checkTypes() typeList {
 	plain := []string{"metric", "facts"}
 	list := typeList{
-		{Name: "exec", CommandLine: []string{"command"}, Prompt: func(*WatcherSpec) bool { return true }},
+		{Name: "exec", CommandLine: []string{"command"}, Nature: func(*WatcherSpec) Nature { return Nature{Prompt: true} }},
 		{Name: "expression", Instant: true, Nature: func(*WatcherSpec) Nature { return Nature{Repeats: true} }},
-		{Name: "timer", Clock: true, Nature: func(*WatcherSpec) Nature { return Nature{Repeats: true} }},
-		{Name: "schedule", Clock: true, Nature: func(*WatcherSpec) Nature { return Nature{Repeats: true} }},
+		{Name: "timer", Clock: true},
+		{Name: "schedule", Clock: true},
 		{Name: "subscribe", Nature: func(*WatcherSpec) Nature { return Nature{Listens: true} }},
 		{Name: "file", Writes: writesContents, Check: escapes},
 		{Name: "http", Aliases: []string{"httpswitch"}},

@@ -20,10 +20,26 @@ func (c *checker) holes() {
 			continue
 		}
 		for _, s := range c.pauses(i, entries) {
-			c.warn("SC421", w.Place("state_match"), "add "+c.d.states[s]+" to its state_match",
+			c.warn("SC421", w.Place("state_match"), "add "+c.d.states[s]+" to "+c.wherever(w),
 				"watcher %s pauses in the state %s: it is active in every state before and behind", w.Name, c.d.states[s])
 		}
 	}
+}
+
+// wherever names the place in which a state is to be added: a group that the watcher spans, where there is one.
+func (c *checker) wherever(w *WatcherSpec) string {
+	var widest *Group
+	for i := range c.m.Groups {
+		g := &c.m.Groups[i]
+		outside := func(state string) bool { return !slices.Contains(w.StateMatch, state) }
+		if len(g.States) >= spanning && !slices.ContainsFunc(g.States, outside) && (widest == nil || len(g.States) > len(widest.States)) {
+			widest = g
+		}
+	}
+	if widest == nil {
+		return "its state_match"
+	}
+	return "the group " + widest.Name + ", or to its state_match"
 }
 
 // pauses lists the holes of a watcher, of the states that its own lead to.
@@ -67,7 +83,10 @@ func (c *checker) isHole(rule *watcherRule, s int, entries []int) bool {
 	return behind
 }
 
-// entered reports whether something else than an operator takes the machine into a state.
+// entered reports whether something else than an operator takes the machine into a state, from another one.
 func (c *checker) entered(state int) bool {
-	return slices.ContainsFunc(c.d.rules, func(r rule) bool { return r.to == state && c.firedEvents[r.name] })
+	elsewhere := func(from int) bool { return from != state }
+	return slices.ContainsFunc(c.d.rules, func(r rule) bool {
+		return r.dest == state && c.firedEvents[r.name] && slices.ContainsFunc(r.from, elsewhere)
+	})
 }

@@ -61,10 +61,12 @@ func (c *checker) nature(w int) Nature {
 		return n
 	}
 	spec := &c.m.Watchers[w]
-	n := Nature{Repeats: spec.Interval > 0}
-	if t, known := findType(spec, c.cat); known && t.Nature != nil {
+	var n Nature
+	t, known := findType(spec, c.cat)
+	if known && t.Nature != nil {
 		n = t.Nature(spec)
 	}
+	n.Repeats = n.Repeats || spec.Interval > 0 || known && t.Clock
 	if c.natures == nil {
 		c.natures = map[int]Nature{}
 	}
@@ -72,11 +74,20 @@ func (c *checker) nature(w int) Nature {
 	return n
 }
 
-// drivers are the watchers of a state that fire an event that is taken there.
+// leadsOn reports whether an event changes something that matters in a state: the state, the visit, or data, which a guard may wait for.
+// What is only noted there leads nowhere.
+func (d *Definition) leadsOn(state int, event string) bool {
+	return slices.ContainsFunc(d.byState[state][event], func(i int) bool {
+		r := &d.rules[i]
+		return r.leads(state) != state || r.reenter || len(r.set) > 0
+	})
+}
+
+// drivers are the watchers of a state that fire an event that leads on from there.
 func (c *checker) drivers(state int) (drivers []int) {
 	for _, w := range c.active[state] {
 		then := c.m.Watchers[w].Retry
-		if slices.ContainsFunc(c.leads(w), func(l lead) bool { return c.d.takes(state, l.event) }) || then != nil && c.d.takes(state, then.Then) {
+		if slices.ContainsFunc(c.leads(w), func(l lead) bool { return c.d.leadsOn(state, l.event) }) || then != nil && c.d.leadsOn(state, then.Then) {
 			drivers = append(drivers, w)
 		}
 	}
@@ -90,7 +101,7 @@ func (c *checker) stalls() {
 		return
 	}
 	for s, state := range c.d.states {
-		if !c.mustMove(s) || len(c.active[s]) == 0 || len(c.d.specs[s].After) > 0 || c.subscribed(s) {
+		if !c.mustMove(s) || len(c.active[s]) == 0 || c.d.hasDeadline(s) || c.subscribed(s) {
 			continue
 		}
 		drivers := c.drivers(s)
@@ -101,7 +112,7 @@ func (c *checker) stalls() {
 				state, c.deadEnd(s, drivers[i]), w.Name)
 		} else if len(drivers) == 0 {
 			c.proven("SC423", c.firstNamed(state), "name an event for an outcome of a watcher, give the state a deadline, or declare it home in states",
-				"the machine stays in the state %s for ever: no watcher that is active there fires an event", state)
+				"the machine stays in the state %s for ever: no watcher that is active there fires an event that leads on", state)
 		}
 	}
 }
@@ -119,8 +130,8 @@ func (c *checker) stalling(state int, drivers []int) int {
 func (c *checker) deadEnd(state, w int) string {
 	retry := c.m.Watchers[w].Retry
 	for _, l := range c.leads(w) {
-		retried := l.failure && retry != nil && c.d.takes(state, retry.Then)
-		if !c.d.takes(state, l.event) && !retried && !l.again {
+		retried := l.failure && retry != nil && c.d.leadsOn(state, retry.Then)
+		if !c.d.leadsOn(state, l.event) && !retried && !l.again {
 			return l.outcome
 		}
 	}
@@ -139,7 +150,7 @@ func (c *checker) goodPaths() {
 		for _, to := range c.goodWays(s) {
 			good[to] = append(good[to], s)
 		}
-		if rest[s] = spec.Home || spec.Final != ""; rest[s] {
+		if rest[s] = spec.Home || spec.Final != "" || !c.comesOn(s); rest[s] {
 			work = append(work, s)
 		}
 	}
@@ -153,8 +164,7 @@ func (c *checker) goodPaths() {
 	}
 	var astray []string
 	for s, state := range c.d.states {
-		comesOn := len(c.drivers(s)) > 0 || len(c.d.specs[s].After) > 0 // else another rule says that nothing happens
-		if c.mustMove(s) && !rest[s] && comesOn {
+		if c.mustMove(s) && !rest[s] {
 			astray = append(astray, state)
 		}
 	}
@@ -165,6 +175,11 @@ func (c *checker) goodPaths() {
 	}
 }
 
+// comesOn reports whether something can take the machine on from a state. Where nothing can, other rules say so.
+func (c *checker) comesOn(state int) bool {
+	return len(c.drivers(state)) > 0 || c.d.hasDeadline(state) || c.subscribed(state)
+}
+
 // goodWays lists where a state leads to while all goes well. Where only others can call and a deadline passes, that is the way on.
 func (c *checker) goodWays(state int) (to []int) {
 	if c.d.specs[state].Final != "" {
@@ -172,7 +187,7 @@ func (c *checker) goodWays(state int) (to []int) {
 	}
 	add := func(event string) {
 		for _, r := range c.d.byState[state][event] {
-			to = append(to, c.d.rules[r].to)
+			to = append(to, c.d.rules[r].leads(state))
 		}
 	}
 	works := false
@@ -190,7 +205,7 @@ func (c *checker) goodWays(state int) (to []int) {
 		}
 	}
 	if !works && !slices.ContainsFunc(to, func(t int) bool { return t != state }) {
-		for _, dl := range c.d.specs[state].After {
+		for dl := range c.d.deadlines(state) {
 			add(dl.Event)
 		}
 	}
@@ -203,7 +218,7 @@ func (c *checker) waits() {
 		return
 	}
 	for s, state := range c.d.states {
-		if !c.mustMove(s) || len(c.d.specs[s].After) > 0 || c.subscribed(s) {
+		if !c.mustMove(s) || c.d.hasDeadline(s) || c.subscribed(s) {
 			continue
 		}
 		drivers := c.drivers(s)

@@ -65,8 +65,7 @@ func (c *checker) prompt(w int) bool {
 	if spec.Interval > 0 || spec.Splay > 0 || spec.When != "" || len(spec.ForeignStateRequired) > 0 {
 		return false
 	}
-	t, known := findType(spec, c.cat)
-	return known && t.Prompt != nil && t.Prompt(spec)
+	return c.nature(w).Prompt
 }
 
 // unguarded returns where an event leads from a state whatever guards say, and whether that is a new visit.

@@ -56,6 +56,9 @@ func (d *Definition) initialValues(key string) values {
 
 // after is what a key can hold besides, once an assignment to it has been made.
 func (v values) after(a assignment) values {
+	if a.expr == nil {
+		return v.with(a.value)
+	}
 	if a.expr.err != nil || a.expr.program == nil {
 		return anyValues()
 	}

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -41,6 +42,28 @@ func (d *Definition) groupsIn(state int) []*Group {
 // hasDeadline reports whether a deadline can fire in a state, its own or one of a group.
 func (d *Definition) hasDeadline(state int) bool {
 	return len(d.specs[state].After) > 0 || len(d.groupsIn(state)) > 0
+}
+
+// deadlines goes through all deadlines that can fire in a state, its own and those of its groups.
+func (d *Definition) deadlines(state int) iter.Seq[*Deadline] {
+	return func(yield func(*Deadline) bool) {
+		each := func(after []Deadline) bool {
+			for i := range after {
+				if !yield(&after[i]) {
+					return false
+				}
+			}
+			return true
+		}
+		if !each(d.specs[state].After) {
+			return
+		}
+		for _, g := range d.groupsIn(state) {
+			if !each(g.After) {
+				return
+			}
+		}
+	}
 }
 
 // TimedGroups returns the groups of a state that have deadlines. Who is given the slice must not change it.

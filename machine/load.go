@@ -25,7 +25,7 @@ func LoadText(t Text, catalogue Catalogue) (*Definition, diag.List) {
 	m.readBeside(t.Files, catalogue)
 	d, found := compile(m, catalogue)
 	list = append(list, found...)
-	list = append(list, check(d, catalogue, t.Files)...).Sort()
+	list = append(list, check(d, catalogue, t.Files, list)...).Sort()
 	if list.HasErrors() {
 		return nil, list
 	}

@@ -70,9 +70,6 @@ type WatcherType struct {
 	CommandLine []string
 	// Unsupported is set for Choria types that do not exist here, and says what to use instead.
 	Unsupported string
-	// Prompt reports whether a look of the watcher is made when a state is entered, and says at once what it has found: it waits for nobody, no
-	// time and no change. Nil is that of a type that nothing is known of.
-	Prompt func(w *WatcherSpec) bool
 }
 
 // Place is a program that runs machines.
@@ -88,11 +85,11 @@ const (
 // AnyKey is what WatcherType.Sets gives where only a look shows which keys of data are changed.
 const AnyKey = "*"
 
-// Nature is how a watcher comes to its reports. One that does neither looks when a state that it matches is entered, and where it has an
-// interval.
+// Nature is how a watcher comes to its reports. The zero Nature is that of a type that nothing is known of.
 type Nature struct {
 	Listens bool // it reports when others call, if they do
 	Repeats bool // it looks again by itself as long as it is active
+	Prompt  bool // it looks when a state is entered, and says at once what it has found: it waits for nobody, no time and no change
 }
 
 // Action returns what a watcher of the type does: the value of Verb.

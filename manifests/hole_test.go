@@ -1,23 +1,32 @@
 package manifests_test
 
 import (
-	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/watchers/all"
 )
 
-// TestAStepInTheMiddleOfTheHandshakeIsAHole holds that check says what no test of the machine sees: one step more between two states that
-// hold a connection ends it, and no node joins any more.
+// TestAStepInTheMiddleOfTheHandshakeIsAHole puts one step more between two states of the enrollment that hold a connection, without a word to
+// what holds them: the handshake begins anew for ever, and no node joins any more. No test of the machine sees it.
 func TestAStepInTheMiddleOfTheHandshakeIsAHole(t *testing.T) {
-	src, err := os.ReadFile("testdata/hole.yaml")
+	src, err := manifests.Files.ReadFile("node/enrollment.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list := machine.Load("hole.yaml", src, all.New(all.Services{}))
+	const good = "destination: staging, set: {document: event.payload.document}}\n"
+	edits := []string{
+		good, strings.Replace(good, "staging", "vetting", 1) +
+			"  - {name: vetted, from: [vetting], destination: staging}\n  - {name: vet_refused, from: [vetting], destination: pending}\n",
+		"\nwatchers:\n", "\nwatchers:\n  - {name: vet, type: exec, state_match: [vetting], success_transition: vetted, fail_transition: vet_refused,\n" +
+			"     properties: {command: /bin/true}}\n",
+	}
+	text := strings.NewReplacer(edits...).Replace(string(src))
+	_, list := machine.Load("enrollment.yaml", []byte(text), all.New(all.Services{}))
 	var got []string
 	for _, f := range list {
 		if f.Severity != diag.Note {

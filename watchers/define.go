@@ -33,13 +33,11 @@ func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepar
 		return list
 	}
 	t.Nature = func(w *machine.WatcherSpec) machine.Nature {
-		spec, list := read(w)
+		p, list := t.Prepare(w)
 		if list.HasErrors() {
 			return machine.Nature{}
 		}
-		p := prepare(spec, w)
-		_, listens := p.New().(Listener)
-		return machine.Nature{Listens: listens, Repeats: w.Interval > 0 || p.Interval > 0 || t.Clock}
+		return natureOf(p)
 	}
 	t.Prepare = func(w *machine.WatcherSpec) (*Prepared, diag.List) {
 		spec, list := read(w)
@@ -48,18 +46,14 @@ func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepar
 		}
 		return prepare(spec, w), list
 	}
-	t.Prompt = func(w *machine.WatcherSpec) bool {
-		p, list := t.Prepare(w)
-		return !list.HasErrors() && isPrompt(p)
-	}
 	return t
 }
 
-// isPrompt reports whether a watcher says on entry what it has found. A Listener waits for others, and what looks at intervals of its own
-// accord looks for a change.
-func isPrompt(p *Prepared) bool {
+// natureOf reads off what is prepared of a watcher how it comes to its reports. A Listener waits for others, and what looks at intervals of its
+// own accord looks for a change.
+func natureOf(p *Prepared) machine.Nature {
 	_, listens := p.New().(Listener)
-	return !listens && !p.Waits && p.Interval == 0
+	return machine.Nature{Listens: listens, Repeats: p.Interval > 0, Prompt: !listens && !p.Waits && p.Interval == 0}
 }
 
 // expressionsOf returns the keys whose fields are expressions.

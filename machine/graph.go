@@ -2,16 +2,10 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
-
-// edge is one transition from one state.
-type edge struct {
-	from, to int
-	label    string
-	quiet    bool // no news
-}
 
 // edges lists the transitions in the manifest's order. A transition from every state is one edge a state.
 func (d *Definition) edges() []edge {
@@ -62,28 +56,46 @@ func (d *Definition) watchersIn(state string) []string {
 }
 
 // DOT renders the machine for Graphviz: the initial state has an arrow, home states are bold, final ones
-// doubled, transitions that are not announced dashed, and a state's tooltip names its watchers. The same manifest always gives the same text.
-func DOT(d *Definition) string {
+// doubled, transitions that are not announced dashed, a focus filled, and a state's tooltip names its watchers. The same manifest
+// always gives the same text.
+func DOT(d *Definition, g Graph) string {
 	var b strings.Builder
+	p := d.picture(g)
 	fmt.Fprintf(&b, "digraph %s {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n", dotText(d.Manifest.Name))
-	b.WriteString("  \"\" [shape=point];\n")
-	for _, s := range d.specs {
-		fmt.Fprintf(&b, "  %s [%s];\n", dotText(s.Name), strings.Join(d.dotAttributes(s), ", "))
+	if len(p.groups) > 0 {
+		fmt.Fprintf(&b, "  label=%s;\n  labeljust=l;\n", dotText(strings.Join(p.groups, "\n")))
 	}
-	fmt.Fprintf(&b, "  \"\" -> %s;\n", dotText(d.states[0]))
-	for _, e := range d.edges() {
+	if slices.Contains(p.states, 0) {
+		b.WriteString("  \"\" [shape=point];\n")
+	}
+	for _, s := range p.states {
+		fmt.Fprintf(&b, "  %s [%s];\n", dotText(d.states[s]), strings.Join(d.dotAttributes(&p, s), ", "))
+	}
+	if slices.Contains(p.states, 0) {
+		fmt.Fprintf(&b, "  \"\" -> %s;\n", dotText(d.states[0]))
+	}
+	for _, e := range p.edges {
 		style := ""
 		if e.quiet {
 			style = ", style=dashed"
 		}
-		fmt.Fprintf(&b, "  %s -> %s [label=%s%s];\n", dotText(d.states[e.from]), dotText(d.states[e.to]), dotText(e.label), style)
+		label := e.label
+		if e.events != nil {
+			label = strings.Join(remarks(e.events), "\n")
+		}
+		fmt.Fprintf(&b, "  %s -> %s [label=%s%s];\n", dotText(d.states[e.from]), dotText(d.states[e.to]), dotText(label), style)
 	}
 	b.WriteString("}\n")
 	return b.String()
 }
 
-func (d *Definition) dotAttributes(s StateSpec) []string {
-	out := []string{"tooltip=" + dotText(strings.Join(append([]string{s.Description}, d.watchersIn(s.Name)...), "\n"))}
+func (d *Definition) dotAttributes(p *picture, state int) []string {
+	s := &d.specs[state]
+	var out []string
+	if tags := p.tags[state]; len(tags) > 0 {
+		out = append(out, "label="+dotText(strings.Join(append([]string{s.Name}, remarks(tags)...), "\n")))
+	}
+	out = append(out, "tooltip="+dotText(strings.Join(append([]string{s.Description}, d.watchersIn(s.Name)...), "\n")))
 	if s.Final != "" {
 		out = append(out, "peripheries=2")
 	}
@@ -92,6 +104,9 @@ func (d *Definition) dotAttributes(s StateSpec) []string {
 	}
 	if s.Home {
 		out = append(out, "penwidth=2")
+	}
+	if state == p.focus {
+		out = append(out, `style="rounded,filled"`)
 	}
 	return out
 }
@@ -102,30 +117,58 @@ func dotText(s string) string {
 }
 
 // Mermaid renders the machine as a stateDiagram-v2: final states lead to the end, and a note names the
-// watchers that are active in a state. The same manifest always gives the same text.
-func Mermaid(d *Definition) string {
+// watchers that are active in a state, of a focus only there; a sketch has none. The same manifest always gives the same text.
+func Mermaid(d *Definition, g Graph) string {
 	var b strings.Builder
+	p := d.picture(g)
 	b.WriteString("stateDiagram-v2\n")
-	for i, s := range d.specs {
-		fmt.Fprintf(&b, "  state \"%s\" as %s\n", mermaidText(s.Name), mermaidID(i))
-		if s.Home {
-			fmt.Fprintf(&b, "  class %s home\n", mermaidID(i))
+	for _, i := range p.states {
+		d.mermaidState(&b, &p, i)
+	}
+	if len(p.groups) > 0 {
+		fmt.Fprintf(&b, "  state \"groups\" as groups\n")
+	}
+	for _, line := range p.groups {
+		fmt.Fprintf(&b, "  groups: %s\n", mermaidText(line))
+	}
+	if slices.Contains(p.states, 0) {
+		fmt.Fprintf(&b, "  [*] --> %s\n", mermaidID(0))
+	}
+	for _, e := range p.edges {
+		label := mermaidText(e.label)
+		if e.events != nil {
+			label = mermaidText(strings.Join(remarks(e.events), ", "))
 		}
+		fmt.Fprintf(&b, "  %s --> %s: %s\n", mermaidID(e.from), mermaidID(e.to), label)
 	}
-	fmt.Fprintf(&b, "  [*] --> %s\n", mermaidID(0))
-	for _, e := range d.edges() {
-		fmt.Fprintf(&b, "  %s --> %s: %s\n", mermaidID(e.from), mermaidID(e.to), mermaidText(e.label))
-	}
-	for i, s := range d.specs {
+	for _, i := range p.states {
+		s := &d.specs[i]
 		if s.Final != "" {
 			fmt.Fprintf(&b, "  %s --> [*]: %s\n", mermaidID(i), mermaidText(string(s.Final)))
 		}
-		if active := d.watchersIn(s.Name); len(active) > 0 {
+		active := d.watchersIn(s.Name)
+		if len(active) > 0 && !g.Sketch && (p.focus < 0 || i == p.focus) {
 			fmt.Fprintf(&b, "  note right of %s: %s\n", mermaidID(i), mermaidText(strings.Join(active, ", ")))
 		}
 	}
 	b.WriteString("  classDef home font-weight:bold\n")
+	if p.focus >= 0 {
+		b.WriteString("  classDef focus stroke-width:3px\n")
+	}
 	return b.String()
+}
+
+func (d *Definition) mermaidState(b *strings.Builder, p *picture, i int) {
+	fmt.Fprintf(b, "  state \"%s\" as %s\n", mermaidText(d.states[i]), mermaidID(i))
+	for _, tag := range remarks(p.tags[i]) {
+		fmt.Fprintf(b, "  %s: %s\n", mermaidID(i), mermaidText(tag))
+	}
+	if d.specs[i].Home {
+		fmt.Fprintf(b, "  class %s home\n", mermaidID(i))
+	}
+	if i == p.focus {
+		fmt.Fprintf(b, "  class %s focus\n", mermaidID(i))
+	}
 }
 
 // mermaidID names a state by its place, because Mermaid has reserved words ("state", "end", "note").

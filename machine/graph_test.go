@@ -30,7 +30,7 @@ func TestDOT(t *testing.T) {
   "publishing" -> "idle" [label="publish_timeout (after 1m0s)"];
 }
 `
-	if diff := cmp.Diff(want, DOT(graphDefinition(t))); diff != "" {
+	if diff := cmp.Diff(want, DOT(graphDefinition(t), Graph{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -52,7 +52,7 @@ func TestMermaid(t *testing.T) {
   note right of s2: check (nagios)
   classDef home font-weight:bold
 `
-	if diff := cmp.Diff(want, Mermaid(graphDefinition(t))); diff != "" {
+	if diff := cmp.Diff(want, Mermaid(graphDefinition(t), Graph{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -62,13 +62,13 @@ func TestGraphsEscape(t *testing.T) {
 	evil := "a\"]; x -> y\n\\ {b} : % ; #"
 	m.Transitions[0].Name = evil
 	d := mustCompile(t, m)
-	if got := strings.Count(DOT(d), "\n"); got != 10 {
-		t.Errorf("DOT has %d lines, want 10:\n%s", got, DOT(d))
+	if got := strings.Count(DOT(d, Graph{}), "\n"); got != 10 {
+		t.Errorf("DOT has %d lines, want 10:\n%s", got, DOT(d, Graph{}))
 	}
-	if !strings.Contains(DOT(d), `label="a\"]; x -> y\n\\ {b} : % ; #"`) {
-		t.Errorf("DOT is not escaped:\n%s", DOT(d))
+	if !strings.Contains(DOT(d, Graph{}), `label="a\"]; x -> y\n\\ {b} : % ; #"`) {
+		t.Errorf("DOT is not escaped:\n%s", DOT(d, Graph{}))
 	}
-	if !strings.Contains(Mermaid(d), "a#quot;]#59; x -#gt; y \\ #123;b#125; #58; #37; #59; #35;") {
-		t.Errorf("Mermaid is not escaped:\n%s", Mermaid(d))
+	if !strings.Contains(Mermaid(d, Graph{}), "a#quot;]#59; x -#gt; y \\ #123;b#125; #58; #37; #59; #35;") {
+		t.Errorf("Mermaid is not escaped:\n%s", Mermaid(d, Graph{}))
 	}
 }

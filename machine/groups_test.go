@@ -241,7 +241,7 @@ func TestATraceOfGroupsReplays(t *testing.T) {
 }
 
 func TestGraphsShowDeadlinesOfGroupsAndWhatStays(t *testing.T) {
-	dot := DOT(visitorDefinition(t))
+	dot := DOT(visitorDefinition(t), Graph{})
 	for _, edge := range []string{
 		`"kitchen" -> "outside" [label="leave (after 30m0s in house)"];`, `"cellar" -> "cellar" [label="remind (after 10m0s in house)"];`,
 	} {

@@ -94,18 +94,20 @@ func inDocuments(t *testing.T, dir string) (folders []string) {
 	return folders
 }
 
-// TestWhatIsOfferedPassesTheStrictestCheck finds nothing in any machine that is there to begin with, but which events are an operator's, and runs
+// TestWhatIsOfferedPassesTheStrictestCheck, for a host and for a node, finds nothing in any machine that is there to begin with, but which events are an operator's, and runs
 // the scenarios beside it.
 func TestWhatIsOfferedPassesTheStrictestCheck(t *testing.T) {
 	for _, folder := range offered(t) {
 		name := filepath.Base(folder)
-		findings, err := checkFiles([]string{filepath.Join(folder, runtime.ManifestName)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range findings {
-			if d.Severity != diag.Note || d.Code != "SC412" {
-				t.Errorf("%s: %s", name, d)
+		for _, on := range []machine.Place{machine.OnHost, machine.OnNode} {
+			findings, err := checkFiles([]string{filepath.Join(folder, runtime.ManifestName)}, on)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range findings {
+				if d.Severity != diag.Note || d.Code != "SC412" {
+					t.Errorf("%s on a %s: %s", name, on, d)
+				}
 			}
 		}
 		tests := filepath.Join(folder, "machine_test.yaml")

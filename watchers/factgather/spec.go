@@ -28,7 +28,8 @@ type Spec struct {
 	Builtin bool `yaml:"builtin" default:"true"`
 	// Sources add to that, later ones over earlier ones.
 	Sources []Source `yaml:"sources"`
-	// File is written with the whole document as JSON, relative to the machine's directory or absolute. The directory of a published machine is signed: name a file elsewhere.
+	// File is written with the whole document as JSON, relative to the machine's directory or absolute. The directory of a published
+	// machine is signed: name a file elsewhere.
 	File string `yaml:"file"`
 	// Deny are patterns of facts to leave out, beyond those that look like secrets. A pattern with a dot is
 	// held against the dotted path, one without against each name in it; * is any text.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
@@ -73,17 +74,25 @@ func (c *checker) secretFlows() {
 	for i, t := range c.m.Transitions {
 		payload := c.d.secretPayload(t.Name)
 		for j, a := range t.Set {
-			e := c.d.rules[i].set[j].expr
-			if c.d.secrets.data[a.Key] || e.err != nil || isBoolean(e) {
+			if c.d.secrets.data[a.Key] {
 				continue
 			}
-			for _, read := range readsOf(a.Expr) {
-				if c.d.secrets.covers(read, payload) {
-					c.warn(codeSecretFlow, a.Pos, "declare it as secret too: "+a.Key+": {secret: true}, or take only what everybody may see",
-						"set %s: it reads %s, which is or holds a secret, and %s is not secret", a.Key, strings.Join(read, "."), a.Key)
-					break
-				}
+			for _, e := range c.d.rules[i].set[j].exprs {
+				c.secretFlow(a, e, payload)
 			}
+		}
+	}
+}
+
+func (c *checker) secretFlow(a Assignment, e *expression, payload secretPaths) {
+	if e.err != nil || isBoolean(e) {
+		return
+	}
+	for _, read := range readsOf(e.text) {
+		if c.d.secrets.covers(read, payload) {
+			c.warn(codeSecretFlow, a.Pos, "declare it as secret too: "+a.Key+": {secret: true}, or take only what everybody may see",
+				"set %s: it reads %s, which is or holds a secret, and %s is not secret", a.Key, strings.Join(read, "."), a.Key)
+			return
 		}
 	}
 }
@@ -115,7 +124,27 @@ func (c *checker) secretArguments() {
 }
 
 func (c *checker) secretArgument(w *WatcherSpec, key string, n *strict.Node) {
-	for _, m := range lookupPattern.FindAllStringSubmatch(n.Value, -1) {
+	for _, read := range filledFrom(w, n.Value) {
+		if len(read) > 0 && c.d.secrets.covers(read, nil) {
+			c.warn(codeSecretCommand, n.Pos, "give it in environment, or on the standard input with input",
+				"watcher %s: %s holds the secret %s, which everybody on the host can read while the command runs", w.Name, key, strings.Join(read, "."))
+			return
+		}
+	}
+}
+
+// filledFrom returns the paths from which a property's text is filled in.
+func filledFrom(w *WatcherSpec, text string) (paths []secretPath) {
+	if w.Marked {
+		pieces, _ := marks.Split(text)
+		for _, p := range pieces {
+			if p.Mark {
+				paths = append(paths, readsOf(p.Text)...)
+			}
+		}
+		return paths
+	}
+	for _, m := range lookupPattern.FindAllStringSubmatch(text, -1) {
 		read := secretPath(strings.Split(m[1], "."))
 		for i, part := range read { // from a pattern on, anything may be meant
 			if strings.ContainsAny(part, "*?#@|") {
@@ -123,10 +152,7 @@ func (c *checker) secretArgument(w *WatcherSpec, key string, n *strict.Node) {
 				break
 			}
 		}
-		if len(read) > 0 && c.d.secrets.covers(read, nil) {
-			c.warn(codeSecretCommand, n.Pos, "give it in environment, or on the standard input with input",
-				"watcher %s: %s holds the secret %s, which everybody on the host can read while the command runs", w.Name, key, m[1])
-			return
-		}
+		paths = append(paths, read)
 	}
+	return paths
 }

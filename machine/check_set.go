@@ -111,7 +111,6 @@ type written struct {
 }
 
 // writesOf lists the files that a machine's watchers write, relative ones below the folder of the manifest.
-// Paths with templates are left out, because what they come to is not known.
 func writesOf(m *Manifest, cat Catalogue) []written {
 	var list []written
 	for i := range m.Watchers {
@@ -121,9 +120,6 @@ func writesOf(m *Manifest, cat Catalogue) []written {
 			continue
 		}
 		for _, path := range t.Writes(w) {
-			if path == "" || strings.Contains(path, "{{") {
-				continue
-			}
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(filepath.Dir(m.File), path)
 			}

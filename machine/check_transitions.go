@@ -68,7 +68,7 @@ func (t *Transition) whereto(word string) string {
 }
 
 func sameEffect(a, b *Transition) bool {
-	sameSet := slices.EqualFunc(a.Set, b.Set, func(x, y Assignment) bool { return x.Key == y.Key && x.Expr == y.Expr })
+	sameSet := slices.EqualFunc(a.Set, b.Set, func(x, y Assignment) bool { return x.Key == y.Key && x.Value.Same(y.Value) })
 	sameClear := slices.EqualFunc(a.Clear, b.Clear, func(x, y ClearedKey) bool { return x.Key == y.Key })
 	return a.Destination == b.Destination && a.Stays == b.Stays && sameClear && a.When == b.When && a.Reenter == b.Reenter && a.Quiet == b.Quiet && sameSet
 }

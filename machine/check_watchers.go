@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
@@ -139,9 +140,12 @@ func (c *checker) secretsIn(w *WatcherSpec, n *strict.Node, expressions []string
 		return
 	}
 	for _, f := range n.Fields {
-		inClear := f.Value.Kind == strict.Scalar && f.Value.Value != "" && !strings.Contains(f.Value.Value, "{{")
-		if secretKey(f.Key) && inClear && !slices.Contains(expressions, f.Key) {
-			c.warn("SC212", f.Value.Pos, fmt.Sprintf("look it up: %s: '{{ lookup \"data.%s\" \"\" }}'", f.Key, f.Key),
+		if secretKey(f.Key) && inClear(w, f.Value) && (w.Marked || !slices.Contains(expressions, f.Key)) {
+			hint := fmt.Sprintf("look it up: %s: '{{ lookup \"data.%s\" \"\" }}'", f.Key, f.Key)
+			if w.Marked {
+				hint = fmt.Sprintf("look it up: %s: ${ data.%s }", f.Key, f.Key)
+			}
+			c.warn("SC212", f.Value.Pos, hint,
 				"watcher %s: %s is in clear for everybody who can read this file", w.Name, f.Key)
 		}
 		c.secretsIn(w, f.Value, nil)
@@ -149,6 +153,15 @@ func (c *checker) secretsIn(w *WatcherSpec, n *strict.Node, expressions []string
 	for _, item := range n.Items {
 		c.secretsIn(w, item, nil)
 	}
+}
+
+// inClear reports whether a property is a text into which nothing is filled.
+func inClear(w *WatcherSpec, n *strict.Node) bool {
+	filled := strings.Contains(n.Value, "{{")
+	if w.Marked {
+		filled = marks.Has(n.Value)
+	}
+	return n.Kind == strict.Scalar && n.Value != "" && !filled
 }
 
 func secretKey(key string) bool {

@@ -33,7 +33,7 @@ func (d *Definition) compileExpressions(cat Catalogue) diag.List {
 	for i := range d.watchers {
 		w := &d.Manifest.Watchers[i]
 		if w.When != "" {
-			d.watchers[i].when = c.compile(w.When, w.Place("when"), c.watcherTypes(), expr.AsBool())
+			d.watchers[i].when = c.guard(w.When, w.Place("when"), c.watcherTypes())
 		}
 	}
 	return c.list
@@ -49,21 +49,15 @@ type exprCompiler struct {
 func (c *exprCompiler) rule(r *rule, t *Transition) {
 	env := c.ruleTypes(t.Name)
 	if t.When != "" {
-		at := t.Pos
-		if p, ok := t.places["when"]; ok {
-			at = p
-		}
-		r.when = c.compile(t.When, at, env, expr.AsBool())
+		r.when = c.guard(t.When, t.place("when"), env)
 	}
 	for _, a := range t.Set {
 		c.checkKey("set", a.Key, a.Pos)
-		e := c.compile(a.Expr, a.Pos, env)
-		c.checkType(a, e)
-		r.set = append(r.set, assignment{key: a.Key, expr: e})
+		r.set = append(r.set, c.assignment(a, env))
 	}
 	for _, a := range t.Clear {
 		c.checkKey("clear", a.Key, a.Pos)
-		r.set = append(r.set, assignment{key: a.Key, value: c.d.defaults[a.Key]})
+		r.set = append(r.set, assignment{key: a.Key, value: &marks.Value{Literal: c.d.defaults[a.Key]}})
 	}
 }
 
@@ -85,20 +79,6 @@ func (c *exprCompiler) checkKey(by, key string, at diag.Position) {
 		"%s writes data key %q, which is not declared", by, key)
 }
 
-// checkType refuses assignments whose result is known to be of another type than the key.
-func (c *exprCompiler) checkType(a Assignment, e *expression) {
-	want, declared := c.d.types[a.Key]
-	if !declared || e.err != nil {
-		return
-	}
-	got := e.program.Node().Type()
-	if got == nil || canHold(want, got) {
-		return
-	}
-	c.list.Add(diag.Error, codeSetType, a.Pos, "convert it in the expression, for example with int() or string(), or change the declaration",
-		"set %s: the expression gives %s, but the key is declared %s", a.Key, goTypeName(got), want)
-}
-
 var unknownName = regexp.MustCompile(`^unknown (?:name|field) (\S+)`)
 
 func (c *exprCompiler) report(err error, text string, at diag.Position, env types.Map) {
@@ -106,12 +86,12 @@ func (c *exprCompiler) report(err error, text string, at diag.Position, env type
 	m := unknownName.FindStringSubmatch(message)
 	switch {
 	case m == nil:
-		c.list.Add(diag.Error, codeExpr, at, "an expression sees event, data, input, instance, state and at", "expression %q: %s", text, message)
+		c.list.Add(diag.Error, codeExpr, at, seenHint, "expression %q: %s", text, message)
 	case slices.Contains(impureNames(), m[1]):
 		c.list.Add(diag.Error, codeExprField, at, "use at, the time of the record; a replay must read what the machine read",
 			"expression %q: %s is not deterministic and is off", text, m[1])
 	default:
-		hint := hintFor(m[1], namesIn(env), "an expression sees event, data, input, instance, state and at; data keys are declared under data")
+		hint := hintFor(m[1], namesIn(env), seenHint+"; data keys are declared under data")
 		c.list.Add(diag.Error, codeExprField, at, hint, "expression %q: %s", text, message)
 	}
 }
@@ -143,6 +123,18 @@ func namesIn(env types.Map) []string {
 	return slices.Compact(names)
 }
 
+// declared returns the types of data where nothing but what is declared can be in it, nil otherwise.
+func (m *Manifest) declared() map[string]ValueType {
+	if !m.Strict() || len(m.Data) == 0 {
+		return nil
+	}
+	types := make(map[string]ValueType, len(m.Data))
+	for _, f := range m.Data {
+		types[f.Name] = f.Type
+	}
+	return types
+}
+
 // closedData reports whether only declared keys exist.
 func (d *Definition) closedData() bool { return d.Manifest.Strict() && len(d.types) > 0 }
 
@@ -152,16 +144,20 @@ func (d *Definition) dataType() types.Map {
 		m[types.Extra] = types.Any
 	}
 	for key, t := range d.types {
-		m[key] = t.exprType()
+		m[key] = t.ExprType()
 	}
 	return m
 }
 
 func (c *exprCompiler) watcherTypes() types.Map {
-	return types.Map{
+	env := types.Map{
 		"data": c.data, "input": types.Map{types.Extra: types.Any}, "instance": types.String,
 		"state": types.String, "at": types.TypeOf(time.Time{}),
 	}
+	if c.d.Manifest.Marked() { // in older manifests it may be the name of a variable
+		env["machine"] = types.String
+	}
+	return env
 }
 
 func (c *exprCompiler) ruleTypes(event string) types.Map {
@@ -203,7 +199,7 @@ func (d *Definition) payloadType(fields map[string]ValueType) types.Map {
 		m[types.Extra] = types.Any
 	}
 	for name, t := range fields {
-		m[name] = t.exprType()
+		m[name] = t.ExprType()
 	}
 	return m
 }
@@ -222,7 +218,8 @@ func union(to, from map[string]ValueType) map[string]ValueType {
 	return to
 }
 
-func (t ValueType) exprType() types.Type {
+// ExprType is the type as the expression library has it.
+func (t ValueType) ExprType() types.Type {
 	switch t {
 	case String:
 		return types.String

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 // catalogue is a fake with one type of known payload and one that fires events of its own name.
@@ -41,10 +42,10 @@ func inventory() *Manifest {
 		},
 		Transitions: []Transition{
 			{Name: "gather", From: []string{"idle"}, Destination: "publishing", When: "data.failures < 3",
-				Set: []Assignment{{Key: "seen", Expr: "event.payload.count"}}},
+				Set: []Assignment{{Key: "seen", Value: marks.Bare("event.payload.count", diag.Position{})}}},
 			{Name: "gather", From: []string{"idle"}, Destination: "broken"},
-			{Name: "published", From: []string{"publishing"}, Destination: "idle", Set: []Assignment{{Key: "failures", Expr: "0"}}},
-			{Name: "publish_timeout", From: []string{"publishing"}, Destination: "idle", Set: []Assignment{{Key: "failures", Expr: "data.failures + 1"}}},
+			{Name: "published", From: []string{"publishing"}, Destination: "idle", Set: []Assignment{{Key: "failures", Value: marks.Bare("0", diag.Position{})}}},
+			{Name: "publish_timeout", From: []string{"publishing"}, Destination: "idle", Set: []Assignment{{Key: "failures", Value: marks.Bare("data.failures + 1", diag.Position{})}}},
 			{Name: "again", From: []string{"publishing"}, Destination: "publishing", Reenter: true},
 			{Name: "note", From: []string{"*"}, Destination: "publishing", When: "state == 'publishing' && event.payload.count > 1"},
 		},
@@ -126,7 +127,7 @@ func TestExpressionProblems(t *testing.T) {
 			m.Transitions[5].When = ""
 			m.Transitions[0].When, m.Transitions[0].places = c.when, map[string]diag.Position{"when": at}
 			if c.set != "" {
-				m.Transitions[0].Set = []Assignment{{Key: c.key, Expr: c.set, Pos: at}}
+				m.Transitions[0].Set = []Assignment{{Key: c.key, Value: marks.Bare(c.set, diag.Position{}), Pos: at}}
 			}
 			_, list := compile(m, testCatalogue())
 			if len(list) != 1 {

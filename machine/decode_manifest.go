@@ -86,11 +86,15 @@ func (d *decoder) format() {
 	if n == nil {
 		return
 	}
-	d.m.Format, d.opts.Unknown = 1, diag.Error
-	if n.Kind != strict.Scalar || n.Value != "1" {
-		d.fault("SC103", n.Pos, `write "format: 1", or leave the key out for Choria's reading`,
-			"this release knows format 1 only")
+	d.m.Format, d.opts.Unknown = 2, diag.Error
+	switch {
+	case n.Kind == strict.Scalar && n.Value == "1":
+		d.m.Format = 1
+	case n.Kind != strict.Scalar || n.Value != "2":
+		d.fault("SC103", n.Pos, `write "format: 2", or leave the key out for Choria's reading`,
+			"this release knows the formats 1 and 2")
 	}
+	d.opts.Marked = d.m.Marked()
 }
 
 func (d *decoder) machine(y *manifestYAML) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
@@ -19,16 +20,16 @@ type stateYAML struct {
 
 // transitionYAML is one transition as written.
 type transitionYAML struct {
-	Name        string            `yaml:"name,required"`
-	From        sources           `yaml:"from,required"`
-	Destination string            `yaml:"destination"`
-	Description string            `yaml:"description"`
-	When        string            `yaml:"when"`
-	Set         map[string]string `yaml:"set"`
-	Clear       *strict.Node      `yaml:"clear"`
-	Subscribe   subscriptionsYAML `yaml:"subscribe"`
-	Reenter     bool              `yaml:"reenter"`
-	Announce    bool              `yaml:"announce" default:"true"`
+	Name        string                  `yaml:"name,required"`
+	From        sources                 `yaml:"from,required"`
+	Destination string                  `yaml:"destination"`
+	Description string                  `yaml:"description"`
+	When        string                  `yaml:"when"`
+	Set         map[string]*strict.Node `yaml:"set"`
+	Clear       *strict.Node            `yaml:"clear"`
+	Subscribe   subscriptionsYAML       `yaml:"subscribe"`
+	Reenter     bool                    `yaml:"reenter"`
+	Announce    bool                    `yaml:"announce" default:"true"`
 }
 
 type subscriptionYAML struct {
@@ -108,13 +109,31 @@ func (d *decoder) transition(n *strict.Node, y *transitionYAML) Transition {
 	for i, s := range y.Subscribe {
 		t.Subscribe = append(t.Subscribe, Subscription{Machine: s.Machine, Event: s.Event, Pos: item(n.Get("subscribe"), i).Pos})
 	}
-	if set := n.Get("set"); set != nil {
-		for _, f := range set.Fields {
-			t.Set = append(t.Set, Assignment{Key: f.Key, Expr: y.Set[f.Key], Pos: f.Value.Pos})
-		}
-	}
+	t.Set = d.assignments(n.Get("set"))
 	d.clear(n, &t)
 	return t
+}
+
+// assignments reads what a transition sets: marked values, or in older manifests texts that are expressions as they stand.
+func (d *decoder) assignments(set *strict.Node) (all []Assignment) {
+	if set == nil || set.Kind != strict.Mapping {
+		return nil
+	}
+	if !d.m.Marked() {
+		d.list = append(d.list, strict.Decode(set, &map[string]string{}, d.opts)...)
+	}
+	for _, f := range set.Fields {
+		a := Assignment{Key: f.Key, Value: marks.Bare(f.Value.Value, f.Value.Pos), Pos: f.Value.Pos}
+		if d.m.Marked() {
+			var faults diag.List
+			marks.CheckKey(f, &faults)
+			value, found := marks.Read(f.Value)
+			a.Value = value
+			d.list = append(append(d.list, faults...), found...)
+		}
+		all = append(all, a)
+	}
+	return all
 }
 
 // destination reads where a transition leads. With a format one that leads nowhere stays; Choria's reading asks for a destination.

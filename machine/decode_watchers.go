@@ -68,7 +68,8 @@ func (d *decoder) watcher(n *strict.Node, y *watcherYAML) WatcherSpec {
 		Interval: y.Interval.Std(), AnnounceInterval: y.AnnounceInterval.Std(), Timeout: y.Timeout.Std(),
 		Splay: y.Splay.Std(), Governor: y.Governor, GovernorTimeout: y.GovernorTimeout.Std(), When: y.When,
 		OnLeave: OnLeave(y.OnLeave), OnInterrupt: OnInterrupt(y.OnInterrupt),
-		Secret: y.Secret, Properties: y.Properties, Pos: n.Pos, Strict: d.m.Strict(), places: placesOf(n),
+		Secret: y.Secret, Properties: y.Properties, Pos: n.Pos, Strict: d.m.Strict(), Marked: d.m.Marked(),
+		Data: d.m.declared(), places: placesOf(n),
 	}
 	if w.Properties != nil && w.Properties.Kind == strict.Null {
 		w.Properties = nil

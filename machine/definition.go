@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 // Definition is a compiled, checked manifest. It is immutable, safe for concurrent use and shared by
@@ -55,11 +57,11 @@ func (r *rule) endsIn(state int) bool {
 	return r.dest == state || r.dest < 0 && slices.Contains(r.from, state)
 }
 
-// assignment sets a key to what an expression gives, or back to its default where there is no expression.
+// assignment is a compiled value of set, or a default that a key is set back to.
 type assignment struct {
 	key   string
-	expr  *expression
-	value any // the default
+	value *marks.Value
+	exprs []*expression // by index
 }
 
 // watcherRule is what the core knows of a watcher.
@@ -154,5 +156,5 @@ func (d *Definition) When(w int, s *Snapshot, at time.Time) (bool, error) {
 	if when == nil {
 		return true, nil
 	}
-	return when.holds(watcherEnv(s, at))
+	return when.holds(d.watcherEnv(s, at))
 }

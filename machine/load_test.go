@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files with what is found now")
@@ -233,7 +234,7 @@ func TestLoadEveryKey(t *testing.T) {
 			{After: 30 * time.Second, Event: "done", Pos: pos(15, 53)}, {After: time.Hour, Event: "late", Pos: pos(15, 42)},
 		}},
 		[]string{"*"},
-		[]Assignment{{Key: "failures", Expr: "data.failures + 1", Pos: pos(24, 21)}, {Key: "label", Expr: "'x'", Pos: pos(24, 47)}},
+		[]Assignment{{Key: "failures", Value: marks.Bare("data.failures + 1", pos(24, 21)), Pos: pos(24, 21)}, {Key: "label", Value: marks.Bare("'x'", pos(24, 47)), Pos: pos(24, 47)}},
 		[]Subscription{{Machine: "other", Event: "up", Pos: pos(25, 17)}}, true, "data.failures < 5",
 		&Retry{Max: 3, From: 2 * time.Second, To: 30 * time.Second, Then: "late"},
 		[]ForeignState{{Machine: "other", State: "up", Pos: pos(31, 30)}}, "b",

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
@@ -14,7 +15,7 @@ type Manifest struct {
 	Source []byte // the exact bytes
 	Digest Digest // of Source
 
-	Format       int         // 0 (Choria's reading) or 1 (strict)
+	Format       int         // 0 (Choria's reading), 1 or 2
 	Requires     Requirement // of the program
 	Kind         Kind
 	Name         string
@@ -38,6 +39,9 @@ type Manifest struct {
 
 // Strict reports whether the manifest is of our own format, in which every finding is an error.
 func (m *Manifest) Strict() bool { return m.Format > 0 }
+
+// Marked reports whether expressions in values are marked, as ${ data.name }. Format 1 and Choria's reading tell by the key what a value is.
+func (m *Manifest) Marked() bool { return m.Format >= 2 }
 
 // Kind says how a machine comes to run.
 type Kind string
@@ -135,11 +139,11 @@ type Transition struct {
 	places      map[string]diag.Position // of fields, by their YAML path ("when", "from.0")
 }
 
-// Assignment sets a data key to the value of an expression.
+// Assignment sets a data key.
 type Assignment struct {
-	Key  string
-	Expr string
-	Pos  diag.Position
+	Key   string
+	Value *marks.Value
+	Pos   diag.Position
 }
 
 // ClearedKey is a data key that a transition sets back to its default.
@@ -180,7 +184,9 @@ type WatcherSpec struct {
 	// Beside are the files that were read with the manifest, by their names in properties; nil where its folder was not at hand.
 	Beside map[string]BesideText
 	Pos    diag.Position
-	Strict bool // the manifest's reading, so that a type can follow it
+	Strict bool                 // the manifest's reading, so that a type can follow it
+	Marked bool                 // expressions in properties are marked
+	Data   map[string]ValueType // what the manifest declares; nil where any key may be in the data
 	places map[string]diag.Position
 }
 

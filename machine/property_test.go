@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 // drawManifest makes any small manifest that compiles: several transitions of one name with guards, "*",
@@ -61,8 +64,8 @@ func drawTransition(t *rapid.T, state *rapid.Generator[string]) Transition {
 	}
 	if rapid.Bool().Draw(t, "set") {
 		tr.Set = []Assignment{
-			{Key: "n", Expr: rapid.SampledFrom([]string{"data.n + 1", "data.n * 2.5", "event.payload.k", "len(event.payload.list)"}).Draw(t, "n")},
-			{Key: "x", Expr: rapid.SampledFrom([]string{"event.payload", "at", "string(data.x)", "nil", "1 / 0", "[data.n, 2.0]"}).Draw(t, "x")},
+			{Key: "n", Value: marks.Bare(rapid.SampledFrom([]string{"data.n + 1", "data.n * 2.5", "event.payload.k", "len(event.payload.list)"}).Draw(t, "n"), diag.Position{})},
+			{Key: "x", Value: marks.Bare(rapid.SampledFrom([]string{"event.payload", "at", "string(data.x)", "nil", "1 / 0", "[data.n, 2.0]"}).Draw(t, "x"), diag.Position{})},
 		}
 	}
 	return tr

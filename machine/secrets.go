@@ -77,16 +77,23 @@ func (d *Definition) followSecrets() {
 			if !s.data[a.Key] {
 				continue
 			}
-			for _, read := range readsOf(a.Expr) {
-				if p, ok := read.payloadPath(); ok {
-					s.events[t.Name] = s.events[t.Name].with(p)
-					s.anyEvent = s.anyEvent.with(p)
-				}
-				if p, ok := read.inputPath(); ok {
-					s.input = s.input.with(p)
+			for _, e := range a.Value.Expressions() {
+				for _, read := range readsOf(e.Expr) {
+					s.comesFrom(t.Name, read)
 				}
 			}
 		}
+	}
+}
+
+// comesFrom notes that a secret is taken from a path, where an event of that name is decided.
+func (s *secrets) comesFrom(event string, read secretPath) {
+	if p, ok := read.payloadPath(); ok {
+		s.events[event] = s.events[event].with(p)
+		s.anyEvent = s.anyEvent.with(p)
+	}
+	if p, ok := read.inputPath(); ok {
+		s.input = s.input.with(p)
 	}
 }
 
@@ -97,8 +104,10 @@ func (d *Definition) markSecretExpressions() {
 		if e := d.rules[i].when; e != nil {
 			e.secret = d.readsSecret(t.When, t.Name)
 		}
-		for j := range t.Set { // what clear sets comes behind, and reads nothing
-			d.rules[i].set[j].expr.secret = d.readsSecret(t.Set[j].Expr, t.Name)
+		for j := range d.rules[i].set {
+			for _, e := range d.rules[i].set[j].exprs {
+				e.secret = d.readsSecret(e.text, t.Name)
+			}
 		}
 	}
 	for i := range d.watchers {

@@ -3,6 +3,7 @@ package machine
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -191,17 +192,13 @@ func (t *turn) fire(r *rule) (string, bool) {
 func (t *turn) assign(set []assignment) bool {
 	changes := make(map[string]any, len(set))
 	for _, a := range set {
-		if a.expr == nil {
-			changes[a.key] = a.value
-			continue
-		}
-		if t.hides(a.expr) {
+		if slices.ContainsFunc(a.exprs, t.hides) {
 			if !t.setAsRecorded(changes, a.key) {
 				return false
 			}
 			continue
 		}
-		v, err := a.expr.value(t.environment())
+		v, err := a.evaluate(t.environment())
 		if err != nil {
 			return t.refuse("set %s: %v", a.key, err)
 		}
@@ -224,7 +221,7 @@ func (t *turn) assign(set []assignment) bool {
 // environment is what guards and assignments see.
 func (t *turn) environment() map[string]any {
 	if t.env == nil {
-		t.env = expressionEnv(t.s, t.data, t.record.At)
+		t.env = expressionEnv(t.d, t.s, t.data, t.record.At)
 		t.env["event"] = map[string]any{
 			"name": t.record.Event, "outcome": t.record.Outcome, "message": t.record.Message, "payload": orEmpty(t.record.Payload),
 		}
@@ -232,12 +229,14 @@ func (t *turn) environment() map[string]any {
 	return t.env
 }
 
-func watcherEnv(s *Snapshot, at time.Time) map[string]any {
-	return expressionEnv(s, s.Data, at.Round(0).UTC())
+func (d *Definition) watcherEnv(s *Snapshot, at time.Time) map[string]any {
+	return expressionEnv(d, s, s.Data, at.Round(0).UTC())
 }
 
-func expressionEnv(s *Snapshot, data map[string]any, at time.Time) map[string]any {
-	return map[string]any{"data": orEmpty(data), "input": orEmpty(s.Input), "instance": s.Instance, "state": s.State, "at": at}
+func expressionEnv(d *Definition, s *Snapshot, data map[string]any, at time.Time) map[string]any {
+	return map[string]any{
+		"data": orEmpty(data), "input": orEmpty(s.Input), "machine": d.Manifest.Name, "instance": s.Instance, "state": s.State, "at": at,
+	}
 }
 
 func orEmpty(m map[string]any) map[string]any {

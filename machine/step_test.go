@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 var testTime = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
@@ -109,7 +112,7 @@ func TestA10ImpossibleEventIsARecordedRefusal(t *testing.T) {
 			m := inventory()
 			m.Transitions[5].When = "state == 'publishing'"
 			m.Transitions[0].When = "true"
-			m.Transitions[0].Set = []Assignment{{Key: "seen", Expr: "[1][data.failures ?? 5]"}}
+			m.Transitions[0].Set = []Assignment{{Key: "seen", Value: marks.Bare("[1][data.failures ?? 5]", diag.Position{})}}
 			l := startLive(t, mustCompile(t, m))
 			before := l.s
 			r := l.step(c.ev)

@@ -110,7 +110,7 @@ func FuzzExpression(f *testing.F) {
 			return
 		}
 		env := func() map[string]any {
-			env := expressionEnv(&Snapshot{State: "a"}, map[string]any{"n": 3, "o": map[string]any{"x": 1, "y": 2}}, testTime)
+			env := expressionEnv(d, &Snapshot{State: "a"}, map[string]any{"n": 3, "o": map[string]any{"x": 1, "y": 2}}, testTime)
 			env["event"] = map[string]any{"name": "e", "outcome": "", "payload": map[string]any{"list": []any{"x", 1.5}}}
 			return env
 		}

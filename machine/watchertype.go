@@ -45,7 +45,7 @@ type WatcherType struct {
 	// Check decodes and validates the properties.
 	Check func(w *WatcherSpec) diag.List
 	// Writes names the files (absolute or relative to the machine) that the watcher writes, for the
-	// check that no two machines write one file. May be nil.
+	// check that no two machines write one file; those that are only known at a look are left out. May be nil.
 	Writes func(w *WatcherSpec) []string
 	// Reads names the files of the manifest's folder that are read with it (WatcherSpec.Beside): what they hold is part of the machine. May be nil.
 	Reads func(w *WatcherSpec) []string

@@ -137,7 +137,7 @@ func (u *unit) newLook(i int, why watchers.Moment, run uint64) *look {
 		view: watchers.Look{
 			Moment: why, Machine: m.Name, Version: m.Version, Watcher: spec.Name, State: u.snap.State,
 			Identity: u.who.identity, Instance: u.who.instance, Directory: u.prog.directory, Scratch: u.host.scratch(u.name),
-			At: u.wall, Data: u.snap.Data, Input: u.snap.Input, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log, Templates: u.prog.templates, Secrets: u.prog.secrets,
+			At: u.wall, Data: u.snap.Data, Input: u.snap.Input, Facts: u.host.facts.Load(), Strict: m.Strict(), Log: u.host.log, Secrets: u.prog.secrets,
 		},
 	}
 	l.governor, l.wait = u.prog.governor(i)

@@ -22,7 +22,6 @@ type program struct {
 	origin    Origin
 	// records counts by kind; looking the counters up by their labels would cost as much as the rest of a turn's accounting.
 	records   map[machine.RecordKind]prometheus.Counter
-	templates *watchers.Templates
 	secrets   []string // keys of data
 	// subscribed lists the transitions that an event of another machine fires.
 	subscribed map[subscription][]string
@@ -44,7 +43,7 @@ func (h *Host) prepare(d Deployment) (*program, diag.List) {
 		return known.in(d), nil
 	}
 	p := &program{def: def, directory: d.Directory, content: d.Content, intact: d.Intact, origin: d.Origin, subscribed: map[subscription][]string{},
-		records: h.metrics.recordsOf(def.Manifest.Name), secrets: def.SecretData(), templates: &watchers.Templates{}}
+		records: h.metrics.recordsOf(def.Manifest.Name), secrets: def.SecretData()}
 	var problems diag.List
 	for i := range def.Manifest.Watchers {
 		spec := &def.Manifest.Watchers[i]

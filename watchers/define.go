@@ -6,6 +6,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
@@ -18,8 +19,8 @@ type Validator interface {
 	Validate(w *machine.WatcherSpec) diag.List
 }
 
-// Define makes a Type of a properties struct: it decodes them once, strictly, checks the templates of the
-// fields tagged so, lets the struct validate itself, and hands it to prepare. A key that is unknown is an error in
+// Define makes a Type of a properties struct: it decodes them once, strictly, compiles what depends on the look (Formula, Text, Condition and
+// Command), lets the struct validate itself, and hands it to prepare. A key that is unknown is an error in
 // a strict manifest and a warning in others. Type.Check and Type.Prepare find the same, each with its place.
 func Define[S any](t Type, prepare func(spec *S, w *machine.WatcherSpec) *Prepared) Type {
 	read := func(w *machine.WatcherSpec) (*S, diag.List) {
@@ -60,7 +61,7 @@ func natureOf(p *Prepared) machine.Nature {
 func expressionsOf(t reflect.Type) []string {
 	var keys []string
 	for i := range t.NumField() {
-		if f := t.Field(i); f.Type == reflect.TypeFor[*Formula]() {
+		if f := t.Field(i); f.Type == reflect.TypeFor[*Formula]() || f.Type == reflect.TypeFor[*Condition]() {
 			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 			keys = append(keys, name)
 		}
@@ -73,72 +74,65 @@ func readProperties(w *machine.WatcherSpec, spec any) diag.List {
 	if n == nil || n.Kind == strict.Null {
 		n = &strict.Node{Kind: strict.Mapping, Pos: w.Place("properties")}
 	}
-	opts := strict.Options{Unknown: diag.Warning}
+	opts := strict.Options{Unknown: diag.Warning, Marked: w.Marked}
 	if w.Strict {
 		opts.Unknown = diag.Error
 	}
 	list := strict.Decode(n, spec, opts)
-	checkTemplates(reflect.TypeOf(spec).Elem(), n, &list)
-	checkFormulas(reflect.ValueOf(spec).Elem(), n, &list)
+	b := binding{w: w, scope: scopeOf(w)}
+	b.fields(reflect.ValueOf(spec).Elem())
+	list = append(list, b.list...)
+	if w.Marked {
+		refuseMarks(reflect.TypeOf(spec).Elem(), "properties", n, &list)
+	}
 	if v, ok := spec.(Validator); ok && !list.HasErrors() {
 		list = append(list, v.Validate(w)...)
 	}
 	return list.Sort()
 }
 
-// checkTemplates follows the type and the source side by side, so that every finding has its place.
-func checkTemplates(t reflect.Type, n *strict.Node, list *diag.List) {
+// refuseMarks refuses marks where none is read: in keys, and in properties that are no slots, which are read with the manifest. It follows the type and
+// the source side by side, so that every finding has its place.
+func refuseMarks(t reflect.Type, key string, n *strict.Node, list *diag.List) {
+	if t.Implements(slotType) || reflect.PointerTo(t).Implements(slotType) || t == reflect.TypeFor[*strict.Node]() {
+		return
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		checkTemplates(t.Elem(), n, list)
+		refuseMarks(t.Elem(), key, n, list)
+		return
 	case reflect.Slice:
 		for _, item := range n.Items {
-			checkTemplates(t.Elem(), item, list)
+			refuseMarks(t.Elem(), key, item, list)
 		}
 	case reflect.Map:
 		for _, f := range n.Fields {
-			checkTemplates(t.Elem(), f.Value, list)
+			marks.CheckKey(f, list)
+			refuseMarks(t.Elem(), key, f.Value, list)
 		}
 	case reflect.Struct:
 		for i := range t.NumField() {
-			checkTemplateField(t.Field(i), n, list)
+			refuseMarksIn(t.Field(i), key, n, list)
 		}
+	}
+	if n.Kind == strict.Scalar && marks.Has(n.Value) {
+		list.Add(diag.Error, marks.CodeNoMark, n.Pos, "write the value itself", "%s is read with the manifest, and no expression is read there", key)
 	}
 }
 
-func checkTemplateField(f reflect.StructField, n *strict.Node, list *diag.List) {
+func refuseMarksIn(f reflect.StructField, above string, n *strict.Node, list *diag.List) {
 	name, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 	if option == "inline" {
-		checkTemplates(f.Type, n, list)
+		refuseMarks(f.Type, above, n, list)
 		return
 	}
-	if name == "" || n.Kind != strict.Mapping {
+	if name == "" || n.Kind != strict.Mapping || f.Tag.Get("language") != "" {
 		return
 	}
 	for _, key := range append([]string{name}, strings.Split(f.Tag.Get("alias"), ",")...) {
-		value := n.Get(key)
-		switch {
-		case value == nil:
-		case f.Tag.Get("template") == "true":
-			checkTexts(key, value, list)
-		default:
-			checkTemplates(f.Type, value, list)
+		if value := n.Get(key); value != nil {
+			refuseMarks(f.Type, key, value, list)
 		}
-	}
-}
-
-// checkTexts checks every text of a property: itself, the entries of a list, the values of a mapping.
-func checkTexts(key string, n *strict.Node, list *diag.List) {
-	if n.Kind == strict.Scalar {
-		if err := machine.CheckTemplate(n.Value); err != nil {
-			list.Add(diag.Error, CodeTemplate, n.Pos, templateHint, "%s: %s", key, templateMessage(err))
-		}
-	}
-	for _, item := range n.Items {
-		checkTexts(key, item, list)
-	}
-	for _, f := range n.Fields {
-		checkTexts(f.Key, f.Value, list)
 	}
 }
 

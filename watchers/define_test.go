@@ -11,14 +11,14 @@ import (
 )
 
 type innerSpec struct {
-	Text string `yaml:"text" template:"true"`
+	Text Text `yaml:"text"`
 }
 
 type sampleSpec struct {
 	Name   string               `yaml:"name" alias:"title" default:"sample"`
-	Text   string               `yaml:"text" template:"true"`
-	List   []string             `yaml:"list" template:"true"`
-	Map    map[string]string    `yaml:"map" template:"true"`
+	Text   Text                 `yaml:"text"`
+	List   []Text               `yaml:"list"`
+	Map    map[string]Text      `yaml:"map"`
 	One    *innerSpec           `yaml:"one"`
 	Many   []innerSpec          `yaml:"many"`
 	Keyed  map[string]innerSpec `yaml:"keyed"`
@@ -28,7 +28,7 @@ type sampleSpec struct {
 }
 
 type innerInline struct {
-	Below string `yaml:"below" alias:"beneath" template:"true"`
+	Below Text `yaml:"below" alias:"beneath"`
 }
 
 // Validate implements Validator.
@@ -78,12 +78,12 @@ beneath: '{{ u }}'`, false, []string{
 			`m.yaml:4:13: SC250 text: the template cannot be read: function "x" not defined`,
 			`m.yaml:5:29: SC250 text: the template cannot be read: function "y" not defined`,
 			`m.yaml:6:19: SC250 text: the template cannot be read: function "z" not defined`,
-			`m.yaml:7:10: SC250 beneath: the template cannot be read: function "u" not defined`,
+			`m.yaml:7:10: SC250 below: the template cannot be read: function "u" not defined`,
 		}},
 		{"a template that is refused", `text: '{{ define "x" }}{{ end }}'`, true, []string{
 			`m.yaml:1:7: SC250 text: reading a template: define and block are not available here`}},
 		{"validated", "plain: bad", false, []string{`m.yaml:1:8: SC299 plain is bad`}},
-		{"not validated where the keys are wrong", "plain: bad\nlist: x", false, []string{`m.yaml:2:7: SC023 list: expected a list of strings, found a single value`}},
+		{"not validated where the keys are wrong", "plain: bad\nlist: x", false, []string{`m.yaml:2:7: SC023 list: expected a list of texts, found a single value`}},
 		{"no mapping", "[]", false, []string{`m.yaml:1:1: SC023 the value: expected a mapping, found a list`}},
 	}
 	for _, tt := range tests {

@@ -123,12 +123,13 @@ func (c *hostileCommand) runs(b *execBench) {
 	if c.shell {
 		text = "sh -c '" + text + "'"
 	}
-	words, err := splitWords(text)
+	written, err := splitWords(text, false)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for i := range words {
-		if words[i], err = b.look.Expand(words[i]); err != nil {
+	words := make([]string, len(written))
+	for i, w := range written {
+		if words[i], err = b.look.Expand(w.fill); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -211,7 +212,7 @@ func TestB17AValueIsNoOption(t *testing.T) {
 		`tool {{E}}`: false, `tool -v`: false, `tool x -- {{V}}`: false, `tool -{{N}}`: true, `tool -{{E}}`: true,
 	} {
 		text := strings.NewReplacer("{{V}}", `{{ lookup "data.v" }}`, "{{N}}", `{{ lookup "data.n" }}`, "{{X}}", `{{ lookup "data.name" }}`, "{{E}}", `{{ lookup "data.empty" }}`).Replace(command)
-		if _, err := look.ExpandWords(text, false); (err != nil) != refused || refused && !strings.Contains(err.Error(), "would be an option") {
+		if _, err := look.ExpandWords(commandOf(t, text, false), false); (err != nil) != refused || refused && !strings.Contains(err.Error(), "would be an option") {
 			t.Errorf("%s: %v", command, err)
 		}
 	}

@@ -209,7 +209,7 @@ func (e *execWatcher) state(outcome string, took time.Duration) map[string]any {
 	if outcome == machine.OutcomeSuccess {
 		word = "success"
 	}
-	return map[string]any{"command": e.spec.Command, "previous_outcome": word, "previous_run_time": took.Nanoseconds()}
+	return map[string]any{"command": e.spec.Command.String(), "previous_outcome": word, "previous_run_time": took.Nanoseconds()}
 }
 
 // complaint is how a command ended, and the last thing that it said: on the standard error stream or, where it said nothing there, on its output.

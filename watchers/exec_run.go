@@ -81,7 +81,7 @@ func (r *execRun) end(ctx context.Context) {
 
 func (e *execWatcher) words(look *Look) ([]string, error) {
 	if e.spec.Shell {
-		return []string{shell, "-c", e.spec.Command}, nil
+		return []string{shell, "-c", e.spec.Command.text}, nil
 	}
 	words, err := look.ExpandWords(e.spec.Command, e.spec.Input != nil)
 	if err != nil {

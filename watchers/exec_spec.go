@@ -2,10 +2,13 @@ package watchers
 
 import (
 	"cmp"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers/sandbox"
 )
@@ -33,11 +36,11 @@ type execSpec struct {
 	// split, so that a value is always one argument. A template in an argument that a shell or another interpreter would run, as behind
 	// sh -c, is refused, and so is a run where a value would be an option: give values in environment, or behind --. A program with a slash in it
 	// is looked for in the machine's directory, one without in PATH and then in the machine's directory.
-	Command string `yaml:"command,required" template:"true"`
+	Command Command `yaml:"command,required"`
 	// Environment is a list of NAME=value that the command gets beside the host's own variables or, in a manifest without format, beside
 	// PATH, MACHINE_NAME, MACHINE_WATCHER_NAME, MACHINE_DEADLINE, WATCHER_DATA and WATCHER_FACTS alone, as with Choria. A variable that programs run
 	// or load code from, such as BASH_ENV, holds no templates.
-	Environment []string `yaml:"environment" template:"true"`
+	Environment []Text `yaml:"environment"`
 	// Timeout ends the command and all it started.
 	Timeout strict.Duration `yaml:"timeout" default:"10s"`
 	// Governor is the name of a limit on how many run at once, shared with other watchers.
@@ -106,7 +109,7 @@ func (s *execSpec) UnmarshalNode(n *strict.Node, opts strict.Options) diag.List 
 	list := strict.Decode(n, (*keys)(s), opts)
 	s.Timeout = cmp.Or(s.Timeout, strict.Duration(execTimeout))
 	s.checkCommand(n.Get("command"), opts, &list)
-	s.checkEnvironment(n.Get("environment"), &list)
+	s.checkEnvironment(n.Get("environment"), opts, &list)
 	s.outputLimit = int(readSize(n.Get("output_limit"), s.OutputLimit, minExecOutput, maxExecOutput, &list))
 	if s.Sandbox != nil {
 		s.checkSandbox(n.Get("sandbox"), &list)
@@ -115,26 +118,23 @@ func (s *execSpec) UnmarshalNode(n *strict.Node, opts strict.Options) diag.List 
 }
 
 func (s *execSpec) checkCommand(n *strict.Node, opts strict.Options, list *diag.List) {
-	if n == nil || s.Command == "" {
+	if n == nil || s.Command.text == "" {
 		return
 	}
 	if s.Shell {
-		if strings.Contains(s.Command, "{{") {
-			list.Add(diag.Error, CodeExecShell, n.Pos, `move the template into environment, such as NAME={{...}}, and write "$NAME"`,
-				"a shell would interpret what the template gives")
-		}
-		if s.Input != nil && interpreters().runInput(s.Command) {
-			list.Add(diag.Error, CodeExecShell, n.Pos, interpretedHint, "command: a program in it would run what input gives: it reads its program from the standard input")
-		}
+		s.checkShell(n, list)
 		return
 	}
-	words, err := SplitWords(s.Command)
+	err := s.Command.split()
+	words := texts(s.Command.words)
 	switch {
+	case isMarkError(err):
+		list.Add(diag.Error, marks.CodeMark, n.Pos, marks.Mend(err), "command: %v", err)
 	case err != nil:
 		list.Add(diag.Error, CodeExecWords, n.Pos, "close the quote, or write a backslash before it", "command: %v", err)
 	case len(words) == 0 || words[0] == "":
-		list.Add(diag.Error, CodeExecWords, n.Pos, "write the program as the first word", "command %q names no program", s.Command)
-	case strings.Contains(words[0], "/") && leavesDirectory(words[0]):
+		list.Add(diag.Error, CodeExecWords, n.Pos, "write the program as the first word", "command %q names no program", s.Command.text)
+	case strings.Contains(words[0], "/") && leavesDirectory(s.Command.words[0].fill):
 		// Choria runs such a command, so that only our own format refuses it.
 		list.Add(opts.Unknown, CodeExecPath, n.Pos, "write a path below the machine's directory, or an absolute one",
 			"command %q leaves the machine's directory", words[0])
@@ -142,31 +142,56 @@ func (s *execSpec) checkCommand(n *strict.Node, opts strict.Options, list *diag.
 	if err != nil {
 		return
 	}
-	if err := interpreted(words, words, s.Input != nil); err != nil {
-		list.Add(diag.Error, CodeExecShell, n.Pos, interpretedHint, "command: %v", err)
+	if err := interpreted(s.Command.words, words, s.Input != nil); err != nil {
+		list.Add(diag.Error, CodeExecShell, n.Pos, interpretedHint(opts.Marked), "command: %v", err)
 	}
-	if syntax := ShellSyntax(s.Command); syntax != "" {
+	if syntax := ShellSyntax(s.Command.text, opts.Marked); syntax != "" {
 		list.Add(diag.Warning, CodeShellSyntax, n.Pos, "set shell: true, or put it between single quotes where it is meant as it stands",
 			"command: no shell reads it, and %s means nothing without one", syntax)
 	}
 }
 
-func (s *execSpec) checkEnvironment(n *strict.Node, list *diag.List) {
-	for i, entry := range s.Environment {
+// checkShell checks a command that a shell reads, into which nothing is filled: a value would be program text.
+func (s *execSpec) checkShell(n *strict.Node, list *diag.List) {
+	command, marked := s.Command.text, s.Command.marked
+	filled := ""
+	if !marked && isTemplate(command) || marked && templateCall.MatchString(command) {
+		filled = "the template"
+	}
+	pieces, _ := marks.Split(command)
+	if marked && slices.ContainsFunc(pieces, func(p marks.Piece) bool { return p.Mark && marks.Resembles(p.Text) }) {
+		filled = "the expression"
+	}
+	if filled != "" {
+		list.Add(diag.Error, CodeExecShell, n.Pos, "move "+filled+" into environment, such as NAME="+valueForm(marked)+`, and write "$NAME"`,
+			"a shell would interpret what %s gives", filled)
+	}
+	if s.Input != nil && interpreters().runInput(command) {
+		list.Add(diag.Error, CodeExecShell, n.Pos, interpretedHint(marked), "command: a program in it would run what input gives: it reads its program from the standard input")
+	}
+}
+
+// templateCall is a template of an older manifest in a text where other programs have templates of their own.
+var templateCall = regexp.MustCompile(`\{\{-?\s*(lookup|Title|Capitalize|ToLower|ToUpper|StringJoin|Base64Encode|Base64Decode)\b`)
+
+func (s *execSpec) checkEnvironment(n *strict.Node, opts strict.Options, list *diag.List) {
+	for i := range s.Environment {
+		entry := s.Environment[i].String()
+		_, known := s.Environment[i].Literal()
 		name, value, found := strings.Cut(entry, "=")
 		if !found || name == "" || strings.ContainsRune(entry, 0) {
 			list.Add(diag.Error, CodeExecEnvironment, n.Items[i].Pos, "write NAME=value", "environment: %q sets no variable", entry)
 			continue
 		}
-		if strings.Contains(name, "{{") {
+		if !known && !strings.Contains(s.Environment[i].Before(), "=") {
 			list.Add(diag.Error, CodeExecEnvironment, n.Items[i].Pos, "write the name itself; some variables make programs run what they hold",
-				"environment: the name %q is a template", name)
+				"environment: the name in %q is a value", brief(entry))
 		}
-		if strings.Contains(value, "{{") && codeVariable(entry) != "" {
+		if !known && codeVariable(entry) != "" {
 			list.Add(diag.Error, CodeExecShell, n.Items[i].Pos, "give the value in a variable of another name, and let a script of your own make "+name+" of it",
-				"environment: programs run what %s holds, and with it what the template gives", name)
+				"environment: programs run what %s holds, and with it the value", name)
 		}
-		if variable := shellVariable(value); variable != "" {
+		if variable := shellVariable(value, opts.Marked); variable != "" {
 			list.Add(diag.Warning, CodeExecVariable, n.Items[i].Pos, "write the value itself, or let a shell set it: shell: true, and "+name+"=... in front of the command",
 				"environment: nothing replaces %s in the value of %s", variable, name)
 		}

@@ -120,7 +120,7 @@ func TestExecReports(t *testing.T) {
 				t.Error(d)
 			}
 			word := map[bool]string{true: "success", false: "error"}[test.outcome == machine.OutcomeSuccess]
-			if r.State["previous_outcome"] != word || r.State["command"] != b.watcher.spec.Command {
+			if r.State["previous_outcome"] != word || r.State["command"] != b.watcher.spec.Command.String() {
 				t.Errorf("state is %v", r.State)
 			}
 			if _, ok := r.State["previous_run_time"].(int64); !ok {

@@ -33,12 +33,12 @@ const fileInterval = 5 * time.Second
 // fileSpec is the properties of a file watcher.
 type fileSpec struct {
 	// Path is the file, relative to the machine's directory or absolute.
-	Path string `yaml:"path,required" template:"true"`
+	Path Text `yaml:"path,required"`
 	// GatherInitialState records the file as it is found at start, instead of reporting it as changed.
 	GatherInitialState bool `yaml:"gather_initial_state"`
 	// Contents is what the file must hold; with owner, group and mode. Without it the file is only watched. A program, which begins with #!
-	// or may be executed, holds no templates: whoever says a value could say what is run.
-	Contents string `yaml:"contents" alias:"content" template:"true"`
+	// or may be executed, holds no values: whoever says one could say what is run.
+	Contents Text `yaml:"contents" alias:"content"`
 	// Owner is the name or number of the user that must own the file.
 	Owner string `yaml:"owner"`
 	// Group is the name or number of the file's group.
@@ -65,7 +65,7 @@ func (s *fileSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	if s.manages() {
 		s.checkManaged(w, &list)
 	}
-	if strings.Contains(s.Contents, "{{") && (strings.HasPrefix(s.Contents, "#!") || mode&0o111 != 0) {
+	if _, known := s.Contents.Literal(); !known && (strings.HasPrefix(s.Contents.Before(), "#!") || mode&0o111 != 0) {
 		// Choria writes such files, so that only our own format refuses them.
 		severity, key := diag.Warning, "contents"
 		if w.Strict {
@@ -75,7 +75,7 @@ func (s *fileSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 			key = "content"
 		}
 		list.Add(severity, CodeFileRuns, propertyPlace(w, key), "write the value into a file of its own that the program reads, or give it in the environment of an exec watcher",
-			"contents: the file is a program, which would run what the template gives")
+			"contents: the file is a program, which would run what is filled in")
 	}
 	return list
 }
@@ -88,14 +88,15 @@ func propertyPlace(w *machine.WatcherSpec, key string) diag.Position {
 	return w.Place("properties")
 }
 
-// leavesDirectory reports a relative path that points outside. What a template comes to is only known at a
+// leavesDirectory reports a relative path that points outside. What is filled in is only known at a
 // look, which confines it as well.
-func leavesDirectory(path string) bool {
-	return !strings.Contains(path, "{{") && machine.EscapesDirectory(path)
+func leavesDirectory(path Text) bool {
+	text, known := path.Literal()
+	return known && machine.EscapesDirectory(text)
 }
 
 // manages tells content mode from watching.
-func (s *fileSpec) manages() bool { return s.Contents != "" }
+func (s *fileSpec) manages() bool { return !s.Contents.Empty() }
 
 func (s *fileSpec) checkManaged(w *machine.WatcherSpec, list *diag.List) {
 	for _, key := range []struct{ name, value string }{{"owner", s.Owner}, {"group", s.Group}, {"mode", s.Mode}} {
@@ -181,8 +182,11 @@ func prepareFile(spec *fileSpec, _ *machine.WatcherSpec) *Prepared {
 // fileWrites names the file where the watcher manages one.
 func fileWrites(w *machine.WatcherSpec) []string {
 	var spec fileSpec
-	if strict.Decode(w.Properties, &spec, strict.Options{}).HasErrors() || !spec.manages() {
+	if strict.Decode(w.Properties, &spec, strict.Options{Marked: w.Marked}).HasErrors() || !spec.manages() {
 		return nil
 	}
-	return []string{spec.Path}
+	if path, known := spec.Path.Literal(); known {
+		return []string{path}
+	}
+	return nil
 }

@@ -43,7 +43,7 @@ func (f *fileWatcher) Paths(look *Look) []string {
 func (f *fileWatcher) Check(ctx context.Context, look *Look) Report {
 	path, err := look.Expand(f.spec.Path)
 	if err != nil {
-		return f.failed(f.spec.Path, fmt.Errorf("expanding path: %w", err))
+		return f.failed(f.spec.Path.String(), fmt.Errorf("expanding path: %w", err))
 	}
 	if path != f.path {
 		*f = fileWatcher{spec: f.spec, path: path}

@@ -62,7 +62,7 @@ func (b *fileBench) expect(what, outcome, change string) Report {
 }
 
 func TestFileWatchSeesEveryChange(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "conf/app.conf"})
+	b := newFileBench(t, fileSpec{Path: PlainText("conf/app.conf")})
 	old := time.Now().Add(-time.Hour)
 	b.write("conf/app.conf", "port=80\n")
 	b.expect("first look", "changed", "created")
@@ -94,7 +94,7 @@ func TestFileWatchSeesEveryChange(t *testing.T) {
 
 // Time set back on a file that had settled: only the change time shows that there is something to hash.
 func TestFileSettledFileWithRestoredTime(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "f", GatherInitialState: true})
+	b := newFileBench(t, fileSpec{Path: PlainText("f"), GatherInitialState: true})
 	old := time.Now().Add(-time.Hour)
 	b.write("f", "aaaa")
 	b.do(os.Chtimes(b.path("f"), old, old))
@@ -115,7 +115,7 @@ func TestFileSettledFileWithRestoredTime(t *testing.T) {
 
 // A settled file is not read again: its hash is believed.
 func TestFileSettledFileIsNotRead(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "f"})
+	b := newFileBench(t, fileSpec{Path: PlainText("f")})
 	b.write("f", "aaaa")
 	b.now = time.Now().Add(time.Minute)
 	b.check()
@@ -128,7 +128,7 @@ func TestFileSettledFileIsNotRead(t *testing.T) {
 
 func TestFileMissingIsReportedOnce(t *testing.T) {
 	for _, gather := range []bool{false, true} {
-		b := newFileBench(t, fileSpec{Path: "f", GatherInitialState: gather})
+		b := newFileBench(t, fileSpec{Path: PlainText("f"), GatherInitialState: gather})
 		b.expect("missing at start", "missing", "missing")
 		report := b.expect("still missing", "unchanged", "missing")
 		if !report.Quiet {
@@ -149,7 +149,7 @@ func TestFileMissingIsReportedOnce(t *testing.T) {
 }
 
 func TestFileGatherInitialState(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "f", GatherInitialState: true})
+	b := newFileBench(t, fileSpec{Path: PlainText("f"), GatherInitialState: true})
 	b.write("f", "x")
 	report := b.expect("first look", "unchanged", "")
 	if !report.Quiet {
@@ -160,7 +160,7 @@ func TestFileGatherInitialState(t *testing.T) {
 }
 
 func TestFilePayload(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "f"})
+	b := newFileBench(t, fileSpec{Path: PlainText("f")})
 	b.write("f", "abc")
 	b.do(os.Chmod(b.path("f"), 0o640))
 	want := map[string]any{
@@ -177,7 +177,7 @@ func TestFilePayload(t *testing.T) {
 }
 
 func TestFileWatchesWhatIsNoRegularFile(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "it"})
+	b := newFileBench(t, fileSpec{Path: PlainText("it")})
 	b.do(syscall.Mkfifo(b.path("it"), 0o600))
 	done := make(chan Report, 1)
 	go func() { done <- b.check() }()
@@ -198,7 +198,7 @@ func TestFileWatchesWhatIsNoRegularFile(t *testing.T) {
 
 // Beyond the limit a file is known by size and times only; it is sparse here.
 func TestFileLargeFileIsNotRead(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "f"})
+	b := newFileBench(t, fileSpec{Path: PlainText("f")})
 	b.write("f", "")
 	b.do(os.Truncate(b.path("f"), fileHashLimit+1))
 	report := b.expect("first look", "changed", "created")
@@ -211,7 +211,7 @@ func TestFileLargeFileIsNotRead(t *testing.T) {
 }
 
 func TestFileLookEndsWithItsContext(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: "f"})
+	b := newFileBench(t, fileSpec{Path: PlainText("f")})
 	b.write("f", strings.Repeat("x", 1<<20))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -249,12 +249,12 @@ func TestFileStaysInTheDirectory(t *testing.T) {
 
 func TestFileFollowsLinksInsideAndOfAbsolutePaths(t *testing.T) {
 	outside := t.TempDir()
-	b := newFileBench(t, fileSpec{Path: "link"})
+	b := newFileBench(t, fileSpec{Path: PlainText("link")})
 	b.write("real", "x")
 	b.do(os.Symlink("real", b.path("link")))
 	b.expect("a link inside", "changed", "created")
 
-	b = newFileBench(t, fileSpec{Path: filepath.Join(outside, "link")})
+	b = newFileBench(t, fileSpec{Path: PlainText(filepath.Join(outside, "link"))})
 	b.write("real", "x")
 	b.do(os.Symlink(b.path("real"), filepath.Join(outside, "link")))
 	b.expect("an absolute path", "changed", "created")
@@ -263,7 +263,7 @@ func TestFileFollowsLinksInsideAndOfAbsolutePaths(t *testing.T) {
 }
 
 func TestFileWithoutADirectory(t *testing.T) {
-	w := newFileWatcher(&fileSpec{Path: "f"})
+	w := newFileWatcher(&fileSpec{Path: PlainText("f")})
 	report := w.Check(t.Context(), &Look{At: time.Now()})
 	if report.Outcome != machine.OutcomeFail || !strings.Contains(report.Message, "absolute") {
 		t.Errorf("report = %s %q", report.Outcome, report.Message)
@@ -271,7 +271,7 @@ func TestFileWithoutADirectory(t *testing.T) {
 }
 
 func TestFileTemplateChoosesAnotherFile(t *testing.T) {
-	b := newFileBench(t, fileSpec{Path: `{{ lookup "data.name" }}`})
+	b := newFileBench(t, fileSpec{Path: filled(t, `${ data.name }`)})
 	b.write("a", "x")
 	b.write("b", "x")
 	b.data = map[string]any{"name": "a"}
@@ -290,13 +290,13 @@ func TestFileSpec(t *testing.T) {
 		want fileSpec
 		code diag.Code
 	}{
-		"watch":                    {"path: f\ngather_initial_state: 'true'", fileSpec{Path: "f", GatherInitialState: true}, ""},
+		"watch":                    {"path: f\ngather_initial_state: 'true'", fileSpec{Path: PlainText("f"), GatherInitialState: true}, ""},
 		"plain mode":               {"path: /f\ncontents: x\nowner: root\ngroup: '0'\nmode: 644", managed("/f", "x", 0o644), ""},
 		"mode with 0":              {"path: /f\ncontent: x\nowner: root\ngroup: '0'\nmode: '0644'", managed("/f", "x", 0o644), ""},
 		"mode with 0o":             {"path: /f\ncontent: x\nowner: root\ngroup: '0'\nmode: 0o4755", managed("/f", "x", 0o755|os.ModeSetuid), ""},
-		"empty contents":           {"path: f\ncontents: ''\nmode: ''", fileSpec{Path: "f"}, ""},
-		"absolute":                 {"path: /etc/../etc/motd", fileSpec{Path: "/etc/../etc/motd"}, ""},
-		"template":                 {"path: '{{ lookup \"facts.x\" }}/../../f'", fileSpec{Path: `{{ lookup "facts.x" }}/../../f`}, ""},
+		"empty contents":           {"path: f\ncontents: ''\nmode: ''", fileSpec{Path: PlainText("f")}, ""},
+		"absolute":                 {"path: /etc/../etc/motd", fileSpec{Path: PlainText("/etc/../etc/motd")}, ""},
+		"template":                 {"path: '{{ lookup \"facts.x\" }}/../../f'", fileSpec{Path: templateOf(`{{ lookup "facts.x" }}/../../f`)}, ""},
 		"no path":                  {"gather_initial_state: true", fileSpec{}, strict.CodeMissingKey},
 		"escapes":                  {"path: a/../../f", fileSpec{}, CodeFilePath},
 		"owner missing":            {"path: f\ncontents: x\ngroup: root\nmode: 644", fileSpec{}, CodeFileOwner},
@@ -323,7 +323,7 @@ func TestFileSpec(t *testing.T) {
 				return
 			}
 			tt.want.Owner, tt.want.Group, tt.want.Mode = got.Owner, got.Group, got.Mode
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(fileSpec{})); diff != "" || len(list) > 0 {
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(fileSpec{}), cmp.Transformer("text", Text.String)); diff != "" || len(list) > 0 {
 				t.Errorf("%v; spec (-want +got):\n%s", list, diff)
 			}
 		})
@@ -367,4 +367,14 @@ func fileNode(t *testing.T, text string) *strict.Node {
 		t.Fatal(list)
 	}
 	return node
+}
+
+// filled is a text into which values are filled.
+func filled(t testing.TB, text string) Text {
+	t.Helper()
+	out, err := CompileText(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

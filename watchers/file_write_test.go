@@ -20,7 +20,7 @@ import (
 // managed is the properties of a watcher that keeps a file, owned by whoever runs the test.
 func managed(path, contents string, mode fs.FileMode) fileSpec {
 	return fileSpec{
-		Path: path, Contents: contents, mode: mode,
+		Path: templateOf(path), Contents: templateOf(contents), mode: mode,
 		Owner: strconv.Itoa(os.Geteuid()), Group: strconv.Itoa(os.Getegid()),
 	}
 }
@@ -123,10 +123,10 @@ func TestFileContentRefuses(t *testing.T) {
 		"a dead link": {func(b *fileBench) { b.do(os.Symlink("real", b.path("f"))) }, "symbolic link"},
 		"a folder":    {func(b *fileBench) { b.do(os.Mkdir(b.path("f"), 0o755)) }, "folder"},
 		"a pipe":      {func(b *fileBench) { b.do(syscall.Mkfifo(b.path("f"), 0o644)) }, "named pipe"},
-		"no folder":   {func(b *fileBench) { b.w.spec.Path = "none/f" }, "make the folder"},
+		"no folder":   {func(b *fileBench) { b.w.spec.Path = PlainText("none/f") }, "make the folder"},
 		"no user":     {func(b *fileBench) { b.w.spec.Owner = "no-such-user" }, `no user "no-such-user"`},
 		"no group":    {func(b *fileBench) { b.w.spec.Group = "no-such-group" }, `no group "no-such-group"`},
-		"a template":  {func(b *fileBench) { b.w.spec.Contents = `{{ lookup "nowhere.at.all" 1 | Base64Decode | nothing }}` }, "expanding contents"},
+		"a value":     {func(b *fileBench) { b.w.spec.Contents = filled(t, `${ facts.nowhere.at }`) }, "expanding contents"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

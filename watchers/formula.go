@@ -7,51 +7,35 @@ import (
 	"slices"
 	"time"
 
-	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/types"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
 // CodeFormula is a property whose expression cannot be compiled.
 const CodeFormula diag.Code = "SC257"
 
-// Formula is a property that is written as an expression and read at each look: data, input, facts, identity,
-// machine, instance, state, at, get_fact(path), merge(mapping, mapping) and, where the watcher says so, message. It is immutable and safe
-// for concurrent use. A nil Formula has the value nil.
+// Formula is the one compiled form of every property whose value may depend on the look: a literal, an expression, a text or structure with
+// expressions in it, or a template of manifests older than format 2. What it sees is seenNames; message is there where the watcher says so. It is
+// immutable and safe for concurrent use. A nil Formula has the value nil.
 type Formula struct {
-	text    string
-	program *vm.Program
-	reads   []string // the names of what it sees that it reads
-	gives   string   // what it is known to give: a boolean, a text, a number, a mapping, a list; "" where only a look shows
+	text     string            // as written
+	at       diag.Position     // where
+	value    *marks.Value      // nil for a template
+	template *machine.Template // nil for anything else
+	programs []*vm.Program     // of the expressions in value, by index
+	reads    []string          // the names of what it sees that it reads
+	gives    string            // what it is known to give: a boolean, a text, a number, a mapping, a list; "" where only a look shows
 }
 
 // CompileFormula compiles an expression. The clock is off: time comes from the look.
 func CompileFormula(text string) (*Formula, error) {
-	seen := types.Map{
-		"get_fact": types.TypeOf(func(string) any { return nil }),
-		"at":       types.TypeOf(time.Time{}),
-		"message":  types.Any,
-		chargeName: types.TypeOf(func(...any) (any, error) { return nil, nil }),
-	}
-	for _, name := range []string{"data", "input", "facts"} {
-		seen[name] = types.TypeOf(map[string]any{})
-	}
-	for _, name := range []string{"identity", "machine", "instance", "state"} {
-		seen[name] = types.TypeOf("")
-	}
-	opts := append([]expr.Option{
-		expr.Env(seen), expr.DisableBuiltin("now"), expr.DisableBuiltin("timezone"),
-		expr.Function("merge", mergeMappings, new(func(map[string]any, map[string]any) map[string]any)),
-	}, expressionBounds()...)
-	program, err := guarded(func() (*vm.Program, error) { return expr.Compile(text, opts...) })
-	if err != nil {
-		return nil, errors.New(expressionMessage(err))
-	}
-	return &Formula{text: text, program: program, reads: readsOf(program), gives: givenBy(program)}, nil
+	f := &Formula{text: text, value: marks.Bare(text, diag.Position{})}
+	return f, f.compile(scope{}, func(_ *marks.Value, err error) error { return err })
 }
 
 // givenBy says what an expression gives whatever the look is, "" where that is not known.
@@ -73,12 +57,14 @@ var valueWords = map[reflect.Kind]string{
 	reflect.Float32: "number", reflect.Float64: "number",
 }
 
-// readsOf lists the names that an expression reads, so that a look prepares nothing else. One that reads all there is, which is called
+// readsOf lists the names that expressions read, so that a look prepares nothing else. One that reads all there is, which is called
 // $env, reads every name.
-func readsOf(program *vm.Program) []string {
+func readsOf(programs []*vm.Program) []string {
 	n := names{}
-	root := program.Node()
-	ast.Walk(&root, n)
+	for _, program := range programs {
+		root := program.Node()
+		ast.Walk(&root, n)
+	}
 	if n["$env"] {
 		return seenNames[:]
 	}
@@ -96,7 +82,7 @@ func (n names) Visit(node *ast.Node) {
 }
 
 // seenNames is everything that an expression sees.
-var seenNames = [...]string{"data", "input", "facts", "identity", "machine", "instance", "state", "at", "message", "get_fact", chargeName}
+var seenNames = [...]string{"data", "input", "facts", "identity", "token", "machine", "instance", "state", "at", "message", "get_fact", chargeName}
 
 // seen is what a name stands for in a look.
 func seen(name string, look *Look, message any) any {
@@ -107,14 +93,8 @@ func seen(name string, look *Look, message any) any {
 		return orEmpty(look.Input)
 	case "facts":
 		return look.Facts.Map()
-	case "identity":
-		return look.Identity
-	case "machine":
-		return look.Machine
-	case "instance":
-		return look.Instance
-	case "state":
-		return look.State
+	case "identity", "token", "machine", "instance", "state":
+		return look.own(name)
 	case "at":
 		return look.At
 	case "message":
@@ -126,24 +106,26 @@ func seen(name string, look *Look, message any) any {
 	}
 }
 
-// UnmarshalNode implements strict.Unmarshaler.
-func (f *Formula) UnmarshalNode(n *strict.Node, _ strict.Options) diag.List {
+// UnmarshalNode implements strict.Unmarshaler. Marks are read here; expressions are compiled when all that they see is known, by Define.
+func (f *Formula) UnmarshalNode(n *strict.Node, opts strict.Options) diag.List {
 	var list diag.List
+	if opts.Marked {
+		f.text, f.at = n.Value, n.Pos
+		f.value, list = marks.Read(n)
+		return list
+	}
 	if n.Kind != strict.Scalar {
 		list.Add(diag.Error, CodeFormula, n.Pos, "write one expression, such as {name: data.name}, as a text", "an expression is expected, not a mapping or a list")
 		return list
 	}
-	compiled, err := CompileFormula(n.Value)
-	if err != nil {
-		list.Add(diag.Error, CodeFormula, n.Pos, "expressions see data, input, facts, identity, machine, instance, state, at, message and get_fact(path)",
-			"expression: %v", err)
-		return list
-	}
-	*f = *compiled
-	return list
+	f.text, f.value = n.Value, marks.Bare(n.Value, n.Pos)
+	return nil
 }
 
-// String is the expression as written.
+// Describe implements strict.Described.
+func (*Formula) Describe() (word string, scalar bool) { return "value", false }
+
+// String is the value as written.
 func (f *Formula) String() string {
 	if f == nil {
 		return ""
@@ -151,36 +133,43 @@ func (f *Formula) String() string {
 	return f.text
 }
 
-// Value evaluates the expression for a look. message is what the watcher was sent, nil where it was sent nothing.
+// Value is the value for a look. message is what the watcher was sent, nil where it was sent nothing.
 func (f *Formula) Value(look *Look, message any) (any, error) {
-	if f == nil {
+	switch {
+	case f == nil:
 		return nil, nil
+	case f.template != nil:
+		return f.template.Expand(look.lookup)
+	case f.value.Kind == marks.Literal:
+		return f.value.Literal, nil
 	}
+	return f.value.Evaluate(f.evaluator(look, message))
+}
+
+// fill is the value for a look as it stands in a text.
+func (f *Formula) fill(look *Look, message any) (string, error) {
+	switch {
+	case f == nil:
+		return "", nil
+	case f.template != nil:
+		return f.template.Expand(look.lookup)
+	}
+	return f.value.Fill(f.evaluator(look, message))
+}
+
+// evaluator evaluates the expressions of a value, which share the bounds of one evaluation.
+func (f *Formula) evaluator(look *Look, message any) func(i int) (any, error) {
 	env := make(map[string]any, len(f.reads))
 	for _, name := range f.reads {
 		env[name] = seen(name, look, message)
 	}
-	v, err := evaluate(f.program, env)
-	if err != nil {
-		return nil, errors.New(expressionMessage(err))
+	return func(i int) (any, error) {
+		v, err := evaluate(f.programs[i], env)
+		if err != nil {
+			return nil, errors.New(expressionMessage(err))
+		}
+		return v, nil
 	}
-	return v, nil
-}
-
-// Holds evaluates a condition. A nil Formula holds.
-func (f *Formula) Holds(look *Look, message any) (bool, error) {
-	if f == nil {
-		return true, nil
-	}
-	v, err := f.Value(look, message)
-	if err != nil {
-		return false, err
-	}
-	b, ok := v.(bool)
-	if !ok {
-		return false, errors.New("the expression " + brief(f.text) + " is not true or false")
-	}
-	return b, nil
 }
 
 // Text evaluates an expression that is to give a text.
@@ -191,7 +180,7 @@ func (f *Formula) Text(look *Look, message any) (string, error) {
 	}
 	s, ok := v.(string)
 	if !ok {
-		return "", errors.New("the expression " + brief(f.text) + " is not a text")
+		return "", errors.New(f.what() + " is not a text")
 	}
 	return s, nil
 }
@@ -204,10 +193,13 @@ func (f *Formula) Object(look *Look, message any) (map[string]any, error) {
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, errors.New("the expression " + brief(f.text) + " is not a mapping")
+		return nil, errors.New(f.what() + " is not a mapping")
 	}
 	return m, nil
 }
+
+// what names a value in a message.
+func (f *Formula) what() string { return "the expression " + brief(f.text) }
 
 // mergeMappings returns a mapping with the entries of both; where both have a key, the second's counts.
 func mergeMappings(args ...any) (any, error) {

@@ -349,16 +349,18 @@ func (r *reading) from(file string, here bool) {
 	r.stdin = r.stdin || isInput(file)
 }
 
-const interpretedHint = `give the value in environment, such as NAME={{...}}, and let the program read it from there: "$NAME" in a shell; perl opens what it is given as files ` +
-	`only, and runs none, by while (<<>>) {...} in place of -n and -p`
+func interpretedHint(marked bool) string {
+	return "give the value in environment, such as NAME=" + valueForm(marked) + `, and let the program read it from there: "$NAME" in a shell; perl opens ` +
+		`what it is given as files only, and runs none, by while (<<>>) {...} in place of -n and -p`
+}
 
 // maxWords bounds the words of a command that has values: what follows each interpreter among them is read as its arguments.
 const maxWords = 1000
 
-// interpreted reports a template whose value a program would run: templates are the words of a command as they are written, and words what they
-// have come to, or the same where they are not expanded yet. given says that the standard input has a value from elsewhere.
-func interpreted(templates, words []string, given bool) error {
-	if !given && !slices.ContainsFunc(templates, func(word string) bool { return strings.Contains(word, "{{") }) {
+// interpreted reports a value that a program would run: written are the words of a command as they are written, and words what they
+// have come to, or the same where they are not filled in yet. given says that the standard input has a value from elsewhere.
+func interpreted(written []word, words []string, given bool) error {
+	if !given && !slices.ContainsFunc(written, word.filled) {
 		return nil
 	}
 	if len(words) > maxWords {
@@ -368,8 +370,8 @@ func interpreted(templates, words []string, given bool) error {
 		switch {
 		case text.at < 0 && given:
 			return fmt.Errorf("%s would run what input gives: it reads its program from the standard input", text.by)
-		case text.at >= 0 && strings.Contains(templates[text.at], "{{"):
-			return fmt.Errorf("%s would run what the template in %q gives", text.by, brief(templates[text.at]))
+		case text.at >= 0 && written[text.at].filled():
+			return fmt.Errorf("%s would run what the value in %q is", text.by, brief(written[text.at].text))
 		}
 	}
 	return nil
@@ -377,20 +379,20 @@ func interpreted(templates, words []string, given bool) error {
 
 var number = regexp.MustCompile(`^-[0-9]+(\.[0-9]+)?$`)
 
-// option reports a value that most programs would take for an option: a word that begins with a dash by what a template has come to, or an option
+// option reports a value that most programs would take for an option: a word that begins with a dash by what a value is, or an option
 // whose name it has come to. A number is none, and neither is what stands right behind a --, maybe with other values in between: a -- further away may be
 // that of another program.
-func option(templates, words []string) error {
+func option(written []word, words []string) error {
 	ended := false
-	for i, template := range templates {
-		literal, _, expanded := strings.Cut(template, "{{")
-		if !expanded {
-			ended = template == "--"
+	for i, w := range written {
+		if !w.filled() {
+			ended = words[i] == "--"
 			continue
 		}
+		literal := w.fill.Before()
 		named := strings.Trim(literal, "-") == "" || strings.HasPrefix(literal, "--") && !strings.Contains(literal, "=")
 		if i > 0 && !ended && named && strings.HasPrefix(words[i], "-") && !number.MatchString(words[i]) {
-			return fmt.Errorf("what the template in %q gives begins with a dash and would be an option", brief(template))
+			return fmt.Errorf("what the value in %q is begins with a dash and would be an option", brief(w.text))
 		}
 	}
 	return nil
@@ -421,5 +423,7 @@ func inputOption(words []string, input []byte) error {
 var errInputOption = errors.New("what begins with a dash in input would be an option, as xargs makes arguments of it; end the command of xargs with --, " +
 	"or write -- in front of what it replaces")
 
-const optionHint = "put -- right in front of it, where the program knows that, or write --name={{...}}; options that are meant to be a value go into environment, " +
-	"with shell: true and $OPTIONS in the command"
+func optionHint(marked bool) string {
+	return "put -- right in front of it, where the program knows that, or write --name=" + valueForm(marked) +
+		"; options that are meant to be a value go into environment, with shell: true and $OPTIONS in the command"
+}

@@ -5,69 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
-	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
 )
 
-// Expand runs a template of COMPAT's kind (lookup, Title, Capitalize, ToLower, ToUpper, StringJoin,
-// Base64Encode, Base64Decode) over the look's facts and data. Errors say which template and why. A value that
-// is missing or null is lookup's second argument, or the empty text.
-func (l *Look) Expand(text string) (string, error) {
-	out := ""
-	t, err := l.Templates.parse(text)
-	if err == nil {
-		out, err = t.Expand(l.lookup)
-	}
-	if err != nil {
-		return "", fmt.Errorf("%q: %w", brief(text), err)
-	}
-	return out, nil
-}
+// wrapText says which text could not be filled.
+func wrapText(text string, err error) error { return fmt.Errorf("%q: %w", brief(text), err) }
 
-// Templates remembers the templates of one program that have been read, so that each is read once. Safe for concurrent use; a nil one
-// remembers nothing.
-type Templates struct{ known sync.Map }
+// isTemplate reports whether a text of a manifest older than format 2 is a template: of COMPAT's kind (lookup, Title, Capitalize, ToLower, ToUpper,
+// StringJoin, Base64Encode, Base64Decode), over the look's facts and data. A value that is missing or null is lookup's second argument, or the
+// empty text.
+func isTemplate(text string) bool { return strings.Contains(text, "{{") }
 
-func (c *Templates) parse(text string) (*machine.Template, error) {
-	if c == nil || !strings.Contains(text, "{{") {
-		return machine.ParseTemplate(text)
-	}
-	if t, ok := c.known.Load(text); ok {
-		return t.(*machine.Template), nil
-	}
-	t, err := machine.ParseTemplate(text)
-	if err == nil {
-		c.known.Store(text, t)
-	}
-	return t, err
-}
-
-// ExpandWords splits a command into words as a shell would (quotes and backslashes, nothing else), and
-// expands each word after the split, so that a value is always one argument. A command without a word is an error, and so is one of which a
-// program would run what a template gives, or take it for an option; input says that its standard input has a value, too.
-func (l *Look) ExpandWords(command string, input bool) ([]string, error) {
-	templates, err := splitWords(command)
-	if err != nil {
-		return nil, err
-	}
-	if len(templates) == 0 {
-		return nil, errNoWords
-	}
-	words := make([]string, len(templates))
-	for i, word := range templates {
-		if words[i], err = l.Expand(word); err != nil {
-			return nil, err
-		}
-	}
-	if err := interpreted(templates, words, input); err != nil {
-		return nil, fmt.Errorf("%w; %s", err, interpretedHint)
-	}
-	if err := option(templates, words); err != nil {
-		return nil, fmt.Errorf("%w; %s", err, optionHint)
-	}
-	return words, nil
+// beforeTemplate is the text in front of the first value of a template.
+func beforeTemplate(text string) string {
+	before, _, _ := strings.Cut(text, "{{")
+	return before
 }
 
 // lookup finds facts.PATH, data.PATH and input.PATH, and the look's identity, machine, instance and state.

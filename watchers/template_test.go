@@ -7,7 +7,39 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/statecraft-io/statecraft/machine/strict"
 )
+
+// templateOf is a text of a manifest older than format 2.
+func templateOf(text string) (t Text) {
+	_ = t.UnmarshalNode(&strict.Node{Kind: strict.Scalar, Value: text}, strict.Options{})
+	return t
+}
+
+// commandOf is a command that has been read.
+func commandOf(t testing.TB, text string, marked bool) (c Command) {
+	t.Helper()
+	_ = c.UnmarshalNode(&strict.Node{Kind: strict.Scalar, Value: text}, strict.Options{Marked: marked})
+	if err := c.split(); err != nil {
+		t.Fatal(err)
+	}
+	b := binding{scope: scope{marked: marked}}
+	if c.bind(&b, "command", ""); b.list != nil {
+		t.Fatal(b.list)
+	}
+	return c
+}
+
+// splitTemplate splits a command of a manifest older than format 2.
+func splitTemplate(text string) ([]string, error) {
+	c := Command{text: text}
+	err := c.split()
+	if len(c.words) == 0 {
+		return nil, err
+	}
+	return texts(c.words), err
+}
 
 func TestExpand(t *testing.T) {
 	look := &Look{
@@ -34,7 +66,7 @@ func TestExpand(t *testing.T) {
 		{`{{ Base64Encode "x" }} {{ lookup "data.raw" "" | Base64Decode }}`, "eA== x"},
 	}
 	for _, tt := range tests {
-		got, err := look.Expand(tt.text)
+		got, err := look.Expand(templateOf(tt.text))
 		if err != nil || got != tt.want {
 			t.Errorf("%s gives %q, %v, want %q", tt.text, got, err, tt.want)
 		}
@@ -42,7 +74,7 @@ func TestExpand(t *testing.T) {
 }
 
 func TestExpandErrorsNameTheTemplate(t *testing.T) {
-	_, err := (&Look{}).Expand(`{{ StringJoin "a" "b" }}` + strings.Repeat(" ", 100))
+	_, err := (&Look{}).Expand(templateOf(`{{ StringJoin "a" "b" }}` + strings.Repeat(" ", 100)))
 	if err == nil || !strings.Contains(err.Error(), `{{ StringJoin \"a\" \"b\" }}`) || len(err.Error()) > 300 {
 		t.Errorf("error %v", err)
 	}
@@ -68,7 +100,7 @@ func TestSplitWords(t *testing.T) {
 		{`{{if true}}a{{end}} { b } }}`, []string{"{{if true}}a{{end}}", "{", "b", "}", "}}"}},
 	}
 	for _, tt := range tests {
-		got, err := SplitWords(tt.command)
+		got, err := splitTemplate(tt.command)
 		if err != nil {
 			t.Errorf("%q: %v", tt.command, err)
 		}
@@ -90,14 +122,14 @@ func TestSplitWordsRefuses(t *testing.T) {
 		{`{{ if true }}a b{{ end }}`, "in the word \"{{ if true }}a\" the template cannot be read: unexpected EOF"},
 	}
 	for _, tt := range tests {
-		if words, err := SplitWords(tt.command); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if words, err := splitTemplate(tt.command); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q gives %q, %v, want an error of %q", tt.command, words, err, tt.want)
 		}
 	}
 }
 
 func TestExpandWordsOfNothing(t *testing.T) {
-	if words, err := (&Look{}).ExpandWords(" ", false); err == nil {
+	if words, err := (&Look{}).ExpandWords(commandOf(t, " ", false), false); err == nil {
 		t.Errorf("an empty command gives %q", words)
 	}
 }
@@ -107,6 +139,7 @@ func TestB17TemplatesAreOneArgument(t *testing.T) {
 	hostile := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{
 		"; rm -rf /", "$(reboot)", "`reboot`", "a b", "'", `"`, `\`, "\n", "", "{{ lookup \"facts.v\" \"\" }}", "}}", "--flag", "*", "a\x00b",
 	}))
+	command := commandOf(t, `run -- {{ lookup "facts.v" "x y" }} --d={{ lookup "data.v" "" }} "in {{ lookup "facts.v" "" }}" end`, false)
 	rapid.Check(t, func(r *rapid.T) {
 		value := strings.ToValidUTF8(hostile.Draw(r, "value"), "")
 		raw, err := json.Marshal(map[string]string{"v": value})
@@ -114,7 +147,7 @@ func TestB17TemplatesAreOneArgument(t *testing.T) {
 			r.Fatal(err)
 		}
 		look := &Look{Facts: mustFacts(t, string(raw)), Data: map[string]any{"v": value}}
-		words, err := look.ExpandWords(`run -- {{ lookup "facts.v" "x y" }} --d={{ lookup "data.v" "" }} "in {{ lookup "facts.v" "" }}" end`, false)
+		words, err := look.ExpandWords(command, false)
 		if err != nil {
 			r.Fatal(err)
 		}

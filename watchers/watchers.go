@@ -151,7 +151,6 @@ type Look struct {
 	Facts     *Facts         // of the host; never nil
 	Strict    bool
 	Log       *slog.Logger
-	Templates *Templates // that Expand has read; may be nil
 	// Live reads the machine's state and data as they are now, for listeners: Data is of the time when they began. May be nil.
 	Live    func() (state string, data map[string]any)
 	Secrets []string // the keys of Data that are secret: who writes the whole of Data anywhere leaves them out

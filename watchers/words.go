@@ -4,41 +4,54 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
-// SplitWords splits a command as ExpandWords does, without expanding it, so that a type can check it when a manifest
-// is loaded. It is an error too where the command is a template and a word of it by itself is none: control
-// structures have to begin and end within a word. A command of spaces has no words.
-func SplitWords(command string) ([]string, error) {
-	words, err := splitWords(command)
-	if err != nil {
-		return nil, err
+// word is a word of a command: a text, before its values are filled in.
+type word struct {
+	text string // as written, without its quotes
+	fill Text
+}
+
+// filled reports whether the word has a value.
+func (w word) filled() bool {
+	_, known := w.fill.Literal()
+	return !known
+}
+
+// texts are words as they are written.
+func texts(words []word) []string {
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = w.text
 	}
-	if whole := machine.CheckTemplate(command); whole != nil {
-		return words, nil //nolint:nilerr // Define has told of it already
-	}
-	for _, word := range words {
-		if err := machine.CheckTemplate(word); err != nil {
-			return nil, fmt.Errorf("in the word %q %s", brief(word), templateMessage(err))
-		}
-	}
-	return words, nil
+	return all
 }
 
 // splitWords splits a command into words: spaces separate, single quotes keep everything, double quotes
 // everything but a backslash before " or \, and a backslash elsewhere keeps the character after it. What
-// stands between {{ and }} is kept as it is wherever it stands: its spaces and quotes are the template's.
-func splitWords(command string) ([]string, error) {
-	s, err := split(command)
+// stands between ${ and }, or in manifests older than format 2 between {{ and }}, is kept as it is wherever it stands: its spaces and quotes are the
+// expression's.
+func splitWords(command string, marked bool) ([]word, error) {
+	s, err := split(command, marked)
 	if err != nil {
 		return nil, fmt.Errorf("splitting %q into words: %w", brief(command), err)
 	}
 	return s.words, nil
 }
 
-func split(command string) (*splitter, error) {
-	s := &splitter{rest: command}
+// SplitWords splits a command into which nothing is filled, as a shell would: quotes and backslashes, nothing else.
+func SplitWords(command string) ([]string, error) {
+	words, err := splitWords(command, false)
+	if len(words) == 0 {
+		return nil, err
+	}
+	return texts(words), nil
+}
+
+func split(command string, marked bool) (*splitter, error) {
+	s := &splitter{rest: command, marked: marked}
 	for s.rest != "" {
 		if err := s.next(); err != nil {
 			return nil, err
@@ -53,19 +66,29 @@ func split(command string) (*splitter, error) {
 
 type splitter struct {
 	rest   string
-	words  []string
+	marked bool
+	words  []word
 	word   strings.Builder
-	inWord bool // also for a word that is empty so far, as '' is
-	quote  byte // that is open, 0 for none
+	pieces []marks.Piece // of the word, where marks are read
+	inWord bool          // also for a word that is empty so far, as '' is
+	quote  byte          // that is open, 0 for none
 	syntax []shellSyntax
 }
 
 // next takes an action, an escape or a single byte.
 func (s *splitter) next() error {
 	c := s.rest[0]
+	switch {
+	case s.marked && strings.HasPrefix(s.rest, "$${"):
+		s.keep("${")
+		s.rest = s.rest[len("$${"):]
+		return nil
+	case s.marked && strings.HasPrefix(s.rest, "${"):
+		return s.mark()
+	}
 	s.noteSyntax()
 	switch {
-	case strings.HasPrefix(s.rest, "{{"):
+	case !s.marked && strings.HasPrefix(s.rest, "{{"):
 		return s.action()
 	case c == '\\' && s.quote != '\'':
 		return s.escape()
@@ -85,14 +108,44 @@ func (s *splitter) next() error {
 func (s *splitter) keep(text string) {
 	s.word.WriteString(text)
 	s.inWord = true
+	if !s.marked {
+		return
+	}
+	if last := len(s.pieces) - 1; last >= 0 && !s.pieces[last].Mark {
+		s.pieces[last].Text += text
+	} else {
+		s.pieces = append(s.pieces, marks.Piece{Text: text})
+	}
 }
 
 func (s *splitter) finish() {
 	if s.inWord {
-		s.words = append(s.words, s.word.String())
+		w := word{text: s.word.String()}
+		if w.fill.f = (&Formula{text: w.text}); s.marked {
+			w.fill.f.value = marks.OfPieces(s.pieces, diag.Position{})
+		} else {
+			w.fill.f.readTemplate()
+		}
+		s.words = append(s.words, w)
 	}
 	s.word.Reset()
-	s.inWord = false
+	s.inWord, s.pieces = false, nil
+}
+
+// mark takes the mark of an expression.
+func (s *splitter) mark() error {
+	length, err := marks.Length(s.rest)
+	if err != nil {
+		return err
+	}
+	pieces, err := marks.Split(s.rest[:length])
+	if err != nil {
+		return err
+	}
+	s.word.WriteString(s.rest[:length])
+	s.pieces, s.inWord = append(s.pieces, pieces...), true
+	s.rest = s.rest[length:]
+	return nil
 }
 
 // escape takes a backslash and what follows it.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 // CodeShellSyntax is what a shell would obey in a command that none reads.
@@ -19,12 +20,12 @@ type shellSyntax struct {
 
 // ShellSyntax returns the first piece of a command that a shell would obey and that is passed on as it is here, such as a pipe; "" where there is
 // none. What stands between quotes or is the program of an interpreter is meant as it is.
-func ShellSyntax(command string) string {
-	s, err := split(command)
+func ShellSyntax(command string, marked bool) string {
+	s, err := split(command, marked)
 	if err != nil || len(s.words) > maxWords {
 		return ""
 	}
-	texts := programTexts(s.words)
+	texts := programTexts(texts(s.words))
 	for _, found := range s.syntax {
 		if slices.ContainsFunc(texts, func(t programText) bool { return t.at == found.word }) || s.harmless(found) {
 			continue
@@ -39,9 +40,9 @@ func (s *splitter) harmless(found shellSyntax) bool {
 	if found.word >= len(s.words) {
 		return found.text == newLine
 	}
-	word := s.words[found.word]
-	return strings.Contains(word, "://") && strings.ContainsAny(found.text, "?*&;") ||
-		word == ";" && slices.ContainsFunc(s.words, func(w string) bool { return w == "-exec" || w == "-execdir" || w == "-ok" || w == "-okdir" })
+	text := s.words[found.word].text
+	return strings.Contains(text, "://") && strings.ContainsAny(found.text, "?*&;") ||
+		text == ";" && slices.ContainsFunc(s.words, func(w word) bool { return slices.Contains([]string{"-exec", "-execdir", "-ok", "-okdir"}, w.text) })
 }
 
 const newLine = "a new line"
@@ -90,11 +91,19 @@ func variableAt(text string) string {
 	return shellVariableForm.FindString(text)
 }
 
-// shellVariable returns the first variable in a text that a shell would replace, outside of templates; "" where there is none.
-func shellVariable(text string) string {
+// shellVariable returns the first variable in a text that a shell would replace, outside of what is filled in; "" where there is none.
+func shellVariable(text string, marked bool) string {
 	for text != "" {
 		skip := 1
-		if strings.HasPrefix(text, "{{") {
+		switch {
+		case marked && strings.HasPrefix(text, "$${"):
+			text = text[len("$${"):] // meant as it stands
+			continue
+		case marked && strings.HasPrefix(text, "${"):
+			length, _ := marks.Length(text)
+			text = text[max(skip, length):]
+			continue
+		case !marked && strings.HasPrefix(text, "{{"):
 			skip = max(skip, actionEnd(text))
 		}
 		if found := variableAt(text); found != "" {

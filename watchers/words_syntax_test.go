@@ -14,7 +14,7 @@ func TestShellSyntax(t *testing.T) {
 		"test $(id -u) = 0": "$(", `echo "$(id)"`: "$(", "echo `id`": "`", "cd /tmp\necho hello\n": "a new line", "echo a\n\nb": "a new line",
 		"curl http://x/ | grep x": "|",
 	} {
-		if got := ShellSyntax(command); got != want {
+		if got := ShellSyntax(command, false); got != want {
 			t.Errorf("%q: %q, not %q", command, got, want)
 		}
 	}
@@ -23,7 +23,7 @@ func TestShellSyntax(t *testing.T) {
 		"curl http://x/?a=b&c=d", `find . -name '*.x' -exec rm {} ;`, "find . -exec rm {} \\;", `./check {{ lookup "a|b" "$HOME" }}`, "[ -f x ]", "echo a~b ~x",
 		"\n./check\n", "./check --a \\\n", "ssh host uptime | wc", "", "'",
 	} {
-		if got := ShellSyntax(command); got != "" {
+		if got := ShellSyntax(command, false); got != "" {
 			t.Errorf("%q: %q", command, got)
 		}
 	}

@@ -296,7 +296,7 @@ func writeLater(t *testing.T, dir string) {
 	w.laterTokens(put)
 	for name, m := range map[string]struct{ head, more, refused string }{
 		"machine-requires.yaml": {`requires: ">=99.1"`, "sample: {every: 1h}\n", "SC119 too_old " + machine.Release + " >=99.1"},
-		"machine-format.yaml":   {"", "format: 2\n", "SC103 format 1"},
+		"machine-format.yaml":   {"", "format: 3\n", "SC103 formats 1 and 2"},
 		"machine-unknown.yaml":  {"", "sample: {every: 1h}\n", "sample"},
 	} {
 		text := strings.Replace(corpusManifest, `requires: ">=`+machine.Release+`"`, m.head, 1) + m.more

@@ -22,7 +22,7 @@ type Entry struct {
 // graph of states, 5 machines that run together, 6 scenario files, 7 traces.
 func Entries() []Entry {
 	all := slices.Concat(
-		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, propertyEntries, execEntries, scheduleEntries,
+		documentEntries, valueEntries, manifestEntries, watcherEntries, expressionEntries, markEntries, propertyEntries, execEntries, scheduleEntries,
 		transitionEntries, graphEntries, progressEntries, setEntries, scenarioEntries, traceEntries, keyvalueEntries, policyEntries, messagingEntries,
 		credentialsEntries, secretsEntries, groupEntries,
 		archiveEntries, deliveryEntries, inventoryEntries, ingestEntries,

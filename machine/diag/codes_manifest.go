@@ -50,9 +50,9 @@ watchers:
 	},
 	{
 		Code: "SC103", Title: "unknown format",
-		Explanation: "The manifest is written for another release. Format 1 is the only one; a manifest without the " +
-			"key is read as Choria reads it.",
-		Bad: `format: 2
+		Explanation: "The manifest is written for another release. There are the formats 1 and 2, which differ in how expressions in values are written; " +
+			"a manifest without the key is read as Choria reads it.",
+		Bad: `format: 3
 name: web
 version: 1.0.0
 initial_state: idle

@@ -13,7 +13,7 @@ import (
 // Decode fills target, a pointer, usually to a struct whose fields carry tags:
 // `yaml:"name"` (with ",required"), `yaml:",inline"` for a struct whose keys stand among the others,
 // `alias:"other"`, `default:"10s"`, `min:"500ms"`, `max:"..."` (of durations and numbers),
-// `enum:"poll|watch"`, `template:"true"` (the text is a template, syntax checked by the caller).
+// `enum:"poll|watch"`.
 // Fields without a yaml tag are left alone, as are optional ones without a default that are not written.
 //
 // An optional key that is null or the empty text counts as not written, except where the field is of
@@ -56,6 +56,11 @@ func (d *decoder) value(n *Node, v reflect.Value, key *FieldInfo) {
 	if n.Kind == Null && !isRaw(v.Type()) {
 		d.fail(CodeNoValue, n.Pos, "write a value or remove the entry", "%s: there is no value", key.Name)
 		return
+	}
+	if u, ok := v.Addr().Interface().(Described); ok {
+		if _, scalar := u.Describe(); scalar && !d.shape(n, Scalar, v, key) {
+			return
+		}
 	}
 	if u, ok := v.Addr().Interface().(Unmarshaler); ok {
 		d.list = append(d.list, u.UnmarshalNode(n, d.opts)...)

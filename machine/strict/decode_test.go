@@ -40,7 +40,7 @@ type everything struct {
 	Rate     rate                `yaml:"rate" default:"1/s"`
 	RateAt   *rate               `yaml:"rate_at"`
 	Rates    []rate              `yaml:"rates"`
-	Template string              `yaml:"template" template:"true" enum:"a|b"`
+	Template string              `yaml:"template" enum:"a|b"`
 	shared   `yaml:",inline"`
 	Ignored  string
 	Hidden   string `yaml:"-"`
@@ -133,7 +133,6 @@ func TestDecode(t *testing.T) {
 		{"rate_at: 10/m", func(e *everything) { e.RateAt = &rate{"10", "m"} }},
 		{"rates: [1/s, 2/s]", func(e *everything) { e.Rates = []rate{{"1", "s"}, {"2", "s"}} }},
 		{"template: a", func(e *everything) { e.Template = "a" }},
-		{"template: 'x{{ lookup }}'", func(e *everything) { e.Template = "x{{ lookup }}" }},
 		{"governor: g", func(e *everything) { e.Governor = "g" }},
 	} {
 		got, want := everything{}, defaults()

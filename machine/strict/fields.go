@@ -18,7 +18,6 @@ type FieldInfo struct {
 	Default  string   // as it would be written, "" for none
 	Min, Max string   // as they would be written, "" for no bound
 	Enum     []string // the admitted values, empty for any
-	Template bool     // the text is expanded at run time
 	// Fields are the keys of a mapping, of a list's mappings or of a map's mappings. They are left out
 	// where a type contains itself.
 	Fields []FieldInfo
@@ -26,7 +25,7 @@ type FieldInfo struct {
 
 // Fields returns the keys of a struct, or of the struct that target points to, in source order with
 // inlined ones in their place. Type is one of string, boolean, integer, number, duration, mapping, any
-// (also for types that read themselves), or "list of" or "map of" the plural of one of these.
+// (also for types that read themselves), the word of a Described type, or "list of" or "map of" the plural of one of these.
 func Fields(target any) []FieldInfo {
 	t := reflect.TypeOf(target)
 	for t.Kind() == reflect.Pointer {
@@ -83,15 +82,19 @@ func isRaw(t reflect.Type) bool {
 
 // typeWord names a type as operators know it. It panics for a type that Decode cannot fill.
 func typeWord(t reflect.Type) string {
+	if d, is := reflect.New(t).Interface().(Described); is {
+		word, _ := d.Describe()
+		return word
+	}
 	switch {
+	case t.Kind() == reflect.Pointer && t != nodeType:
+		return typeWord(t.Elem())
 	case isRaw(t) || readsItself(t):
 		return "any"
 	case isDuration(t):
 		return "duration"
 	}
 	switch t.Kind() {
-	case reflect.Pointer:
-		return typeWord(t.Elem())
 	case reflect.Slice:
 		return "list of " + plural(typeWord(t.Elem()))
 	case reflect.Map:

@@ -39,7 +39,7 @@ func TestFields(t *testing.T) {
 		{Name: "rate", GoName: "Rate", Type: "any", Default: "1/s"},
 		{Name: "rate_at", GoName: "RateAt", Type: "any"},
 		{Name: "rates", GoName: "Rates", Type: "list of any values"},
-		{Name: "template", GoName: "Template", Type: "string", Template: true, Enum: []string{"a", "b"}},
+		{Name: "template", GoName: "Template", Type: "string", Enum: []string{"a", "b"}},
 		{Name: "governor", GoName: "Governor", Type: "string"},
 	}
 	for _, target := range []any{everything{}, &everything{}, (*everything)(nil)} {

@@ -65,7 +65,6 @@ func newField(sf reflect.StructField, path []int, name string, required bool) fi
 		Default:  sf.Tag.Get("default"),
 		Min:      sf.Tag.Get("min"),
 		Max:      sf.Tag.Get("max"),
-		Template: sf.Tag.Get("template") == "true",
 	}}
 }
 

@@ -43,6 +43,8 @@ type Field struct {
 type Options struct {
 	// Unknown is the severity of a key that the target does not have.
 	Unknown diag.Severity
+	// Marked is for targets that read themselves: expressions in values are marked.
+	Marked bool
 }
 
 // Unmarshaler is implemented by targets that read themselves, such as a key that takes two shapes.
@@ -50,6 +52,13 @@ type Options struct {
 // hand it another type than its own.
 type Unmarshaler interface {
 	UnmarshalNode(n *Node, opts Options) diag.List
+}
+
+// Described is implemented by Unmarshalers that documentation has a word for, and of which some take a single value only: lists and mappings are then
+// refused before they are asked.
+type Described interface {
+	Unmarshaler
+	Describe() (word string, scalar bool)
 }
 
 // Get returns the value of a mapping's key, nil where there is none. It may be called on nil.

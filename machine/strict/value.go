@@ -32,7 +32,7 @@ func (d *decoder) scalar(n *Node, v reflect.Value, key *FieldInfo) {
 
 func (d *decoder) text(n *Node, v reflect.Value, key *FieldInfo) {
 	v.SetString(n.Value)
-	if len(key.Enum) == 0 || slices.Contains(key.Enum, n.Value) || key.Template && strings.Contains(n.Value, "{{") {
+	if len(key.Enum) == 0 || slices.Contains(key.Enum, n.Value) {
 		return
 	}
 	allowed := strings.Join(key.Enum, ", ")

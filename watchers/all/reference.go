@@ -37,7 +37,6 @@ type Field struct {
 	Min      string   `json:"min,omitempty"`
 	Max      string   `json:"max,omitempty"`
 	Enum     []string `json:"enum,omitempty"`
-	Template bool     `json:"template,omitempty"`
 	Doc      string   `json:"doc"`
 	Fields   []Field  `json:"properties,omitempty"` // of a mapping, or of a list's mappings
 }
@@ -61,7 +60,7 @@ func References() ([]Reference, error) {
 func newField(f strict.FieldInfo, doc string, inner []Field) Field {
 	return Field{
 		Name: f.Name, Aliases: f.Aliases, Type: f.Type, Required: f.Required, Default: f.Default,
-		Min: f.Min, Max: f.Max, Enum: f.Enum, Template: f.Template, Doc: doc, Fields: inner,
+		Min: f.Min, Max: f.Max, Enum: f.Enum, Doc: doc, Fields: inner,
 	}
 }
 
@@ -146,9 +145,6 @@ func (f *Field) meaning() string {
 	}
 	if f.Max != "" {
 		text += " At most " + f.Max + "."
-	}
-	if f.Template {
-		text += " A template."
 	}
 	return text
 }

@@ -28,7 +28,7 @@ var ErrNoJournal = errors.New("this host keeps no journal")
 // journalHeadSpec is the properties of a journal_head watcher.
 type journalHeadSpec struct {
 	// Known is the sum of a head that is known already: where the journal has not come further since, the outcome is unchanged.
-	Known string `yaml:"known" template:"true"`
+	Known watchers.Text `yaml:"known"`
 }
 
 // JournalHeadType returns the journal_head watcher. Heads may be nil: there is no journal then.

@@ -31,9 +31,9 @@ type tokenSpec struct {
 	// 70 % of its life; store puts a renewed one into the active assignment; nonce draws 32 random bytes.
 	Action string `yaml:"action,required" enum:"issue|verify|due|store|nonce"`
 	// Issuer is the name of who signs, for issue: a signer of the host, or self, the key of who the machine runs as.
-	Issuer string `yaml:"issuer" default:"self" template:"true"`
+	Issuer watchers.Text `yaml:"issuer" default:"self"`
 	// Purpose is what the token is for: issuer, join, node, client, service or assignment, or a name of the manifest's own.
-	Purpose string `yaml:"purpose" template:"true"`
+	Purpose watchers.Text `yaml:"purpose"`
 	// Lifetime is how long an issued token is valid, in whole seconds.
 	Lifetime strict.Duration `yaml:"lifetime" min:"1s"`
 	// Audience is an expression that gives who the token is for; verify refuses one that is for somebody else.

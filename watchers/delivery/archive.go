@@ -25,28 +25,28 @@ const (
 type archiveSpec struct {
 	// Source is where the archive, a tar.gz, comes from: https://HOST/PATH, or object://BUCKET/NAME for one that the
 	// overlay serves; http://HOST/PATH with insecure only.
-	Source string `yaml:"source,required" template:"true"`
+	Source watchers.Text `yaml:"source,required"`
 	// Checksum is the sha256 of the archive in hex. Nothing of an archive with another one is unpacked.
-	Checksum string `yaml:"checksum,required" template:"true"`
+	Checksum watchers.Text `yaml:"checksum,required"`
 	// Creates is the folder that all of the archive is in, and the name of what is deployed. Below target a link of this
 	// name points to what was unpacked.
-	Creates string `yaml:"creates,required" template:"true"`
+	Creates watchers.Text `yaml:"creates,required"`
 	// Target is the folder to deploy to, absolute. By default it is where the machines of this machine's identity are.
-	Target string `yaml:"target" template:"true"`
+	Target watchers.Text `yaml:"target"`
 	// Verify is the checksum file in the archive that its files are held against, as sha256sum writes it; SHA256SUMS where
 	// only verify_checksum is given.
-	Verify string `yaml:"verify" template:"true"`
+	Verify watchers.Text `yaml:"verify"`
 	// VerifyChecksum is the sha256 of that file in hex. Without it what is unpacked is not looked at again.
-	VerifyChecksum string `yaml:"verify_checksum" template:"true"`
+	VerifyChecksum watchers.Text `yaml:"verify_checksum"`
 	// Username is sent to an https source, with the password.
-	Username string `yaml:"username" template:"true"`
+	Username watchers.Text `yaml:"username"`
 	// Password is sent to an https source, with the username.
-	Password string `yaml:"password" template:"true"`
+	Password watchers.Text `yaml:"password"`
 	// Insecure takes any certificate of the source, and sources of plain http.
 	Insecure bool `yaml:"insecure"`
 	// CA is the certificates that an https source may have beside those that the system trusts: as PEM, or the absolute
 	// path of a PEM file.
-	CA string `yaml:"ca" template:"true"`
+	CA watchers.Text `yaml:"ca"`
 	// Timeout is how long the source may be silent. The watcher's own timeout bounds a download as a whole, 15m by default.
 	Timeout strict.Duration `yaml:"timeout" default:"5s" min:"10ms"`
 	// Connection is the name of the connection that object:// sources are asked by.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // The codes of what the archive watcher's properties can have wrong.
@@ -36,7 +37,7 @@ var (
 	objectForm  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_=./-]{1,256}$`)
 )
 
-// Validate checks what is known before a look: texts without a template, and which are given.
+// Validate checks what is known before a look: texts without a value in them, and which are given.
 func (s *archiveSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := archiveFindings{w: w}
 	f.text("source", s.Source, CodeArchiveSource, s.checkSource)
@@ -68,9 +69,10 @@ func (f *archiveFindings) add(key string, code diag.Code, hint, format string, a
 	f.list.Add(diag.Error, code, at, hint, format, args...)
 }
 
-// text checks a text that is no template.
-func (f *archiveFindings) text(key, text string, code diag.Code, check func(string) error) {
-	if strings.Contains(text, "{{") {
+// text checks a text that is known.
+func (f *archiveFindings) text(key string, given watchers.Text, code diag.Code, check func(string) error) {
+	text, known := given.Literal()
+	if !known {
 		return
 	}
 	if err := check(text); err != nil {
@@ -79,17 +81,17 @@ func (f *archiveFindings) text(key, text string, code diag.Code, check func(stri
 }
 
 func (f *archiveFindings) together(s *archiveSpec) {
-	if s.Verify != "" && s.VerifyChecksum == "" {
-		f.add("verify", CodeArchiveTogether, "add verify_checksum, which sha256sum "+s.Verify+" prints", "verify needs verify_checksum")
+	if !s.Verify.Empty() && s.VerifyChecksum.Empty() {
+		f.add("verify", CodeArchiveTogether, "add verify_checksum, which sha256sum "+s.Verify.String()+" prints", "verify needs verify_checksum")
 	}
-	if (s.Username == "") != (s.Password == "") {
+	if s.Username.Empty() != s.Password.Empty() {
 		f.add("username", CodeArchiveTogether, "give both username and password, or neither", "username and password need each other")
 	}
-	if strings.HasPrefix(s.Source, "object://") {
+	if strings.HasPrefix(s.Source.Before(), "object://") {
 		for _, key := range []struct {
 			name  string
 			given bool
-		}{{"username", s.Username != ""}, {"insecure", s.Insecure}, {"ca", s.CA != ""}} {
+		}{{"username", !s.Username.Empty()}, {"insecure", s.Insecure}, {"ca", !s.CA.Empty()}} {
 			if key.given {
 				f.add(key.name, CodeArchiveTogether, "leave it out: the connection says who asks", "%s says nothing about an object", key.name)
 			}

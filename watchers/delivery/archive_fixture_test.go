@@ -73,7 +73,7 @@ func bundleOf(t testing.TB, version string) *registry.Bundle {
 // spec is the properties for a bundle.
 func (a *archiveTest) spec(b *registry.Bundle, source string) *archiveSpec {
 	return &archiveSpec{
-		Source: source, Checksum: b.Digest, Creates: "web", VerifyChecksum: b.SumsDigest, Connection: "fleet",
+		Source: watchers.PlainText(source), Checksum: watchers.PlainText(b.Digest), Creates: watchers.PlainText("web"), VerifyChecksum: watchers.PlainText(b.SumsDigest), Connection: "fleet",
 		Timeout: strict.Duration(archivePatience),
 	}
 }
@@ -162,7 +162,7 @@ func (a *archiveTest) web(b *registry.Bundle, handler http.HandlerFunc) *archive
 	a.t.Helper()
 	s, ca := serve(a.t, handler)
 	spec := a.spec(b, s.URL+"/web.tar.gz")
-	spec.CA = ca
+	spec.CA = watchers.PlainText(ca)
 	return a.watcher(spec)
 }
 
@@ -264,4 +264,14 @@ func refusal(code, text string) *nats.Msg {
 	m.Header.Set(micro.ErrorCodeHeader, code)
 	m.Header.Set(micro.ErrorHeader, text)
 	return m
+}
+
+// filled is a text into which values are filled.
+func filled(t testing.TB, text string) watchers.Text {
+	t.Helper()
+	out, err := watchers.CompileText(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

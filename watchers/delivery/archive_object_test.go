@@ -44,7 +44,7 @@ func TestObjectByRanges(t *testing.T) {
 	r := &ranges{object: data}
 	a.broker(r)
 	w := a.object(attacked(data))
-	w.spec.VerifyChecksum = ""
+	w.spec.VerifyChecksum = watchers.PlainText("")
 	a.check(w, watchers.Started, outcomeDeployed)
 	want, longest := int64(0), int64(0)
 	queries := r.asked()
@@ -101,7 +101,7 @@ func TestObjectGoesOnWhereItStopped(t *testing.T) {
 	}}
 	a.broker(r)
 	w := a.object(attacked(data))
-	w.spec.VerifyChecksum, w.spec.Timeout = "", strict.Duration(300*time.Millisecond)
+	w.spec.VerifyChecksum, w.spec.Timeout = watchers.PlainText(""), strict.Duration(300*time.Millisecond)
 	a.check(w, watchers.Started, outcomeDeployed)
 	for at, n := range lost {
 		if n > objectAttempts {

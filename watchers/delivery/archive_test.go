@@ -57,9 +57,9 @@ func TestArchiveFollowsItsProperties(t *testing.T) {
 		_, _ = w.Write(map[string][]byte{"/" + one.Digest: one.Data, "/" + two.Digest: two.Data}[r.URL.Path])
 	})
 	w := a.watcher(&archiveSpec{
-		Source: `{{ lookup "data.server" }}/{{ lookup "input.machine.checksum" }}`, Checksum: `{{ lookup "input.machine.checksum" | ToUpper }}`,
-		Creates: `{{ lookup "input.machine.name" }}`, Verify: `{{ lookup "input.machine.verify" }}`, CA: `{{ lookup "data.ca" }}`,
-		VerifyChecksum: `{{ lookup "input.machine.verify_checksum" }}`, Target: `{{ lookup "data.target" }}`, Timeout: strict.Duration(archivePatience),
+		Source: filled(t, `${ data.server }/${ input.machine.checksum }`), Checksum: filled(t, `${ upper(input.machine.checksum) }`),
+		Creates: filled(t, `${ input.machine.name }`), Verify: filled(t, `${ input.machine.verify }`), CA: filled(t, `${ data.ca }`),
+		VerifyChecksum: filled(t, `${ input.machine.verify_checksum }`), Target: filled(t, `${ data.target }`), Timeout: strict.Duration(archivePatience),
 	})
 	look := a.look(watchers.Poked)
 	look.Data = map[string]any{"server": s.URL, "ca": ca, "target": a.slots.Target}
@@ -167,7 +167,7 @@ func TestArchiveThatCannotBeMended(t *testing.T) {
 	a, b := newArchiveTest(t), bundleOf(t, "1.0.0")
 	w := a.web(b, sends(b.Data))
 	dir := a.check(w, watchers.Started, outcomeDeployed).Payload["directory"].(string)
-	w.spec.Source = "https://127.0.0.1:1/gone"
+	w.spec.Source = watchers.PlainText("https://127.0.0.1:1/gone")
 	if err := os.WriteFile(dir+"/check.sh", []byte("evil"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestArchiveTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := a.web(b, sends(b.Data))
-	w.spec.VerifyChecksum = ""
+	w.spec.VerifyChecksum = watchers.PlainText("")
 	dir := a.check(w, watchers.Started, outcomeDeployed).Payload["directory"].(string)
 	if kept, err := os.ReadFile(a.slots.Target + "/.replaced/web-1/data"); string(kept) != "keep me" {
 		t.Errorf("what was there is lost: %v", err)

@@ -33,9 +33,10 @@ func (s *archiveSpec) want(look *watchers.Look, services Services) (*archiveWant
 	w := &archiveWant{}
 	var source, target string
 	for _, p := range []struct {
-		key, text string
-		into      *string
-		check     func(string) error
+		key   string
+		text  watchers.Text
+		into  *string
+		check func(string) error
 	}{
 		{"source", s.Source, &source, s.checkSource},
 		{"checksum", s.Checksum, &w.checksum, checkDigest},

@@ -196,8 +196,8 @@ func TestCredentialsStayHidden(t *testing.T) {
 		}
 		answer(w, r)
 	})
-	w.spec.Username, w.spec.Password = "robot", "s3cret"
-	w.spec.Source += "?token=t0ken"
+	w.spec.Username, w.spec.Password = watchers.PlainText("robot"), watchers.PlainText("s3cret")
+	w.spec.Source = watchers.PlainText(w.spec.Source.String() + "?token=t0ken")
 	encoded := base64.StdEncoding.EncodeToString([]byte("robot:s3cret"))
 	for name, h := range map[string]http.HandlerFunc{
 		"status": http.NotFound, "nothing": sends(nil), "hang up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
@@ -227,14 +227,13 @@ func TestCredentialsStayHidden(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	a, b := newArchiveTest(t), bundleOf(t, "1.0.0")
 	w := a.web(b, sends(b.Data))
-	ca := w.spec.CA
-	w.spec.CA = ""
+	ca := w.spec.CA.String()
+	w.spec.CA = watchers.PlainText("")
 	a.fails(w, "certificate")
-	_, w.spec.CA = serve(t, sends(nil))
-	w.spec.CA = strings.ReplaceAll(ca, "-----", "=====")
+	w.spec.CA = watchers.PlainText(strings.ReplaceAll(ca, "-----", "====="))
 	a.fails(w, "ca: ca is certificates")
 	path := filepath.Join(t.TempDir(), "ca.pem")
-	w.spec.CA = path
+	w.spec.CA = watchers.PlainText(path)
 	a.fails(w, "reading ca")
 	if err := os.WriteFile(path, []byte(ca), 0o600); err != nil {
 		t.Fatal(err)
@@ -246,16 +245,16 @@ func TestInsecure(t *testing.T) {
 	b := bundleOf(t, "1.0.0")
 	a := newArchiveTest(t)
 	w := a.web(b, sends(b.Data))
-	w.spec.CA, w.spec.Insecure = "", true
+	w.spec.CA, w.spec.Insecure = watchers.Text{}, true
 	a.check(w, watchers.Started, outcomeDeployed)
 	plain := httptest.NewServer(sends(b.Data))
 	t.Cleanup(plain.Close)
 	a = newArchiveTest(t)
 	w = a.watcher(a.spec(b, plain.URL))
 	a.fails(w, "needs insecure: true")
-	w.spec.Insecure, w.spec.Username, w.spec.Password = true, "robot", "s3cret"
+	w.spec.Insecure, w.spec.Username, w.spec.Password = true, watchers.PlainText("robot"), watchers.PlainText("s3cret")
 	a.fails(w, "not sent without TLS")
-	w.spec.Username, w.spec.Password = "", ""
+	w.spec.Username, w.spec.Password = watchers.Text{}, watchers.Text{}
 	a.check(w, watchers.Started, outcomeDeployed)
 }
 
@@ -271,7 +270,7 @@ func TestWebLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	for _, path := range []string{"/", "/large"} {
 		spec := a.spec(attacked(large), s.URL+path)
-		spec.CA = ca
+		spec.CA = watchers.PlainText(ca)
 		a.fails(a.watcher(spec), "web")
 	}
 	if err := goleak.Find(before); err != nil && !strings.Contains(err.Error(), "net/http.(*Server)") && !strings.Contains(err.Error(), "net/http.(*conn)") {

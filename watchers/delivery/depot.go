@@ -42,9 +42,9 @@ type depotSpec struct {
 	// Name is the service's name: letters, digits, _ and -.
 	Name string `yaml:"name,required"`
 	// Subject is what requests are sent to; * is any one word and > at the end any rest.
-	Subject string `yaml:"subject,required" template:"true"`
+	Subject watchers.Text `yaml:"subject,required"`
 	// Queue makes each request go to one of those who name the same queue; by default the service's name.
-	Queue string `yaml:"queue" template:"true"`
+	Queue watchers.Text `yaml:"queue"`
 	// Inbox is an expression, over the request's subject and tokens, for what its reply subject must begin with. A request that wants its answer
 	// elsewhere is dropped: it would be published with the depot's rights, which the asker may not have.
 	Inbox *watchers.Formula `yaml:"inbox,required" gives:"text"`
@@ -62,7 +62,7 @@ type depotSpec struct {
 	Roots string `yaml:"roots"`
 	// Parts is the subject that the parts of uploads are sent to; for uploads only. Its last word is this host's alone, as
 	// all parts of an object go to one host.
-	Parts string `yaml:"parts" template:"true"`
+	Parts watchers.Text `yaml:"parts"`
 	// Memory is how many MiB of objects are kept for the next who ask, or of uploads may be on their way.
 	Memory int `yaml:"memory" default:"256" min:"1" max:"65536"`
 	// Pending is how many requests may wait for what is being read; those beyond are answered at once with an error, code 429.
@@ -94,7 +94,7 @@ func (s *depotSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if !depotName.MatchString(s.Bucket) {
 		f.add("bucket", CodeDepot, "write letters, digits, - and _", "bucket: %q is not the name of a bucket", s.Bucket)
 	}
-	if !strings.Contains(s.Subject, "{{") && !depotSubject.MatchString(s.Subject) {
+	if s.Subject.Fails(depotSubject.MatchString) {
 		f.add("subject", CodeDepot, "a subject is words that a dot separates, such as node.*.out.bundle", "subject: %q is no subject", s.Subject)
 	}
 	s.validateUploads(&f)
@@ -110,13 +110,13 @@ func (s *depotSpec) validateUploads(f *archiveFindings) {
 	switch {
 	case s.Serves != servesUploads && s.Roots != "":
 		f.add("roots", CodeDepot, uploadsOnly, "roots: %s are not held by trust roots", s.Serves)
-	case s.Serves != servesUploads && s.Parts != "":
+	case s.Serves != servesUploads && !s.Parts.Empty():
 		f.add("parts", CodeDepot, uploadsOnly, "parts: %s do not come in parts", s.Serves)
 	case s.Serves != servesUploads:
 	case !depotName.MatchString(s.Roots):
 		f.add("roots", CodeDepot, "write the bucket of the trust roots, such as SPECS", "roots: %q is not the name of a bucket", s.Roots)
-	case !strings.Contains(s.Parts, "{{") && !depotSubject.MatchString(s.Parts):
-		f.add("parts", CodeDepot, `a subject whose last word is the host's alone, such as client.*.out.store.{{ lookup "token" "" }}`, "parts: %q is no subject", s.Parts)
+	case s.Parts.Fails(depotSubject.MatchString):
+		f.add("parts", CodeDepot, `a subject whose last word is the host's alone, such as client.*.out.store.${ token }`, "parts: %q is no subject", s.Parts)
 	}
 }
 
@@ -170,7 +170,7 @@ func (d *depot) Listen(ctx context.Context, look *watchers.Look, emit func(watch
 	if err != nil {
 		return watchers.Failed(fmt.Errorf("parts: %w", err))
 	}
-	queue, err := look.Expand(cmp.Or(d.spec.Queue, d.spec.Name))
+	queue, err := look.Expand(cmp.Or(d.spec.Queue, watchers.PlainText(d.spec.Name)))
 	if err != nil {
 		return watchers.Failed(fmt.Errorf("queue: %w", err))
 	}

@@ -41,18 +41,18 @@ type machineSpec struct {
 	// is in a home state; find looks whether it is there; remove stops it.
 	Action string `yaml:"action,required" enum:"run|confirm|find|remove"`
 	// Name is the machine's name.
-	Name string `yaml:"name,required" template:"true"`
+	Name watchers.Text `yaml:"name,required"`
 	// Directory is the machine's folder, absolute, with its machine.yaml; for run.
-	Directory string `yaml:"directory" template:"true"`
+	Directory watchers.Text `yaml:"directory"`
 	// Version is the version that the manifest must have; without it any.
-	Version string `yaml:"version" template:"true"`
+	Version watchers.Text `yaml:"version"`
 	// Content identifies what the folder holds, such as the sha256 of its archive: while a machine of this folder and content runs, nothing is
 	// read again.
-	Content string `yaml:"content" template:"true"`
+	Content watchers.Text `yaml:"content"`
 	// Verify is the checksum file that the manifest is held against before the machine runs, and the whole folder before each of its looks.
-	Verify string `yaml:"verify" template:"true"`
+	Verify watchers.Text `yaml:"verify"`
 	// VerifyChecksum is the sha256 of that file in hex. Without it nothing is held against anything.
-	VerifyChecksum string `yaml:"verify_checksum" template:"true"`
+	VerifyChecksum watchers.Text `yaml:"verify_checksum"`
 	// For is how long the machine must be in a home state before it is confirmed, as far as looks see it.
 	For strict.Duration `yaml:"for"`
 	// Payload also removes the payloads of this name that were deployed where the machines of this machine's identity are; for remove.
@@ -72,10 +72,10 @@ var (
 
 // Validate holds the properties against the action.
 func (s *machineSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
-	if s.Action == actionRun && s.Directory == "" {
+	if s.Action == actionRun && s.Directory.Empty() {
 		list.Add(diag.Error, CodeMachineTogether, w.Place("properties"), "give directory, the folder with the machine.yaml", "run has no directory")
 	}
-	if s.Verify != "" && s.VerifyChecksum == "" {
+	if !s.Verify.Empty() && s.VerifyChecksum.Empty() {
 		list.Add(diag.Error, CodeMachineTogether, w.Properties.Get("verify").Pos, "add verify_checksum, the sha256 of that file", "verify needs verify_checksum")
 	}
 	for _, p := range []struct {
@@ -83,8 +83,8 @@ func (s *machineSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 		given  bool
 		action string
 	}{
-		{"directory", s.Directory != "", actionRun}, {"version", s.Version != "", actionRun}, {"content", s.Content != "", actionRun},
-		{"verify", s.Verify != "", actionRun}, {"verify_checksum", s.VerifyChecksum != "", actionRun},
+		{"directory", !s.Directory.Empty(), actionRun}, {"version", !s.Version.Empty(), actionRun}, {"content", !s.Content.Empty(), actionRun},
+		{"verify", !s.Verify.Empty(), actionRun}, {"verify_checksum", !s.VerifyChecksum.Empty(), actionRun},
 		{"for", s.For > 0, actionConfirm}, {"payload", s.Payload, actionRemove},
 	} {
 		if p.given && p.action != s.Action {
@@ -173,7 +173,7 @@ func (r *runner) Check(ctx context.Context, look *watchers.Look) watchers.Report
 	}
 }
 
-func machineName(look *watchers.Look, text string) (string, error) {
+func machineName(look *watchers.Look, text watchers.Text) (string, error) {
 	name, err := look.Expand(text)
 	if err == nil && !machineForm.MatchString(name) {
 		err = fmt.Errorf("%.70q: %w", name, errName)
@@ -200,9 +200,10 @@ func (r *runner) order(look *watchers.Look, name string) (watchers.DeployOrder, 
 	o := watchers.DeployOrder{Identity: look.Identity, Name: name}
 	var verify, sum string
 	for _, p := range []struct {
-		key, text string
-		into      *string
-		check     func(string) error
+		key   string
+		text  watchers.Text
+		into  *string
+		check func(string) error
 	}{
 		{"directory", r.spec.Directory, &o.Directory, checkDirectory}, {"version", r.spec.Version, &o.Version, anyText},
 		{"content", r.spec.Content, &o.Content, anyText}, {"verify", r.spec.Verify, &verify, optional(checkVerify)},

@@ -32,15 +32,15 @@ type machinesSpec struct {
 	// RootsItem is the key of the machine's data with trust roots, a text or mapping or a list of them, which are taken before the spec.
 	RootsItem string `yaml:"roots_item"`
 	// Channel is the channel that the spec is to be for.
-	Channel string `yaml:"channel" default:"default" template:"true"`
+	Channel watchers.Text `yaml:"channel" default:"default"`
 	// PurgeUnknown removes machines that this watcher has deployed and that are no longer listed, or not for this node.
 	PurgeUnknown bool `yaml:"purge_unknown"`
 	// PublicKey is a key in hex, of which Choria's items are signed. It is weaker than a spec of ours: an old item can come back, and none ends.
-	PublicKey string `yaml:"public_key" template:"true"`
+	PublicKey watchers.Text `yaml:"public_key"`
 	// PluginManageInterval is how often what runs is compared with what is to run; the watcher's own interval comes first.
 	PluginManageInterval strict.Duration `yaml:"plugin_manage_interval" alias:"machine_manage_interval" default:"2m" min:"2s"`
 	// PluginsDirectory is where the payloads go, absolute; by default it is where the machines of this machine's identity are.
-	PluginsDirectory string `yaml:"plugins_directory" template:"true"`
+	PluginsDirectory watchers.Text `yaml:"plugins_directory"`
 	// ManagerMachinePrefix is known for the sake of Choria's manifests. What manages a machine here is an instance of the template, and no file.
 	ManagerMachinePrefix string `yaml:"manager_machine_prefix" default:"mm"`
 	// Template is the manifest of which there is an instance for each machine, with the machine's name as its key and the input machine (its
@@ -70,9 +70,9 @@ func (s *machinesSpec) Validate(w *machine.WatcherSpec) diag.List {
 		f.list.Add(diag.Error, CodeMachinesInterval, w.Place("interval"), "write 2s or more", "an interval of %s is too short for machines", w.Interval)
 	}
 	switch {
-	case s.PublicKey != "" && s.DataItem == "":
+	case !s.PublicKey.Empty() && s.DataItem == "":
 		f.add("public_key", CodeMachinesTogether, "give data_item, the key of the data that a kv watcher sets", "public_key needs data_item")
-	case s.PublicKey != "" && s.RootsItem != "":
+	case !s.PublicKey.Empty() && s.RootsItem != "":
 		f.add("roots_item", CodeMachinesTogether, "leave out one of them", "an item that is signed by public_key has no trust root")
 	}
 	return f.list

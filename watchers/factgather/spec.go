@@ -109,7 +109,7 @@ func (s *Source) validate(n *strict.Node) (list diag.List) {
 	if s.Command != "" && err == nil && (len(s.argv) == 0 || s.argv[0] == "") {
 		list.Add(diag.Error, CodeCommand, n.Pos, "write the program as the first word", "the command is empty")
 	}
-	if syntax := watchers.ShellSyntax(s.Command); syntax != "" {
+	if syntax := watchers.ShellSyntax(s.Command, false); syntax != "" {
 		list.Add(diag.Warning, watchers.CodeShellSyntax, n.Pos, "write sh -c '...', or put it between single quotes where it is meant as it stands",
 			"command: no shell reads it, and %s means nothing without one", syntax)
 	}

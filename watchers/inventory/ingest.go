@@ -28,11 +28,11 @@ type ingestSpec struct {
 	// Connection names the connection that messages come by and go to the stream by.
 	Connection string `yaml:"connection" default:"fleet"`
 	// Subject is what is listened to; * is any one word and > at the end any rest.
-	Subject string `yaml:"subject,required" template:"true"`
+	Subject watchers.Text `yaml:"subject,required"`
 	// Queue makes each message go to one of those who name the same queue.
-	Queue string `yaml:"queue" template:"true"`
+	Queue watchers.Text `yaml:"queue"`
 	// Where is a condition on the message; one for which it is false or has no answer is refused, counted and reported.
-	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	Where *watchers.Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// To is an expression for the subject that the stream keeps the message under.
 	To *watchers.Formula `yaml:"to,required" gives:"text"`
 	// Sender is an expression for who the message is from.
@@ -69,10 +69,10 @@ var heardSubject = regexp.MustCompile(`^[^.\s>]+(\.[^.\s>]+)*(\.>)?$|^>$`)
 // Validate checks subjects.
 func (s *ingestSpec) Validate(w *machine.WatcherSpec) diag.List {
 	var list diag.List
-	if !strings.Contains(s.Subject, "{{") && !heardSubject.MatchString(s.Subject) {
+	if s.Subject.Fails(heardSubject.MatchString) {
 		list.Add(diag.Error, CodeIngestSubject, w.Properties.Get("subject").Pos, "a subject is words that a dot separates, such as node.*.out.inventory", "subject: %q is nothing to listen to", s.Subject)
 	}
-	if !strings.Contains(s.Queue, "{{") && strings.ContainsAny(s.Queue, " \t\r\n") {
+	if s.Queue.Fails(func(queue string) bool { return !strings.ContainsAny(queue, " \t\r\n") }) {
 		list.Add(diag.Error, CodeIngestSubject, w.Properties.Get("queue").Pos, "write one word", "queue: %q is not the name of a queue", s.Queue)
 	}
 	fields, found := watchers.CompileFields(s.Fields, w.Properties.Get("fields"))

@@ -36,6 +36,11 @@ func formula(t testing.TB, text string) *watchers.Formula {
 	return f
 }
 
+func condition(t testing.TB, text string) *watchers.Condition {
+	t.Helper()
+	return &watchers.Condition{Formula: *formula(t, text)}
+}
+
 // adapterTest is an ingest watcher with a broker of its own.
 type adapterTest struct {
 	t      testing.TB
@@ -56,8 +61,8 @@ func newAdapterTest(t testing.TB, always bool) *adapterTest {
 	a := &adapterTest{
 		t: t, opts: server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: always},
 		spec: &ingestSpec{
-			Connection: "fleet", Subject: "node.*.out.inventory", Queue: "adapter", Pending: 65536, Window: 4096,
-			Where: formula(t, `message.headers["Statecraft-Sender"] == replace(message.tokens[1], "=", ".")`),
+			Connection: "fleet", Subject: watchers.PlainText("node.*.out.inventory"), Queue: watchers.PlainText("adapter"), Pending: 65536, Window: 4096,
+			Where: condition(t, `message.headers["Statecraft-Sender"] == replace(message.tokens[1], "=", ".")`),
 			To:    formula(t, `"discovery." + message.tokens[1]`), Sender: formula(t, `replace(message.tokens[1], "=", ".")`),
 		},
 	}

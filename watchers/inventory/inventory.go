@@ -30,7 +30,7 @@ type inventorySpec struct {
 	// FactLimit is how many bytes of JSON one top-level fact may have; larger ones are left out and named.
 	FactLimit int `yaml:"fact_limit" default:"32768" min:"64" max:"1048576"`
 	// Known is the digest of the inventory that is known already: a look that comes to the same says nothing, and costs next to nothing.
-	Known string `yaml:"known" template:"true"`
+	Known watchers.Text `yaml:"known"`
 }
 
 // The codes of what an inventory's properties can have wrong.

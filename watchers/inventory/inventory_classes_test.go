@@ -106,7 +106,11 @@ func TestInventoryPropertiesThatCannotBe(t *testing.T) {
 
 // TestWhatIsKnownIsNotSaid looks again and again with a digest that is known.
 func TestWhatIsKnownIsNotSaid(t *testing.T) {
-	s := &surveyor{spec: &inventorySpec{FactLimit: 1000, Known: `{{ lookup "data.digest" "" }}`}, documents: &archive{}}
+	known, err := watchers.CompileText("${ data.digest ?? '' }")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &surveyor{spec: &inventorySpec{FactLimit: 1000, Known: known}, documents: &archive{}}
 	look := &watchers.Look{Facts: facts(t, map[string]any{"os": "a"}), Log: slog.New(slog.DiscardHandler), Data: map[string]any{"digest": ""}}
 	for _, tt := range []struct{ os, outcome string }{{"a", outcomeChanged}, {"a", ""}, {"b", outcomeChanged}, {"b", ""}, {"a", outcomeChanged}} {
 		look.Facts = facts(t, map[string]any{"os": tt.os})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,12 +27,12 @@ type viewSpec struct {
 	// Name is the service's name: letters, digits, _ and -.
 	Name string `yaml:"name,required"`
 	// Subject is what questions are sent to; * is any one word.
-	Subject string `yaml:"subject" default:"client.*.out.inventory" template:"true"`
+	Subject watchers.Text `yaml:"subject" default:"client.*.out.inventory"`
 	// Inbox is an expression, over the question's subject and tokens, for what its reply subject must begin with; by default "_INBOX.". A question that
 	// wants its answer elsewhere is dropped: it would be published with the view's rights, which the asker may not have.
 	Inbox *watchers.Formula `yaml:"inbox"`
 	// Queue makes each question go to one of those who name the same queue; by default the service's name.
-	Queue string `yaml:"queue" template:"true"`
+	Queue watchers.Text `yaml:"queue"`
 	// Memory is how many MiB of inventories are kept. Those for which there is no room are left out, which the outcome over_limit and every
 	// answer say.
 	Memory int `yaml:"memory" default:"512" min:"1" max:"65536"`
@@ -74,8 +73,8 @@ func (s *viewSpec) Validate(w *machine.WatcherSpec) diag.List {
 	if !viewFilter.MatchString(s.Filter) {
 		wrong("filter", CodeViewSubject, "the last word of a subject is the node, such as in discovery.>", "filter: %q selects no nodes", s.Filter)
 	}
-	if !strings.Contains(s.Subject, "{{") && !viewAsked.MatchString(s.Subject) {
-		wrong("subject", CodeViewSubject, "a subject is words that a dot separates, such as client.*.out.inventory", "subject: %q is nothing to ask", s.Subject)
+	if s.Subject.Fails(viewAsked.MatchString) {
+		wrong("subject", CodeViewSubject, "a subject is words that a dot separates, such as client.*.out.inventory", "subject: %q is nothing to ask", s.Subject.String())
 	}
 	return list
 }
@@ -119,7 +118,7 @@ func (v *view) Listen(ctx context.Context, look *watchers.Look, emit func(watche
 	if err != nil {
 		return watchers.Failed(fmt.Errorf("subject: %w", err))
 	}
-	queue, err := look.Expand(cmp.Or(v.spec.Queue, v.spec.Name))
+	queue, err := look.Expand(cmp.Or(v.spec.Queue, watchers.PlainText(v.spec.Name)))
 	if err != nil {
 		return watchers.Failed(fmt.Errorf("queue: %w", err))
 	}

@@ -46,7 +46,7 @@ func newViewTest(t testing.TB) *viewTest {
 	t.Helper()
 	v := &viewTest{t: t, opts: server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()}}
 	v.spec = viewSpec{
-		Connection: "fleet", Stream: "DISCOVERY", Filter: "discovery.>", Name: "inventory", Subject: querySubject, Memory: 64,
+		Connection: "fleet", Stream: "DISCOVERY", Filter: "discovery.>", Name: "inventory", Subject: watchers.PlainText(querySubject), Memory: 64,
 		Timeout: strict.Duration(patience), Pending: 64,
 	}
 	v.start()

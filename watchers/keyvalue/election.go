@@ -23,7 +23,7 @@ type electionSpec struct {
 	// Bucket is the key-value bucket that elections are held in.
 	Bucket string `yaml:"bucket" default:"ELECTIONS"`
 	// Name is the election: those who stand in the same one elect one of them.
-	Name string `yaml:"name,required" template:"true"`
+	Name watchers.Text `yaml:"name,required"`
 	// TTL is how long a leader that is not heard of stays the leader to others. It stops a tenth of that earlier: no look of the machine
 	// starts from then on until the machine knows of the loss, as after a pause of the process.
 	TTL strict.Duration `yaml:"ttl" default:"10s" min:"1s" max:"1h"`

@@ -277,7 +277,7 @@ func candidateProcess(url string) {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
-	w := &election{spec: &electionSpec{Connection: "fleet", Bucket: "ELECTIONS", Name: "adapter", TTL: strict.Duration(time.Second)},
+	w := &election{spec: &electionSpec{Connection: "fleet", Bucket: "ELECTIONS", Name: watchers.PlainText("adapter"), TTL: strict.Duration(time.Second)},
 		connections: line{nc}, clock: elapsed}
 	look := newLook(nil)
 	look.Identity, look.Log = "child", slog.New(slog.DiscardHandler)

@@ -25,11 +25,11 @@ type governorSpec struct {
 	// Bucket is the key-value bucket that tickets are in.
 	Bucket string `yaml:"bucket" default:"GOVERNORS"`
 	// Name is the governor: those who use the same one share its capacity.
-	Name string `yaml:"name,required" template:"true"`
+	Name watchers.Text `yaml:"name,required"`
 	// Capacity is how many are let in at once. There are 1,000 tickets in all, those that wait included.
 	Capacity int `yaml:"capacity,required" min:"1" max:"1000"`
 	// For is whom the ticket is for, such as the node on whose behalf the machine waits, where that is not the machine's own identity.
-	For string `yaml:"for" template:"true" empty:"refused"`
+	For watchers.Text `yaml:"for" empty:"refused"`
 	// LimitFor is how many are let in at once for the same, whoever has asked for them and wherever; others for the same wait meanwhile, and
 	// take nobody's place. Absent is no limit.
 	LimitFor int `yaml:"limit_for" min:"1" max:"1000" empty:"refused"`
@@ -42,9 +42,9 @@ type governorSpec struct {
 func (s *governorSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	checkBucket(w, s.Bucket, &list)
 	switch {
-	case s.For != "" && s.LimitFor == 0:
+	case !s.For.Empty() && s.LimitFor == 0:
 		list.Add(diag.Error, CodeMissing, place(w, "for"), "add limit_for, such as limit_for: 1, or leave for out", "for: without limit_for it bounds nothing")
-	case s.For == "" && s.LimitFor > 0:
+	case s.For.Empty() && s.LimitFor > 0:
 		list.Add(diag.Error, CodeMissing, place(w, "limit_for"), `add for, such as '{{ lookup "input.token" "" }}'`, "limit_for: nothing says whom a ticket is for")
 	}
 	return list

@@ -94,7 +94,7 @@ func checkBucket(w *machine.WatcherSpec, bucket string, list *diag.List) {
 }
 
 // expandKey expands a template that is to give a key without wildcards.
-func expandKey(look *watchers.Look, what, text string) (string, error) {
+func expandKey(look *watchers.Look, what string, text watchers.Text) (string, error) {
 	key, err := look.Expand(text)
 	if err != nil {
 		return "", err
@@ -106,7 +106,7 @@ func expandKey(look *watchers.Look, what, text string) (string, error) {
 }
 
 // expandPattern expands a template that is to give a key, which may have wildcards: * for a part, > for the rest.
-func expandPattern(look *watchers.Look, what, text string) (string, error) {
+func expandPattern(look *watchers.Look, what string, text watchers.Text) (string, error) {
 	pattern, err := look.Expand(text)
 	if err != nil {
 		return "", err

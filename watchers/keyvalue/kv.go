@@ -43,7 +43,7 @@ type kvSpec struct {
 	// Bucket is the key-value bucket.
 	Bucket string `yaml:"bucket,required"`
 	// Key is the key in it.
-	Key string `yaml:"key,required" template:"true"`
+	Key watchers.Text `yaml:"key,required"`
 	// Mode is poll (read on entry and at intervals), watch (hear of changes at once), get (read once a look: the value is in the event
 	// and in no data key), put (write whatever is there), create (write
 	// where nothing is there), update (write over a value, of a certain revision where that is given), delete, claim (write to
@@ -63,7 +63,7 @@ type kvSpec struct {
 	// OnMatchingUpdate reports success also where an equal value was written anew since the last look.
 	OnMatchingUpdate bool `yaml:"on_matching_update"`
 	// RepublishTrigger is the subject that the bucket republishes its keys on. What comes there counts as read: no request is made.
-	RepublishTrigger string `yaml:"republish_trigger" template:"true"`
+	RepublishTrigger watchers.Text `yaml:"republish_trigger"`
 	// Value is an expression of what is written: texts as they are, everything else as JSON.
 	Value *watchers.Formula `yaml:"value"`
 	// Revision is an expression of the revision that the key must have, for update and delete.
@@ -74,7 +74,7 @@ type kvSpec struct {
 	// that write at the same time may be let in for up to a second.
 	KeepFree int `yaml:"keep_free" min:"0" max:"50"`
 	// Where is a condition on what list finds, over message.key, message.value and message.revision; one for which it has no answer is left out.
-	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	Where *watchers.Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// After is an expression of the key that a page of list begins behind: what the page before has as next.
 	After *watchers.Formula `yaml:"after" gives:"text" empty:"refused"`
 	// Most is how many keys a page of list has at most; fewer where they are large.
@@ -84,7 +84,7 @@ type kvSpec struct {
 func (s *kvSpec) reads() bool { return s.Mode == modePoll || s.Mode == modeWatch }
 
 // listens reports whether the watcher is told of changes instead of looking for them.
-func (s *kvSpec) listens() bool { return s.Mode == modeWatch || s.RepublishTrigger != "" }
+func (s *kvSpec) listens() bool { return s.Mode == modeWatch || !s.RepublishTrigger.Empty() }
 
 // Validate holds the properties against the mode.
 func (s *kvSpec) Validate(w *machine.WatcherSpec) diag.List {
@@ -107,7 +107,7 @@ func (s *kvSpec) Validate(w *machine.WatcherSpec) diag.List {
 		{"hiera_config", s.HieraConfig, false, s.reads()},
 		{"on_successful_get", s.OnSuccessfulGet, false, s.reads()},
 		{"on_matching_update", s.OnMatchingUpdate, false, s.reads()},
-		{"republish_trigger", s.RepublishTrigger != "", false, s.reads()},
+		{"republish_trigger", !s.RepublishTrigger.Empty(), false, s.reads()},
 	} {
 		switch {
 		case p.needs && !p.there:

@@ -21,7 +21,7 @@ func TestG45ABucketKeepsRoomForItsKeys(t *testing.T) {
 	free := &room{}
 	does := func(mode, key string, size int) string {
 		t.Helper()
-		spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: key, Mode: mode, KeepFree: 20}
+		spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: watchers.PlainText(key), Mode: mode, KeepFree: 20}
 		if mode != modeCreate {
 			spec.KeepFree = 0
 		}

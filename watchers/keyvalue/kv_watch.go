@@ -107,7 +107,7 @@ const readTimeout = 10 * time.Second
 
 // listen begins to hear entries. The channel is closed when there is nothing more to be heard.
 func (w *kvListener) listen(ctx context.Context, nc *nats.Conn, look *watchers.Look) (heard <-chan entry, stop func(), err error) {
-	if w.spec.RepublishTrigger != "" {
+	if !w.spec.RepublishTrigger.Empty() {
 		return w.subscribe(ctx, nc, look)
 	}
 	js, err := jetstream.New(nc)

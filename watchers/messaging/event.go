@@ -15,11 +15,11 @@ import (
 // eventSpec is the attributes of a CloudEvent (version 1.0, structured mode, JSON).
 type eventSpec struct {
 	// Type is the event's type, such as io.choria.lifecycle.v1.alive.
-	Type string `yaml:"type,required" template:"true"`
+	Type watchers.Text `yaml:"type,required"`
 	// Source is where the event comes from, a URI reference such as io.choria.lifecycle.
-	Source string `yaml:"source,required" template:"true"`
+	Source watchers.Text `yaml:"source,required"`
 	// Subject is what the event is about; by default the identity.
-	Subject string `yaml:"subject" template:"true"`
+	Subject watchers.Text `yaml:"subject"`
 	// ID is an expression for the event's id, a text; by default every look makes a new one. What is told again, because nobody answered, has
 	// the same.
 	ID *watchers.Formula `yaml:"id" gives:"text"`
@@ -39,7 +39,7 @@ func (s *eventSpec) id(look *watchers.Look) (string, error) {
 // wrap makes the event of a body. A text that is JSON is taken as that.
 func (s *eventSpec) wrap(look *watchers.Look, body any) ([]byte, error) {
 	var attributes [3]string
-	for i, text := range []string{s.Type, s.Source, s.Subject} {
+	for i, text := range []watchers.Text{s.Type, s.Source, s.Subject} {
 		var err error
 		if attributes[i], err = look.Expand(text); err != nil {
 			return nil, fmt.Errorf("making the event: %w", err)

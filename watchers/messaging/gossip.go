@@ -41,13 +41,14 @@ type registrationSpec struct {
 	Prefix string `yaml:"prefix" default:"choria.hoist"`
 }
 
-func (r *registrationSpec) subject() string {
-	return fmt.Sprintf("%s.%s.%s.member.%s.%s.P.%d.%d", r.Prefix, r.Cluster, r.Service, r.Protocol, r.IP, r.Port, r.Priority)
+func (r *registrationSpec) subject() watchers.Text {
+	text := fmt.Sprintf("%s.%s.%s.member.%s.%s.P.%d.%d", r.Prefix, r.Cluster, r.Service, r.Protocol, r.IP, r.Port, r.Priority)
+	return watchers.PlainText(text)
 }
 
 func (s *publishSpec) checkRegistration(f *findings) {
 	r := s.Registration
-	if s.Subject != "" || s.Payload != "" || s.Body != nil || s.Event != nil {
+	if !s.Subject.Empty() || !s.Payload.Empty() || s.Body != nil || s.Event != nil {
 		f.add("registration", CodeTogether, "leave out subject, payload, body and event: the registration says what is sent",
 			"registration goes with no subject and no body of its own")
 	}

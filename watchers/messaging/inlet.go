@@ -46,11 +46,12 @@ var (
 // intake is where a listener's messages come from: the properties of that name. Those that wait are in a list that grows with them, at
 // most pending; a channel of that size for each subscription would take more than all else of an idle connection.
 type intake struct {
-	connection, subject, queue string
-	pending                    int
-	maxSize                    int // of a message in bytes; 0 is no bound
-	quota                      []watchers.Quota
-	fields                     watchers.Fields // of the body
+	connection     string
+	subject, queue watchers.Text
+	pending        int
+	maxSize        int // of a message in bytes; 0 is no bound
+	quota          []watchers.Quota
+	fields         watchers.Fields // of the body
 }
 
 func (i intake) check(f *findings) {
@@ -66,9 +67,12 @@ type inlet struct {
 	ctx    context.Context
 	emit   func(watchers.Report)
 	mapped map[string]bool // outcomes that the manifest does something with
-	from   intake          // expanded
-	micro  bool            // it also listens to the subjects of NATS's micro
-	meter  *watchers.Meter // of from.quota
+	from   intake
+
+	subject, queue string // of from, expanded
+
+	micro bool            // it also listens to the subjects of NATS's micro
+	meter *watchers.Meter // of from.quota
 	// arriving is how many messages may wait in the library's list where that is more than from.pending: of a service, which has its own.
 	arriving int
 	// patience is how long ending a subscription may take.
@@ -88,10 +92,10 @@ func newInlet(ctx context.Context, pool *Pool, look *watchers.Look, from intake,
 	in := &inlet{pool: pool, look: look, ctx: ctx, emit: emit, mapped: mapped, from: from, counts: map[string]int{},
 		patience: leaveTimeout, meter: watchers.NewMeter(from.quota)}
 	var err error
-	if in.from.subject, err = expandSubject(look, from.subject, true); err != nil {
+	if in.subject, err = expandSubject(look, from.subject, true); err != nil {
 		return nil, err
 	}
-	in.from.queue, err = expandQueue(look, from.queue)
+	in.queue, err = expandQueue(look, from.queue)
 	return in, err
 }
 
@@ -113,7 +117,7 @@ func (in *inlet) listen(subscribe subscriber) watchers.Report {
 			return watchers.Report{}
 		}
 		if err != nil && !errors.Is(err, errMoved) {
-			return watchers.Failed(fmt.Errorf("listening to %s: %w", in.from.subject, err))
+			return watchers.Failed(fmt.Errorf("listening to %s: %w", in.subject, err))
 		}
 	}
 }
@@ -157,7 +161,7 @@ func (in *inlet) confirm(conn *nats.Conn) error {
 	if _, err := within(ctx, func() (struct{}, error) { return struct{}{}, conn.FlushWithContext(ctx) }); err != nil {
 		return fmt.Errorf("%w: %w", errSilence, err)
 	}
-	if err := denied(conn, "Subscription to "+strconv.Quote(in.from.subject)); err != nil {
+	if err := denied(conn, "Subscription to "+strconv.Quote(in.subject)); err != nil {
 		return err
 	}
 	if in.micro {
@@ -165,7 +169,7 @@ func (in *inlet) confirm(conn *nats.Conn) error {
 			return fmt.Errorf("%w; a service without it has micro: false", err)
 		}
 	}
-	in.once(outcomeListening, watchers.Report{Message: "listening to " + in.from.subject})
+	in.once(outcomeListening, watchers.Report{Message: "listening to " + in.subject})
 	return nil
 }
 
@@ -182,7 +186,7 @@ func denied(conn *nats.Conn, what string) error {
 func (in *inlet) plain(handle func(m *nats.Msg), end func(*nats.Subscription) error) subscriber {
 	return func(conn *nats.Conn) (func() error, error) {
 		// Without a queue it is as Subscribe.
-		sub, err := conn.QueueSubscribe(in.from.subject, in.from.queue, func(m *nats.Msg) {
+		sub, err := conn.QueueSubscribe(in.subject, in.queue, func(m *nats.Msg) {
 			defer supervise.Recover(in.ctx)
 			handle(m)
 		})
@@ -246,7 +250,7 @@ func (in *inlet) counted() map[string]any {
 
 // state is the state event's part: how often each outcome was; under the lock.
 func (in *inlet) state() map[string]any {
-	s := map[string]any{"subject": in.from.subject}
+	s := map[string]any{"subject": in.subject}
 	for outcome, n := range in.counts {
 		if outcome != outcomeListening {
 			s[outcome] = n

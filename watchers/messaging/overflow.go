@@ -25,7 +25,7 @@ func (ln *line) slow(sub *nats.Subscription) {
 	ln.pool.mu.Lock()
 	var late []*inlet
 	for in := range ln.link.inlets {
-		if in.from.subject == sub.Subject && in.from.queue == sub.Queue {
+		if in.subject == sub.Subject && in.queue == sub.Queue {
 			late = append(late, in)
 		}
 	}

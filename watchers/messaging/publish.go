@@ -21,15 +21,15 @@ type publishSpec struct {
 	// Connection names the connection to send by.
 	Connection string `yaml:"connection" default:"fleet"`
 	// Subject is where the message goes.
-	Subject string `yaml:"subject" template:"true"`
+	Subject watchers.Text `yaml:"subject"`
 	// Body is an expression for the body: a text is sent as it is, everything else as JSON.
 	Body *watchers.Formula `yaml:"body"`
 	// Payload is the body as a text, in place of body.
-	Payload string `yaml:"payload" template:"true"`
+	Payload watchers.Text `yaml:"payload"`
 	// Registration announces a member of a service as Choria's gossip does, in place of subject and payload.
 	Registration *registrationSpec `yaml:"registration"`
 	// Headers are sent with the message.
-	Headers map[string]string `yaml:"headers" template:"true"`
+	Headers map[string]watchers.Text `yaml:"headers"`
 	// Event makes a CloudEvent of the body, with a new id and the time of the look.
 	Event *eventSpec `yaml:"event"`
 	// Acknowledged sends to a stream and waits until it is stored.
@@ -46,13 +46,13 @@ func (s *publishSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	f.subject(s.Subject, false)
 	switch {
-	case s.Body != nil && s.Payload != "":
+	case s.Body != nil && !s.Payload.Empty():
 		f.add("payload", CodeTogether, "leave out one of them", "body and payload are both given")
 	case s.Registration != nil:
 		s.checkRegistration(&f)
-	case s.Subject == "":
+	case s.Subject.Empty():
 		f.add("subject", CodeTogether, "say where the message goes, such as subject: orders.new", "the subject is missing")
-	case w.Type == gossipType && s.Payload == "" && s.Body == nil:
+	case w.Type == gossipType && s.Payload.Empty() && s.Body == nil:
 		f.add("payload", CodeTogether, "say what is sent, such as payload: '1'", "the payload is missing")
 	}
 	return f.list
@@ -159,7 +159,7 @@ func (p *publisher) body(look *watchers.Look) ([]byte, error) {
 	var err error
 	if p.spec.Body != nil {
 		v, err = p.spec.Body.Value(look, nil)
-	} else if p.spec.Payload != "" {
+	} else if !p.spec.Payload.Empty() {
 		v, err = look.Expand(p.spec.Payload)
 	}
 	if err != nil {
@@ -171,7 +171,7 @@ func (p *publisher) body(look *watchers.Look) ([]byte, error) {
 	return writeBody(v)
 }
 
-func expandHeaders(look *watchers.Look, texts map[string]string) (nats.Header, error) {
+func expandHeaders(look *watchers.Look, texts map[string]watchers.Text) (nats.Header, error) {
 	h := nats.Header{}
 	for key, text := range texts {
 		value, err := look.Expand(text)

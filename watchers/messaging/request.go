@@ -18,18 +18,18 @@ type requestSpec struct {
 	// Connection names the connection to ask by.
 	Connection string `yaml:"connection" default:"fleet"`
 	// Subject is who is asked.
-	Subject string `yaml:"subject,required" template:"true"`
+	Subject watchers.Text `yaml:"subject,required"`
 	// Body is an expression for the request's body: a text is sent as it is, everything else as JSON.
 	Body *watchers.Formula `yaml:"body"`
 	// Headers are sent with the request.
-	Headers map[string]string `yaml:"headers" template:"true"`
+	Headers map[string]watchers.Text `yaml:"headers"`
 	// Event makes a CloudEvent of the body, with the time of the look.
 	Event *eventSpec `yaml:"event"`
 	// Accept is a condition on the reply, which it reads as message; a reply for which it is false is rejected.
-	Accept *watchers.Formula `yaml:"accept" gives:"boolean" empty:"refused"`
+	Accept *watchers.Condition `yaml:"accept" gives:"boolean" empty:"refused"`
 	// UnchangedWhen is a condition on a reply that was accepted, which it reads as message: where it is true the reply has nothing new, and a
 	// poll leaves no trace.
-	UnchangedWhen *watchers.Formula `yaml:"unchanged_when" gives:"boolean" empty:"refused"`
+	UnchangedWhen *watchers.Condition `yaml:"unchanged_when" gives:"boolean" empty:"refused"`
 }
 
 const (

@@ -21,9 +21,9 @@ type serviceSpec struct {
 	// Name is the service's name: letters, digits, _ and -.
 	Name string `yaml:"name,required"`
 	// Subject is what requests are sent to; * is any one word and > at the end any rest.
-	Subject string `yaml:"subject,required" template:"true"`
+	Subject watchers.Text `yaml:"subject,required"`
 	// Queue makes each request go to one of those who name the same queue; by default the service's name.
-	Queue string `yaml:"queue" template:"true"`
+	Queue watchers.Text `yaml:"queue"`
 	// Pending is how many requests may wait; those beyond are answered at once with an error, code 429, counted and reported.
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger request is answered with an error of code 413. Absent is no bound but
@@ -42,7 +42,7 @@ type serviceSpec struct {
 	// wants its answer elsewhere is dropped: it would be published with the service's rights, which the asker may not have.
 	Inbox *watchers.Formula `yaml:"inbox" gives:"text" empty:"refused"`
 	// Where is a condition on the request; one for which it is false is answered with an error, code 403.
-	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	Where *watchers.Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// Refusal is an expression, in place of where, for why a request is refused, a text, which is answered with the error, code 403; "" where it is taken.
 	Refusal *watchers.Formula `yaml:"refusal" gives:"text" empty:"refused"`
 	// Reply is an expression for the answer, which is given at once: a text as it is, everything else as JSON. It, as where, sees the machine's state
@@ -78,7 +78,7 @@ type serviceSpawn struct {
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (s *serviceSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, s.Name), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
+	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, watchers.PlainText(s.Name)), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
 }
 
 // Validate holds the properties against each other.
@@ -181,6 +181,6 @@ func (c *counter) listen(asMicro bool) watchers.Report {
 // micro serves as a service that NATS's own tools know.
 func (c *counter) micro(conn *nats.Conn) (func() error, error) {
 	in := c.inlet
-	o := Offer{Name: c.service.spec.Name, Subject: in.from.subject, Queue: in.from.queue, Look: in.look, Pending: maxArrived, Counted: func() any { return in.counted() }}
+	o := Offer{Name: c.service.spec.Name, Subject: in.subject, Queue: in.queue, Look: in.look, Pending: maxArrived, Counted: func() any { return in.counted() }}
 	return Serve(in.ctx, conn, o, func(r micro.Request) { c.offer(r) })
 }

@@ -38,13 +38,13 @@ type spawnSpec struct {
 	// not started.
 	LimitFor int `yaml:"limit_for" empty:"refused" min:"0"`
 	// Where is a condition; a message or look for which it is false or has no answer starts nothing.
-	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	Where *watchers.Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// Subject makes it listen, and start an instance for each message; without it one is started for each look.
-	Subject string `yaml:"subject" template:"true"`
+	Subject watchers.Text `yaml:"subject"`
 	// Connection names the connection that messages come by.
 	Connection string `yaml:"connection" default:"fleet"`
 	// Queue makes each message go to one of those who name the same queue.
-	Queue string `yaml:"queue" template:"true"`
+	Queue watchers.Text `yaml:"queue"`
 	// Pending is how many messages may wait; those beyond are dropped, counted and reported.
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger one is unreadable. Absent is no bound but
@@ -70,11 +70,11 @@ func (s *spawnSpec) Validate(w *machine.WatcherSpec) diag.List {
 	s.intake().check(&f)
 	s.fields = f.fields(s.Fields)
 	f.spawn(w.Properties, s.For, s.LimitFor)
-	if s.Subject == "" && s.Queue != "" {
+	if s.Subject.Empty() && !s.Queue.Empty() {
 		f.add("queue", CodeTogether, "give a subject, or leave out the queue", "a queue is for messages, and there is no subject")
 	}
 	for _, key := range []string{"quota", "max_size", "fields"} {
-		if s.Subject == "" && w.Properties.Get(key) != nil {
+		if s.Subject.Empty() && w.Properties.Get(key) != nil {
 			f.add(key, CodeTogether, "give a subject, or leave out "+key, "%s bounds messages, and there is no subject", key)
 		}
 	}
@@ -98,7 +98,7 @@ func spawnType(pool *Pool, spawner watchers.Spawner) watchers.Type {
 		does := mapped(w, outcomes)
 		p := nursery{spawner: spawner, template: spec.Template, key: spec.Key, input: spec.Input, limit: spec.Limit, whom: spec.For, limitFor: spec.LimitFor}
 		return &watchers.Prepared{New: func() watchers.Watcher {
-			if spec.Subject == "" {
+			if spec.Subject.Empty() {
 				return &spawnCheck{spec: spec, nursery: p}
 			}
 			return &spawnListener{spec: spec, pool: pool, nursery: p, mapped: does}
@@ -160,7 +160,7 @@ func (s *spawnListener) Listen(ctx context.Context, look *watchers.Look, emit fu
 }
 
 // admits reports whether a condition holds, and what to say where it does not.
-func admits(where *watchers.Formula, look *watchers.Look, message any, subject string) (watchers.Report, bool) {
+func admits(where *watchers.Condition, look *watchers.Look, message any, subject string) (watchers.Report, bool) {
 	holds, err := where.Holds(look, message)
 	reason := "the condition is false"
 	if err != nil {

@@ -54,8 +54,8 @@ func CheckSubject(subject string, wildcards bool) error {
 	return nil
 }
 
-// expandSubject runs the template of a subject and checks what comes of it.
-func expandSubject(look *watchers.Look, text string, wildcards bool) (string, error) {
+// expandSubject fills in a subject and checks what comes of it.
+func expandSubject(look *watchers.Look, text watchers.Text, wildcards bool) (string, error) {
 	subject, err := look.Expand(text)
 	if err != nil {
 		return "", err
@@ -66,7 +66,7 @@ func expandSubject(look *watchers.Look, text string, wildcards bool) (string, er
 	return subject, nil
 }
 
-func expandQueue(look *watchers.Look, text string) (string, error) {
+func expandQueue(look *watchers.Look, text watchers.Text) (string, error) {
 	queue, err := look.Expand(text)
 	if err != nil {
 		return "", err
@@ -79,9 +79,6 @@ func expandQueue(look *watchers.Look, text string) (string, error) {
 
 // quoted is how much of a subject an error quotes, in bytes.
 const quoted = 200
-
-// isTemplate tells texts that are only known at a look.
-func isTemplate(text string) bool { return strings.Contains(text, "{{") }
 
 // findings collects what is wrong with the properties of a watcher.
 type findings struct {
@@ -109,8 +106,9 @@ func (f *findings) fields(fields []watchers.Field) watchers.Fields {
 }
 
 // subject checks the property subject as far as it is known.
-func (f *findings) subject(text string, wildcards bool) {
-	if text == "" || isTemplate(text) {
+func (f *findings) subject(subject watchers.Text, wildcards bool) {
+	text, known := subject.Literal()
+	if text == "" || !known {
 		return
 	}
 	if err := CheckSubject(text, wildcards); err != nil {
@@ -118,8 +116,8 @@ func (f *findings) subject(text string, wildcards bool) {
 	}
 }
 
-func (f *findings) queue(text string) {
-	if !isTemplate(text) && strings.ContainsAny(text, " \t\r\n") {
+func (f *findings) queue(queue watchers.Text) {
+	if text, known := queue.Literal(); known && strings.ContainsAny(text, " \t\r\n") {
 		f.add("queue", CodeSubject, "give the queue a name without white space", "queue: the name has white space in it")
 	}
 }

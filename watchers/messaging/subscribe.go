@@ -15,9 +15,9 @@ type subscribeSpec struct {
 	// Connection names the connection that messages come by.
 	Connection string `yaml:"connection" default:"fleet"`
 	// Subject is what is listened to; * is any one word and > at the end any rest.
-	Subject string `yaml:"subject,required" template:"true"`
+	Subject watchers.Text `yaml:"subject,required"`
 	// Queue makes each message go to one of those who name the same queue.
-	Queue string `yaml:"queue" template:"true"`
+	Queue watchers.Text `yaml:"queue"`
 	// Pending is how many messages may wait; those beyond are dropped, counted and reported.
 	Pending int `yaml:"pending" default:"8192" min:"1" max:"1048576"`
 	// MaxSize bounds a message in bytes, with its subject and headers, such as 16KiB; a larger one is unreadable. Absent is no bound but
@@ -31,7 +31,7 @@ type subscribeSpec struct {
 	Fields []watchers.Field `yaml:"fields" empty:"refused"`
 	// Where is a condition on the message; one for which it is false or has no answer is left out. So is one that would be passed on as it
 	// came, and of which others may read something else: an object of its JSON body has a key twice, or keys that differ in case alone.
-	Where *watchers.Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	Where *watchers.Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// Forward passes messages on in place of firing an event for each.
 	Forward *forwardSpec `yaml:"forward"`
 

@@ -158,7 +158,7 @@ func TestSubscriptionThatIsNotPermitted(t *testing.T) {
 func TestOverflowIsReported(t *testing.T) {
 	b := startBroker(t)
 	p := kept(t, b, "fleet")
-	in, err := newInlet(t.Context(), p, newLook(), intake{connection: "fleet", subject: "news", pending: 10}, map[string]bool{"success": true}, func(watchers.Report) {})
+	in, err := newInlet(t.Context(), p, newLook(), intake{connection: "fleet", subject: watchers.PlainText("news"), pending: 10}, map[string]bool{"success": true}, func(watchers.Report) {})
 	if err != nil {
 		t.Fatal(err)
 	}

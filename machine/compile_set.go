@@ -101,19 +101,14 @@ func valueHint(want ValueType, v *marks.Value) string {
 
 // unmarked tells of literals that look like expressions.
 func (c *exprCompiler) unmarked(v *marks.Value, env types.Map) {
-	if v.Kind == marks.List || v.Kind == marks.Mapping {
-		for _, part := range v.Parts {
-			c.unmarked(part, env)
+	v.Literals(func(text string, at diag.Position) {
+		if !marks.Resembles(text) {
+			return
 		}
-	}
-	text, is := v.Literal.(string)
-	if !is || v.Kind != marks.Literal || !marks.Resembles(text) {
-		return
-	}
-	e := compileExpr(text, env)
-	if e.err == nil || nearMiss(e.err, namesIn(env)) {
-		c.list.Add(diag.Warning, marks.CodeUnmarked, v.Pos, marks.UnmarkedHint(text), "%s looks like an expression: write %s", text, marks.Mark(text))
-	}
+		if e := compileExpr(text, env); e.err == nil || nearMiss(e.err, namesIn(env)) {
+			c.list.Add(diag.Warning, marks.CodeUnmarked, at, marks.UnmarkedHint(text), "%s looks like an expression: write %s", text, marks.Mark(text))
+		}
+	})
 }
 
 // nearMiss reports whether an expression fails by a name that is nearly one of those that exist.

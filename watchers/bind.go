@@ -134,23 +134,18 @@ func namesOf(seen types.Map) (all []string) {
 
 // unmarked tells of literals that look like expressions.
 func (b *binding) unmarked(v *marks.Value, key string) {
-	if v.Kind == marks.List || v.Kind == marks.Mapping {
-		for _, part := range v.Parts {
-			b.unmarked(part, key)
-		}
-	}
-	text, is := v.Literal.(string)
-	if !is || !marks.Resembles(text) {
-		return
-	}
-	_, err := program(text, b.scope.types())
-	if err != nil {
-		m := unknownName.FindStringSubmatch(err.Error())
-		if m == nil || strict.Nearest(m[1], namesOf(b.scope.types())) == "" {
+	v.Literals(func(text string, at diag.Position) {
+		if !marks.Resembles(text) {
 			return
 		}
-	}
-	b.list.Add(diag.Warning, marks.CodeUnmarked, v.Pos, marks.UnmarkedHint(text), "%s: %s looks like an expression: write %s", key, text, marks.Mark(text))
+		if _, err := program(text, b.scope.types()); err != nil {
+			m := unknownName.FindStringSubmatch(err.Error())
+			if m == nil || strict.Nearest(m[1], namesOf(b.scope.types())) == "" {
+				return
+			}
+		}
+		b.list.Add(diag.Warning, marks.CodeUnmarked, at, marks.UnmarkedHint(text), "%s: %s looks like an expression: write %s", key, text, marks.Mark(text))
+	})
 }
 
 func (t *Text) bind(b *binding, key, _ string) {

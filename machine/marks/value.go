@@ -2,6 +2,7 @@ package marks
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -172,6 +173,33 @@ func (v *Value) Expressions() []*Value {
 		all = append(all, part.Expressions()...)
 	}
 	return all
+}
+
+// Literals calls f with every literal text that is a value by itself; what stands around marks in a text is none.
+func (v *Value) Literals(f func(text string, at diag.Position)) {
+	switch v.Kind {
+	case Literal:
+		literals(v.Literal, func(text string) { f(text, v.Pos) })
+	case List, Mapping:
+		for _, part := range v.Parts {
+			part.Literals(f)
+		}
+	}
+}
+
+func literals(v any, f func(text string)) {
+	switch v := v.(type) {
+	case string:
+		f(v)
+	case []any:
+		for _, item := range v {
+			literals(item, f)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			literals(v[key], f)
+		}
+	}
 }
 
 // Same reports whether two values are written alike, wherever they stand.

@@ -13,6 +13,7 @@ import (
 	"github.com/expr-lang/expr/types"
 
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 

@@ -55,15 +55,21 @@ func TestB17ProgramTexts(t *testing.T) {
 
 // TestB17CommandsOfVeryManyWordsAreRefused counts the words of a command that has values, and of a text of a shell; other commands may have as many as they like.
 func TestB17CommandsOfVeryManyWordsAreRefused(t *testing.T) {
-	words := strings.Fields(strings.Repeat("sh ", maxWords) + "{{V}}")
-	if err := interpreted(words, words, false); err == nil || !strings.Contains(err.Error(), "1001 words") {
-		t.Errorf("error %v", err)
-	}
-	if err := interpreted(words[1:], words[1:], false); err != nil {
-		t.Errorf("as many as may be: %v", err)
-	}
-	if err := interpreted(words[:maxWords], words[:maxWords], false); err != nil {
-		t.Errorf("without a value: %v", err)
+	for _, marked := range []bool{false, true} {
+		value := map[bool]string{false: "{{V}}", true: "${ data.v }"}[marked]
+		words, err := splitWords(strings.Repeat("sh ", maxWords)+value, marked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := interpreted(words, texts(words), false); err == nil || !strings.Contains(err.Error(), "1001 words") {
+			t.Errorf("error %v", err)
+		}
+		if err := interpreted(words[1:], texts(words[1:]), false); err != nil {
+			t.Errorf("as many as may be: %v", err)
+		}
+		if err := interpreted(words[:maxWords], texts(words[:maxWords]), false); err != nil {
+			t.Errorf("without a value: %v", err)
+		}
 	}
 	if text := strings.Repeat("bash -c ", maxWords); !interpreters().runInput(text) {
 		t.Error("a text of very many words is taken for one that does not run its input")

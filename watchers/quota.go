@@ -19,7 +19,7 @@ const CodeQuota diag.Code = "SC258"
 // counted. Several hosts that share a queue count each for itself.
 type Quota struct {
 	// Where is a condition, over the message's subject and tokens: messages for which it is false are not counted.
-	Where *Formula `yaml:"where" gives:"boolean" empty:"refused"`
+	Where *Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// By is an expression, over the message's subject and tokens, for who is counted, such as
 	// message.tokens[1]. Without it all are counted together.
 	By *Formula `yaml:"by" gives:"text" empty:"refused"`

@@ -76,7 +76,7 @@ func TestAnObjectComesByASlowLine(t *testing.T) {
 	}}
 	a.broker(r)
 	w := a.object(attacked(data))
-	w.spec.VerifyChecksum, w.spec.Timeout = "", strict.Duration(wait)
+	w.spec.VerifyChecksum, w.spec.Timeout = watchers.Text{}, strict.Duration(wait)
 	a.check(w, watchers.Started, outcomeDeployed)
 	sent := 0
 	for _, q := range r.asked() {

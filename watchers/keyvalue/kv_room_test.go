@@ -117,10 +117,10 @@ func TestG45AFullBucketSaysSo(t *testing.T) {
 	}
 	large, slots := formula(t, `"`+strings.Repeat("x", 1000)+`"`), formula(t, "3")
 	for _, mode := range []string{modePut, modeCreate, modeUpdate, modeClaim} {
-		spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: "b", Mode: mode, Value: large}
+		spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: watchers.PlainText("b"), Mode: mode, Value: large}
 		switch mode {
 		case modeUpdate:
-			spec.Key = "a"
+			spec.Key = watchers.PlainText("a")
 		case modeClaim:
 			spec.Slots = slots
 		}
@@ -129,7 +129,7 @@ func TestG45AFullBucketSaysSo(t *testing.T) {
 			t.Errorf("%s: %+v", mode, rep)
 		}
 	}
-	spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: "b", Mode: modeCreate, Value: slots, KeepFree: 50}
+	spec := &kvSpec{Connection: "fleet", Bucket: "NODES", Key: watchers.PlainText("b"), Mode: modeCreate, Value: slots, KeepFree: 50}
 	if rep := (&kvWriter{spec: spec, connections: l, room: &room{}}).Check(t.Context(), newLook(nil)); rep.Outcome != outcomeFull || rep.Payload["reserved"] != true {
 		t.Errorf("what is reserved: %+v", rep)
 	}

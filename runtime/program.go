@@ -21,8 +21,8 @@ type program struct {
 	intact    func() error
 	origin    Origin
 	// records counts by kind; looking the counters up by their labels would cost as much as the rest of a turn's accounting.
-	records   map[machine.RecordKind]prometheus.Counter
-	secrets   []string // keys of data
+	records map[machine.RecordKind]prometheus.Counter
+	secrets []string // keys of data
 	// subscribed lists the transitions that an event of another machine fires.
 	subscribed map[subscription][]string
 }

@@ -22,43 +22,59 @@ const expressionInterval = 10 * time.Second
 // expressionSpec is the properties of an expression watcher.
 type expressionSpec struct {
 	// SuccessWhen is an expression that is true when the outcome is success. It is read first.
-	SuccessWhen string `yaml:"success_when"`
+	SuccessWhen *expressionCondition `yaml:"success_when" gives:"boolean"`
 	// FailWhen is an expression that is true when the outcome is fail. Where neither is true nothing happens.
-	FailWhen string `yaml:"fail_when"`
-
-	conditions []condition
+	FailWhen *expressionCondition `yaml:"fail_when" gives:"boolean"`
 }
 
-// condition is an expression and the outcome that it stands for.
-type condition struct {
-	key     string
-	outcome string
-	program *expressionProgram
-}
-
-// Validate compiles the expressions.
+// Validate asks for a condition.
 func (s *expressionSpec) Validate(w *machine.WatcherSpec) diag.List {
 	var list diag.List
-	s.compile(w, "success_when", s.SuccessWhen, machine.OutcomeSuccess, &list)
-	s.compile(w, "fail_when", s.FailWhen, machine.OutcomeFail, &list)
-	if s.SuccessWhen == "" && s.FailWhen == "" {
+	if s.SuccessWhen == nil && s.FailWhen == nil {
 		list.Add(diag.Error, CodeConditions, w.Place("properties"), `add success_when, such as success_when: data.failures == 0`,
 			"there is neither success_when nor fail_when")
 	}
 	return list
 }
 
-func (s *expressionSpec) compile(w *machine.WatcherSpec, key, text, outcome string, list *diag.List) {
-	if text == "" {
+// expressionCondition is a condition of an expression watcher. In manifests older than format 2 it sees fewer names than others: a manifest may
+// have those that came later as variables.
+type expressionCondition struct {
+	Condition
+	early *expressionProgram // nil in format 2
+}
+
+// bind implements slot.
+func (c *expressionCondition) bind(b *binding, key, gives string) {
+	if !b.scope.marked {
+		program, err := compileExpression(c.text)
+		if err != nil {
+			b.list.Add(diag.Error, CodeExpression, c.value.Pos, "expressions see data, facts, identity and get_fact(path), and are true or false", "%s: %v", key, err)
+		}
+		c.early = program
 		return
 	}
-	program, err := compileExpression(text)
-	if err != nil {
-		list.Add(diag.Error, CodeExpression, w.Properties.Get(key).Pos,
-			"expressions see data, facts, identity and get_fact(path), and are true or false", "%s: %v", key, err)
-		return
+	before := len(b.list)
+	c.Condition.bind(b, key, gives)
+	for i := range b.list[before:] {
+		if found := &b.list[before+i]; found.Code == CodeFormula {
+			found.Code = CodeExpression
+		}
 	}
-	s.conditions = append(s.conditions, condition{key: key, outcome: outcome, program: program})
+}
+
+func (c *expressionCondition) holds(look *Look) (bool, error) {
+	if c.early != nil {
+		return c.early.holds(expressionEnv(look))
+	}
+	return c.Holds(look, nil)
+}
+
+// outcomeCondition is a condition and the outcome that it stands for.
+type outcomeCondition struct {
+	key       string
+	outcome   string
+	condition *expressionCondition
 }
 
 // Expression is the watcher type that reads conditions over the machine's data and the host's facts.
@@ -80,8 +96,14 @@ func Expression() Type {
 }
 
 func prepareExpression(spec *expressionSpec, _ *machine.WatcherSpec) *Prepared {
+	var conditions []outcomeCondition
+	for _, c := range []outcomeCondition{{"success_when", machine.OutcomeSuccess, spec.SuccessWhen}, {"fail_when", machine.OutcomeFail, spec.FailWhen}} {
+		if c.condition != nil {
+			conditions = append(conditions, c)
+		}
+	}
 	return &Prepared{
-		New:      func() Watcher { return &expressionWatcher{conditions: spec.conditions} },
+		New:      func() Watcher { return &expressionWatcher{conditions: conditions} },
 		Inline:   true,
 		Interval: expressionInterval,
 	}
@@ -89,16 +111,15 @@ func prepareExpression(spec *expressionSpec, _ *machine.WatcherSpec) *Prepared {
 
 // expressionWatcher remembers what it said last in this activation.
 type expressionWatcher struct {
-	conditions []condition
+	conditions []outcomeCondition
 	last       string
 }
 
 // Check evaluates the conditions and reports an outcome that is another than the last one. Success after neither
 // is a change; an expression that cannot be evaluated at the moment changes nothing.
 func (e *expressionWatcher) Check(_ context.Context, look *Look) Report {
-	env := expressionEnv(look)
 	for _, c := range e.conditions {
-		holds, err := c.program.holds(env)
+		holds, err := c.condition.holds(look)
 		switch {
 		case err != nil:
 			return Report{Outcome: OutcomeError, Message: c.key + ": " + err.Error()}

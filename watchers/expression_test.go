@@ -23,6 +23,44 @@ func newExpression(t *testing.T, properties string) *expressionWatcher {
 	return prepared.New().(*expressionWatcher)
 }
 
+func newMarkedExpression(t *testing.T, properties string) *expressionWatcher {
+	t.Helper()
+	w := watcherOf(t, properties, true)
+	w.Marked = true
+	prepared, list := Expression().Prepare(w)
+	if list.HasErrors() {
+		t.Fatal(list)
+	}
+	return prepared.New().(*expressionWatcher)
+}
+
+// TestExpressionsOfFormat2SeeEveryName holds that names of format 2 are variables of older manifests.
+func TestExpressionsOfFormat2SeeEveryName(t *testing.T) {
+	look := &Look{Identity: "a.b", Machine: "web", Instance: "i", State: "up", Input: map[string]any{"n": 1}, At: time.Unix(60, 0)}
+	w := newMarkedExpression(t, `success_when: input.n == 1.0 && machine == "web" && instance == "i" && state == "up" && token == "a=b" && at.Unix() == 60`)
+	if got := w.Check(t.Context(), look); got.Outcome != machine.OutcomeSuccess {
+		t.Errorf("%+v", got)
+	}
+	old := newExpression(t, `success_when: let state = 1; let input = 2; let token = 3; state + input == token`)
+	if got := old.Check(t.Context(), look); got.Outcome != machine.OutcomeSuccess {
+		t.Errorf("format 1: %+v", got)
+	}
+}
+
+func TestExpressionsOfFormat2ThatCannotBe(t *testing.T) {
+	for properties, want := range map[string]string{
+		"success_when: ${ data.a == 1 }": "m.yaml:1:15: SC307 a condition is an expression and has no mark",
+		"fail_when: data.a +":            "m.yaml:1:12: SC255 fail_when: expression data.a +: unexpected token EOF (line 1, column 8 of the expression)",
+		"fail_when: '1'":                 "m.yaml:1:12: SC255 fail_when: the expression gives a number, never a boolean",
+	} {
+		w := watcherOf(t, properties, true)
+		w.Marked = true
+		if list := Expression().Check(w); len(list) != 1 || list[0].String() != want {
+			t.Errorf("%s: %v, want %s", properties, list, want)
+		}
+	}
+}
+
 func TestExpressionReportsChanges(t *testing.T) {
 	w := newExpression(t, "success_when: data.load < 5\nfail_when: data.load > 10")
 	steps := []struct {
@@ -64,9 +102,10 @@ func TestExpressionEnvironment(t *testing.T) {
 		`string(data.n) == "3"`, `toJSON(data.n) == "3"`, `"a" + identity == "aweb1.example.net"`, `data.n + 1 == 4`, `get_fact("os.major") + 1 == 13`,
 		`data?.none?.deep == nil`, `len(filter(1..10, # > 5)) == 5`, `identity matches "^web[0-9]"`,
 	} {
-		w := newExpression(t, "success_when: >-\n  "+text)
-		if got := w.Check(t.Context(), look); got.Outcome != machine.OutcomeSuccess {
-			t.Errorf("%s: %+v", text, got)
+		for _, w := range []*expressionWatcher{newExpression(t, "success_when: >-\n  "+text), newMarkedExpression(t, "success_when: >-\n  "+text)} {
+			if got := w.Check(t.Context(), look); got.Outcome != machine.OutcomeSuccess {
+				t.Errorf("%s: %+v", text, got)
+			}
 		}
 	}
 }

@@ -74,7 +74,7 @@ func TestAQuotaOfAllIsCountedWithThatOfEach(t *testing.T) {
 
 // TestAQuotaCountsWhatItIsFor: a message for which where is false is not counted, and one for which it has no answer is over.
 func TestAQuotaCountsWhatItIsFor(t *testing.T) {
-	m := NewMeter([]Quota{{Where: quotaBy(t, `message.tokens[1] != "admin"`), By: quotaBy(t, "message.tokens[0]"), Rate: 1, Burst: 1}})
+	m := NewMeter([]Quota{{Where: &Condition{Formula: *quotaBy(t, `message.tokens[1] != "admin"`)}, By: quotaBy(t, "message.tokens[0]"), Rate: 1, Burst: 1}})
 	for i, tt := range []struct {
 		tokens []any
 		taken  bool

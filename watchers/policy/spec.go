@@ -22,11 +22,11 @@ const (
 // spec is the properties of a policy watcher.
 type spec struct {
 	// Policy is the Rego text, of version 1 or 0. Either policy or file is to be given.
-	Policy string `yaml:"policy"`
+	Policy string `yaml:"policy" language:"rego"`
 	// File is a Rego file in the manifest's folder, read and compiled with the manifest: it is part of the machine, as its manifest is.
 	File string `yaml:"file"`
 	// Query is one Rego expression whose value is the decision.
-	Query string `yaml:"query" default:"data.statecraft.allow"`
+	Query string `yaml:"query" default:"data.statecraft.allow" language:"rego"`
 	// Input is an expression whose value the policy reads as input.
 	Input *watchers.Formula `yaml:"input"`
 	// Data is an expression whose value, a mapping, the policy reads below data. A rule of the policy goes before it.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine/marks"
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
@@ -43,16 +44,24 @@ func (d *decoder) defaultOf(f *DataField, n *strict.Node) any {
 	if n == nil || n.Kind == strict.Null {
 		return nil
 	}
-	value, ok := ofType(n, f.Type)
-	if !ok {
+	value := n.Any()
+	if d.m.Marked() {
+		read, found := marks.Read(n)
+		d.list = append(d.list, found...)
+		if read.Kind != marks.Literal {
+			d.fault(marks.CodeNoMark, n.Pos, "write the value itself, and set the key in a transition", "the default of %s is read with the manifest, and no expression is read there", f.Name)
+			return nil
+		}
+		value = read.Literal
+	}
+	if !ofType(value, f.Type) {
 		d.fault("SC107", n.Pos, defaultHint(n, f.Type), "the default of %s is not of type %s", f.Name, f.Type)
 		return nil
 	}
 	return value
 }
 
-func ofType(n *strict.Node, t ValueType) (value any, ok bool) {
-	value = n.Any()
+func ofType(value any, t ValueType) (ok bool) {
 	switch t {
 	case String:
 		_, ok = value.(string)
@@ -71,7 +80,7 @@ func ofType(n *strict.Node, t ValueType) (value any, ok bool) {
 	default:
 		ok = true
 	}
-	return value, ok
+	return ok
 }
 
 func defaultHint(n *strict.Node, t ValueType) string {

@@ -16,7 +16,7 @@ type Manifest struct {
 	Digest Digest // of Source
 
 	Format       int         // 0 (Choria's reading), 1 or 2
-	Requires     Requirement // of the program
+	Requires     Requirement // of the program, by its key and its format
 	Kind         Kind
 	Name         string
 	Version      string // SemVer

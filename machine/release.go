@@ -13,7 +13,10 @@ import (
 
 // Release is this program's release, which a manifest's `requires` is held against: MAJOR.MINOR.PATCH of Semantic Versioning. It is a constant of the source, as
 // builds that are no release have no version; the first change after a release that lets manifests say more raises it.
-const Release = "0.1.0"
+const Release = "0.2.0"
+
+// firstToRead is the first release that reads a format, where that is not every one.
+var firstToRead = map[int]release{2: {0, 2}}
 
 // Requirement is which releases of the program can run something; the zero Requirement is met by all.
 type Requirement struct {
@@ -45,8 +48,21 @@ func ParseRequirement(text string) (Requirement, error) {
 	return r, nil
 }
 
-// String is the requirement as it was written.
+// String is the requirement as one would write it.
 func (r Requirement) String() string { return r.text }
+
+// reading is the requirement of a manifest of a format, which no release before the first that reads the format meets. This release meets r.
+func (r Requirement) reading(format int) Requirement {
+	first := firstToRead[format]
+	if slices.Compare(r.from[:], first[:]) >= 0 {
+		return r
+	}
+	r.from, r.text = first, ">="+first.String()
+	if r.below != (release{}) {
+		r.text += ", <" + r.below.String()
+	}
+	return r
+}
 
 // Met reports whether a release meets the requirement. A text that is no release meets none but the zero one.
 func (r Requirement) Met(text string) bool {
@@ -100,13 +116,15 @@ func tooOld(root *strict.Node) (list diag.List) {
 	return list
 }
 
-// requires reads what the manifest requires of the program.
+// requires reads what the manifest requires of the program, by the key and by its format.
 func (d *decoder) requires(n *strict.Node) {
-	if n == nil || n.Kind == strict.Null {
-		return
-	}
+	var r Requirement
 	var err error
-	if d.m.Requires, err = ParseRequirement(n.Value); err != nil {
-		d.fault("SC111", n.Pos, `write it as requires: ">=0.2", with the quotes`, "requires: %v", err)
+	if n != nil && n.Kind != strict.Null {
+		if r, err = ParseRequirement(n.Value); err != nil {
+			d.fault("SC111", n.Pos, `write it as requires: ">=0.2", with the quotes`, "requires: %v", err)
+			return
+		}
 	}
+	d.m.Requires = r.reading(d.m.Format)
 }

@@ -40,6 +40,20 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
+// TestH74AFormatRequiresWhatReadsIt holds that the format counts, whatever a manifest says itself.
+func TestH74AFormatRequiresWhatReadsIt(t *testing.T) {
+	for head, want := range map[string]string{
+		"format: 1\n": "", "": "", "format: 2\n": ">=0.2", "format: 2\nrequires: '>=0.1, <999'\n": ">=0.2, <999", "format: 2\nrequires: '>= 0.2.0'\n": ">= 0.2.0",
+		"format: 1\nrequires: '>=0.1'\n": ">=0.1",
+	} {
+		d, list := Load("web.yaml", []byte(head+"name: web\nversion: 1.0.0\ninitial_state: idle\ntransitions: [{name: done, from: [idle], destination: idle}]\n"+
+			"watchers: [{name: check, type: exec, interval: 10s, success_transition: done, properties: {command: ./x}}]\n"), checkTypes())
+		if d == nil || d.Manifest.Requires.String() != want || d.Manifest.Requires.Met("0.1.0") != (want == "" || want == ">=0.1") || !d.Manifest.Requires.Met(Release) {
+			t.Errorf("%q: %v", head, list)
+		}
+	}
+}
+
 // A manifest that requires a later release is refused for that alone, with both versions, whatever else it says that is not known.
 func TestH74AManifestThatRequiresALaterReleaseIsTooOldFirst(t *testing.T) {
 	const body = `name: web
@@ -51,7 +65,7 @@ transitions: [{name: done, from: [idle], destination: idle, unless: later}]
 watchers: [{name: check, type: census, interval: 10s, success_transition: done}]
 `
 	for head, code := range map[string]string{
-		"format: 1\nrequires: '>=0.2'\n": "SC119", "requires: '>=0.2'\n": "SC119", "format: 2\nrequires: '>=1.0, <2'\n": "SC119", "format: 1\nrequires: '>=0.0.1, <0.1'\n": "SC119",
+		"format: 1\nrequires: '>=0.9'\n": "SC119", "requires: '>=0.9'\n": "SC119", "format: 3\nrequires: '>=1.0, <2'\n": "SC119", "format: 1\nrequires: '>=0.0.1, <0.1'\n": "SC119",
 	} {
 		d, list := Load("web.yaml", []byte(head+body), checkTypes())
 		if d != nil || len(list) != 1 || string(list[0].Code) != code || !TooOld(list) {

@@ -21,18 +21,19 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/identity"
 )
 
-const corpusManifest = `format: 1
+const corpusManifest = `format: 2
 requires: ">=` + machine.Release + `"
 name: web
 version: 1.2.0
 initial_state: idle
 states: {idle: {home: true}}
+data: {done: {type: integer, default: 0}}
 transitions:
   - {name: go, from: [idle], destination: busy}
-  - {name: done, from: [busy], destination: idle}
+  - {name: done, from: [busy], destination: idle, set: {done: "${ data.done + 1 }"}}
 watchers:
   - {name: begin, type: timer, state_match: [idle], fail_transition: go, properties: {timer: 1h}}
-  - {name: work, type: exec, state_match: [busy], success_transition: done, fail_transition: done, properties: {command: ./work}}
+  - {name: work, type: exec, state_match: [busy], success_transition: done, fail_transition: done, properties: {command: "./work ${ data.done }"}}
 `
 
 // corpusWriter writes the documents of this release.
@@ -301,7 +302,7 @@ func writeLater(t *testing.T, dir string) {
 	} {
 		text := strings.Replace(corpusManifest, `requires: ">=`+machine.Release+`"`, m.head, 1) + m.more
 		if strings.HasPrefix(m.more, "format") {
-			text = strings.Replace(text, "format: 1\n", "", 1)
+			text = strings.Replace(text, "format: 2\n", "", 1)
 		}
 		put(name, strings.TrimSuffix(text, "\n"), wanted{Refused: m.refused})
 	}

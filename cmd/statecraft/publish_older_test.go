@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime/overlay"
 )
 
@@ -62,7 +63,7 @@ func TestH74PublishSaysHowManyNodesCouldNotRunIt(t *testing.T) {
 
 	later := answer(t, r.publish(r.requiring(">=7.5", "web", "1.0.0")), false)
 	later.wants(t, exitInvalid, "nothing is published")
-	if !strings.Contains(later.out+later.errs, "too_old: this program is of release 0.1.0, and the manifest requires >=7.5") {
+	if !strings.Contains(later.out+later.errs, "too_old: this program is of release "+machine.Release+", and the manifest requires >=7.5") {
 		t.Errorf("it says %s%s", later.out, later.errs)
 	}
 	v := r.publish(r.requiring(">=0.1", "web", "1.0.0"))
@@ -95,6 +96,12 @@ func TestH74PublishSaysHowManyNodesCouldNotRunIt(t *testing.T) {
 	v.Match = "identity('^web3')"
 	answer(t, v, false).wants(t, exitOK, "")
 	answer(t, r.publish(r.machine("plain", "1.0.0", "busy")), false).wants(t, exitOK, "")
+	marked := r.machine("marked", "1.0.0", "busy")
+	file := filepath.Join(marked, "machine.yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(read(t, file), "format: 1\n", "format: 2\n", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answer(t, r.publish(marked), false).wants(t, exitInvalid, "marked requires release >=0.2: 4 of the 5 nodes whose inventories are known could not run it")
 
 	r.as = alone
 	answer(t, r.publish(r.requiring(">=0.1", "web", "1.1.0")), false).wants(t, exitOK, "may not ask for inventories")

@@ -186,7 +186,7 @@ func typeText(f strict.FieldInfo, inner []Field) string {
 	case f.Type == "list of any values" && len(inner) > 0:
 		return "list of mappings"
 	case f.Type == "any":
-		return "text"
+		return "string"
 	default:
 		return f.Type
 	}

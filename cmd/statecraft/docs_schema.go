@@ -20,7 +20,7 @@ func writeManifestSchema(w io.Writer) error {
 	s := objectSchema(machine.Keys())
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "Statecraft machine"
-	s["description"] = "A machine of Statecraft, format 1."
+	s["description"] = "A machine of Statecraft."
 	groups := s["properties"].(schema)["groups"].(schema)
 	mapping := groups["additionalProperties"].(schema) // a list of its states is short for it
 	groups["additionalProperties"] = schema{"oneOf": []schema{mapping["properties"].(schema)["states"].(schema), mapping}}
@@ -85,7 +85,7 @@ func shapeSchema(kind string, f strict.FieldInfo) schema {
 	switch strings.TrimSuffix(kind, "s") {
 	case "mapping":
 		return objectSchema(f.Fields)
-	case "string":
+	case "string", "text", "condition":
 		return stringSchema(f)
 	case "duration":
 		// Combinations such as 1h30m, or 0.

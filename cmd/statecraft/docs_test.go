@@ -43,7 +43,7 @@ func read(t *testing.T, path string) string {
 // TestExamplesInDocumentsAreRight checks every manifest in the documents that people copy from. The examples of
 // docs/diagnostics.md, which are meant to be wrong, have their own test beside the codes.
 func TestExamplesInDocumentsAreRight(t *testing.T) {
-	block := regexp.MustCompile("(?s)```yaml\n(format: 1\n.*?)```")
+	block := regexp.MustCompile("(?s)```yaml\n(format: [12]\n.*?)```")
 	seen := 0
 	for _, path := range markdown(t) {
 		for _, example := range block.FindAllStringSubmatch(read(t, path), -1) {

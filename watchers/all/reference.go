@@ -88,6 +88,10 @@ const introduction = `A watcher looks at the world and reports an outcome; the o
 outcomes below every type has ` + "`success`, `fail`, `timeout`, `interrupted` and `panic`" + `; the last three count as failures. A look that
 the host had no descriptor, process, memory or space left for is ` + "`starved`" + `, which fires nothing unless ` + "`on`" + ` names it. What an outcome
 fires by itself can be changed by the watcher's ` + "`on`" + `. Durations are written as 30s, 5m, 1h30m, 2d, 1w.
+
+Into a ` + "`text`" + ` values are filled: ` + "`${ data.name }`" + `. A ` + "`value`" + ` is one of any type, in which ` + "`${ }`" + ` may stand anywhere. A ` + "`condition`" + ` is an expression
+without a mark. Everything else, such as a ` + "`string`" + `, is read with the manifest and literal. [The manifest](manifest.md#expressions) says more, and what holds in
+` + "`format: 1`" + `.
 `
 
 // Markdown renders the reference of one type, beginning with a heading of the second level.

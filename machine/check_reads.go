@@ -14,9 +14,10 @@ import (
 	"github.com/statecraft-io/statecraft/machine/strict"
 )
 
-// unknownReads finds templates and expressions of properties that read data which nobody declares or sets: they never have a value.
+// unknownReads finds templates and expressions of properties that read data which nobody declares or sets: they never have a value. In format 2 they do
+// not compile.
 func (c *checker) unknownReads() {
-	if !c.d.closedData() {
+	if !c.d.closedData() || c.m.Marked() {
 		return
 	}
 	keys := c.dataKeys()
@@ -72,6 +73,9 @@ var (
 
 // templateFields finds templates that read fields: theirs is no value but the words "no value".
 func (c *checker) templateFields() {
+	if c.m.Marked() { // which has no templates
+		return
+	}
 	for i := range c.m.Watchers {
 		if w := &c.m.Watchers[i]; w.Properties != nil {
 			c.fieldsIn(w, "properties", w.Properties)

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 // reachableValues returns what the keys of data can hold that the machine itself sets, and no watcher. Of keys that it never sets nothing is
@@ -56,13 +58,15 @@ func (d *Definition) initialValues(key string) values {
 
 // after is what a key can hold besides, once an assignment to it has been made.
 func (v values) after(a assignment) values {
-	if a.expr == nil {
-		return v.with(a.value)
+	switch a.value.Kind {
+	case marks.Literal:
+		return v.with(a.value.Literal)
+	case marks.Expression:
+		if e := a.exprs[0]; e.err == nil && e.program != nil {
+			return v.gets(a.key, e.program.Node())
+		}
 	}
-	if a.expr.err != nil || a.expr.program == nil {
-		return anyValues()
-	}
-	return v.gets(a.key, a.expr.program.Node())
+	return anyValues()
 }
 
 func (v values) gets(key string, node ast.Node) values {

@@ -50,11 +50,11 @@ func execPrograms(w *machine.WatcherSpec) []string {
 	if n := w.Properties.Get("shell"); command == nil || n != nil && n.Value == "true" {
 		return nil
 	}
-	words, err := SplitWords(command.Value)
-	if err != nil || len(words) == 0 || !strings.Contains(words[0], "/") || strings.ContainsAny(words[0], "{$") {
+	words, err := splitWords(command.Value, w.Marked)
+	if err != nil || len(words) == 0 || words[0].filled() || !strings.Contains(words[0].text, "/") || strings.ContainsAny(words[0].text, "{$") {
 		return nil
 	}
-	if path := words[0]; !filepath.IsAbs(path) && !leavesDirectory(path) {
+	if path := words[0].text; !filepath.IsAbs(path) && !machine.EscapesDirectory(path) {
 		return []string{path}
 	}
 	return nil

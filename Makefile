@@ -12,7 +12,7 @@ HARNESS := ./testdata/chaos ./testdata/netswitch ./testdata/flaky
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build test race lint fuzz bench chaos flaky docs
+.PHONY: help build test race lint fuzz bench chaos flaky mutants docs
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ chaos: ## let a cell of three work for 20 minutes while its hosts are killed, pa
 
 flaky: ## run the tests of PKG (all) N times (20) with every core kept busy beside them, and say which failed how often
 	go run ./testdata/flaky -n $(N) $(PKG)
+
+mutants: ## put every defect into every manifest, and say which neither check nor the tests notice (make test tries one in ten)
+	go test ./manifests -run TestDefectsAreNoticed -mutants -v -count=1 -timeout 60m
 
 docs: ## write the generated references
 	go run ./cmd/statecraft docs --output docs

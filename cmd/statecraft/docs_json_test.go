@@ -24,7 +24,7 @@ func printed() map[string]any {
 	return map[string]any{
 		"check": diag.Diagnostic{}, "docs": docsResult{}, "explain": explainResult{}, "fire": control.FireAnswer{},
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
-		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "trace export": traceResult{}, "trace heads": headsResult{}, "trace verify": traceVerifyResult{},
+		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "test --mutate": mutateResult{}, "trace export": traceResult{}, "trace heads": headsResult{}, "trace verify": traceVerifyResult{},
 		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{}, "token revoked": revokedList{},
 		"node show": nodeShown{}, "fleet ls": fleetResult{}, "fleet show": nodeRecord{}, "fleet inventory": inventoryResult{}, "fleet hosts": fleetHostsResult{}, "fleet machines": machinesResult{}, "fleet approve": changedNode{}, "fleet reprovision": reprovisionResult{},
 		"publish": publishResult{}, "sign": signResult{}, "sign DIR": signedFolder{}, "verify": verifyResult{}, "verify of a host": hostVerified{}, "registry ls": registryResult{}, "registry show": specResult{},

@@ -16,11 +16,12 @@ import (
 
 // testVerb runs the scenario tests of manifests.
 type testVerb struct {
-	Coverage bool     `help:"Name what the tests have not seen."`
-	Require  bool     `name:"require-coverage" help:"Fail unless every state was entered and every transition taken."`
-	Match    string   `name:"run" placeholder:"REGEXP" help:"Run the tests whose names match only."`
-	Verbose  bool     `short:"v" help:"Print the records of every test."`
-	Paths    []string `arg:"" name:"path" help:"Scenario files (NAME_test.yaml), manifests that have one, or directories; all files below a directory are run."`
+	Coverage bool   `help:"Name what the tests have not seen."`
+	Require  bool   `name:"require-coverage" help:"Fail unless every state was entered and every transition taken."`
+	Match    string `name:"run" placeholder:"REGEXP" help:"Run the tests whose names match only."`
+	Verbose  bool   `short:"v" help:"Print the records of every test."`
+	mutateFlags
+	Paths []string `arg:"" name:"path" help:"Scenario files (NAME_test.yaml), manifests that have one, or directories; all files below a directory are run."`
 }
 
 // testResult is what test --json prints.
@@ -32,6 +33,9 @@ type testResult struct {
 
 // Run runs the tests and fails when one of them does.
 func (v *testVerb) Run(inv *invocation) error {
+	if err := v.usable(v); err != nil {
+		return err
+	}
 	match, err := v.matcher()
 	if err != nil {
 		return err
@@ -42,6 +46,9 @@ func (v *testVerb) Run(inv *invocation) error {
 	}
 	if missing := withoutTests(v.Paths); v.Require && len(missing) > 0 {
 		return fail(exitFailed, "write scenarios beside it; docs/scenarios.md says how", "%s has no tests", strings.Join(missing, ", "))
+	}
+	if v.Mutate {
+		return v.mutate(inv, files)
 	}
 	result := testResult{Files: []*scenario.Report{}}
 	for _, file := range files {

@@ -33,7 +33,9 @@ const (
 // any number of times.
 type Suite struct {
 	file      string
+	root      *strict.Node
 	catalogue runtime.Catalogue
+	instead   *machine.Text // of the tested machine's manifest, where it is not what the file has
 	doc       document
 	start     time.Time
 	machines  []*loaded // the machine under test is the last
@@ -79,13 +81,24 @@ func Load(file string, c runtime.Catalogue) (*Suite, diag.List, error) {
 	if root == nil {
 		return nil, list, nil
 	}
-	s := &Suite{file: file, catalogue: c}
-	list = append(list, strict.Decode(root, &s.doc, strict.Options{})...)
-	list = append(list, s.link(root, !list.HasErrors())...).Sort()
-	if list.HasErrors() {
-		return nil, list, nil
-	}
+	s, list := readSuite(&Suite{file: file, root: root, catalogue: c}, list)
 	return s, list, nil
+}
+
+// with is the suite of another text in the place of the tested machine's manifest. It is nil when the list holds an error: the tests name what
+// is not there, or the manifest cannot be loaded.
+func (s *Suite) with(text machine.Text) (*Suite, diag.List) {
+	return readSuite(&Suite{file: s.file, root: s.root, catalogue: s.catalogue, instead: &text}, nil)
+}
+
+// readSuite decodes the tests and links them to their manifests.
+func readSuite(s *Suite, list diag.List) (*Suite, diag.List) {
+	list = append(list, strict.Decode(s.root, &s.doc, strict.Options{})...)
+	list = append(list, s.link(s.root, !list.HasErrors())...).Sort()
+	if list.HasErrors() {
+		return nil, list
+	}
+	return s, list
 }
 
 // Tests returns the names of the tests, in order.
@@ -116,7 +129,7 @@ func (s *Suite) manifestPath(name string) string {
 // loadMachine reads one manifest; what is wrong with it is reported at the place that names it, and in itself.
 func (s *Suite) loadMachine(name string, at diag.Position, list *diag.List) *loaded {
 	path := s.manifestPath(name)
-	text, err := runtime.ReadText(path)
+	text, err := s.read(path)
 	if err != nil {
 		list.Add(diag.Error, codeManifest, at, "name the manifest with machine: FILE, relative to this file", "the manifest cannot be read: %v", reason(err))
 		return nil
@@ -136,6 +149,14 @@ func (s *Suite) loadMachine(name string, at diag.Position, list *diag.List) *loa
 		dir = filepath.Dir(path)
 	}
 	return &loaded{Definition: def, directory: dir, watchers: s.watchersOf(def, list)}
+}
+
+// read reads a manifest, or has another in the place of the tested one.
+func (s *Suite) read(path string) (machine.Text, error) {
+	if s.instead != nil && path == s.manifestPath(s.doc.Machine.value) {
+		return *s.instead, nil
+	}
+	return runtime.ReadText(path)
 }
 
 func (s *Suite) watchersOf(def *machine.Definition, list *diag.List) []*watcher {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/manifests"
 	"github.com/statecraft-io/statecraft/runtime"
 	"github.com/statecraft-io/statecraft/runtime/scenario"
@@ -271,6 +272,16 @@ func TestAStepMoreInTheHandshakeIsOneEdit(t *testing.T) {
 	)
 	if err := os.WriteFile(filepath.Join(dir, "enrollment_test.yaml"), []byte(vetting), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "enrollment.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, found := machine.LoadText(machine.Text{File: "enrollment.yaml", Source: text}, all.New(all.Services{}))
+	for _, f := range found {
+		if f.Severity != diag.Note {
+			t.Errorf("check finds %s", f)
+		}
 	}
 	report, list, err := scenario.Run(t.Context(), filepath.Join(dir, "enrollment"+scenario.Suffix), all.New(all.Services{}))
 	if err != nil || len(list) > 0 {

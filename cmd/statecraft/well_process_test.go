@@ -83,13 +83,41 @@ func inDocuments(t *testing.T, dir string) (folders []string) {
 			folder := filepath.Join(dir, called)
 			files := []newFile{{runtime.ManifestName, name.ReplaceAllString(block, "name: "+called), 0o644}}
 			for _, s := range script.FindAllStringSubmatch(block, -1) {
-				files = append(files, newFile{s[1], "#!/bin/sh\nexit 0\n", 0o755})
+				files = append(files, idle(s[1]))
 			}
 			if err := writeNew(folder, files); err != nil {
 				t.Fatal(err)
 			}
 			folders = append(folders, folder)
 		}
+	}
+	return folders
+}
+
+// idle is a script that does nothing, well.
+func idle(name string) newFile { return newFile{name, "#!/bin/sh\nexit 0\n", 0o755} }
+
+// guided makes a folder of each step of the guide to the language, and of the machine that two of them know.
+func guided(t *testing.T) (folders []string) {
+	t.Helper()
+	steps, err := filepath.Glob(root + "/docs/language/*.yaml")
+	if err != nil || len(steps) == 0 {
+		t.Fatal("no steps", err)
+	}
+	dir := t.TempDir()
+	for _, step := range steps {
+		if strings.HasSuffix(step, scenario.Suffix) {
+			continue
+		}
+		called, text := strings.TrimSuffix(filepath.Base(step), ".yaml"), read(t, step)
+		if called != "backup" { // the others are one machine
+			called = "step_" + called
+			text = strings.Replace(text, "\nname: cache\n", "\nname: "+called+"\n", 1)
+		}
+		if err := writeNew(filepath.Join(dir, called), []newFile{{runtime.ManifestName, text, 0o644}, idle("below"), idle("clean-up")}); err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, filepath.Join(dir, called))
 	}
 	return folders
 }
@@ -138,7 +166,7 @@ func TestWhatIsOfferedIsWellWhenPublished(t *testing.T) {
 	c.watched = c.operator()
 	c.replicated(1)
 	n := c.node("n1.example")
-	folders := offered(t)
+	folders := append(offered(t), guided(t)...)
 	n.publish(folders)
 	n.well(folders, "")
 	for _, folder := range folders {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 func (g *gateway) serves(stream string) bool { return slices.Contains(g.spec.Streams, stream) }
@@ -138,10 +140,10 @@ func (g *gateway) account(r *request) (any, error) {
 func offsetOf(r *request) (offset int, subject string, err error) {
 	var asked struct {
 		Offset  int    `json:"offset"`
-		Subject string `json:"subject"`
+		Subject string `json:"subject" most:"1024"`
 	}
 	if len(bytes.TrimSpace(r.body)) > 0 {
-		if err := json.Unmarshal(r.body, &asked); err != nil {
+		if err := watchers.ReadRequest(r.body, &asked); err != nil {
 			return 0, "", fault{400, codeBadRequest, "the request is no JSON of this kind: " + err.Error()}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // What a consumer of a client may have.
@@ -33,19 +35,19 @@ const (
 
 // config is a consumer's configuration, as far as clients may say it.
 type config struct {
-	Name              string            `json:"name,omitempty"`
-	Durable           string            `json:"durable_name,omitempty"`
-	Description       string            `json:"description,omitempty"`
-	DeliverPolicy     string            `json:"deliver_policy,omitempty"`
+	Name              string            `json:"name,omitempty" most:"256"`
+	Durable           string            `json:"durable_name,omitempty" most:"256"`
+	Description       string            `json:"description,omitempty" most:"4096"`
+	DeliverPolicy     string            `json:"deliver_policy,omitempty" most:"64"`
 	StartSequence     uint64            `json:"opt_start_seq,omitempty"`
 	StartTime         *time.Time        `json:"opt_start_time,omitempty"`
-	AckPolicy         string            `json:"ack_policy,omitempty"`
+	AckPolicy         string            `json:"ack_policy,omitempty" most:"64"`
 	AckWait           time.Duration     `json:"ack_wait,omitempty"`
 	MaxDeliver        int               `json:"max_deliver,omitempty"`
-	Backoff           []time.Duration   `json:"backoff,omitempty"`
-	Filter            string            `json:"filter_subject,omitempty"`
-	Filters           []string          `json:"filter_subjects,omitempty"`
-	ReplayPolicy      string            `json:"replay_policy,omitempty"`
+	Backoff           []time.Duration   `json:"backoff,omitempty" most:"1024"`
+	Filter            string            `json:"filter_subject,omitempty" most:"1024"`
+	Filters           []string          `json:"filter_subjects,omitempty" most:"1024" each:"1024"`
+	ReplayPolicy      string            `json:"replay_policy,omitempty" most:"64"`
 	MaxWaiting        int               `json:"max_waiting,omitempty"`
 	MaxAckPending     int               `json:"max_ack_pending,omitempty"`
 	HeadersOnly       bool              `json:"headers_only,omitempty"`
@@ -55,7 +57,7 @@ type config struct {
 	InactiveThreshold time.Duration     `json:"inactive_threshold,omitempty"`
 	Replicas          int               `json:"num_replicas"`
 	Memory            bool              `json:"mem_storage,omitempty"`
-	Metadata          map[string]string `json:"metadata,omitempty"`
+	Metadata          map[string]string `json:"metadata,omitempty" most:"64" each:"1024"`
 }
 
 // served reports whether config has a key.
@@ -71,9 +73,9 @@ func served(key string) bool {
 
 // order is what is asked for: a consumer, and whether it must be new or there already.
 type order struct {
-	Stream string `json:"stream_name"`
+	Stream string `json:"stream_name" most:"256"`
 	Config config `json:"config"`
-	Action string `json:"action,omitempty"`
+	Action string `json:"action,omitempty" most:"64"`
 }
 
 func wrong(format string, args ...any) fault {
@@ -168,8 +170,7 @@ func readOrder(body []byte) (*order, error) {
 		return nil, wrong("the key %s of a consumer is not served here; leave it out", key)
 	}
 	var o order
-	read := json.NewDecoder(bytes.NewReader(body))
-	if err := read.Decode(&o); err != nil {
+	if err := watchers.ReadRequest(body, &o); err != nil {
 		return nil, wrong("the request is no JSON of this kind: %v", err)
 	}
 	if !slices.Contains([]string{"", "create", "update"}, o.Action) {

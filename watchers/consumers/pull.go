@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
+
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // leastHeartbeat is how often a client may have JetStream say that nothing has come; nats.go asks for no shorter one either.
@@ -34,13 +35,8 @@ func readPull(body []byte) ([]byte, error) {
 	case len(body) == 0:
 		p.Batch = 1
 	case body[0] == '{':
-		d := json.NewDecoder(bytes.NewReader(body))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&p); err != nil {
+		if err := watchers.ReadWholeRequest(body, &p); err != nil {
 			return nil, err
-		}
-		if _, err := d.Token(); !errors.Is(err, io.EOF) {
-			return nil, errors.New("something follows the request")
 		}
 	default:
 		n, err := strconv.Atoi(string(body))

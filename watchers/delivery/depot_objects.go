@@ -3,7 +3,6 @@ package delivery
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -170,7 +169,7 @@ func beside[T any](ctx context.Context, f func() (T, error)) (T, error) {
 // closes the host's connection where that is too long.
 func (s *objectShelf) answer(ctx context.Context, r micro.Request) {
 	var q ObjectQuery
-	if err := json.Unmarshal(r.Data(), &q); err != nil || q.Offset < 0 || q.Length <= 0 || q.Bucket != s.bucket || !objectForm.MatchString(q.Bucket+"/"+q.Name) {
+	if err := watchers.ReadRequest(r.Data(), &q); err != nil || q.Offset < 0 || q.Length <= 0 || q.Bucket != s.bucket || !objectForm.MatchString(q.Bucket+"/"+q.Name) {
 		deny(r, messaging.CodeUnreadable, `ask with {"name": "<sha256>", "bucket": "`+s.bucket+`", "offset": 0, "length": 262144}`)
 		return
 	}

@@ -3,7 +3,6 @@ package delivery
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -24,10 +23,10 @@ import (
 
 // PublicationQuery is a signed list, or a trust root, that is to be published.
 type PublicationQuery struct {
-	Key string `json:"key"` // spec.CHANNEL or root.VERSION
+	Key string `json:"key" most:"128"` // spec.CHANNEL or root.VERSION
 	// Revision is of what is written over, as who asks has read it: 0 where there is nothing, or the mark of a deletion only.
 	Revision uint64 `json:"revision"`
-	Envelope []byte `json:"envelope"`
+	Envelope []byte `json:"envelope" most:"1048576"`
 }
 
 // PublicationAnswer says that it is published.
@@ -67,7 +66,7 @@ func (s *publicationShelf) answer(ctx context.Context, r micro.Request) {
 
 // readPublicationQuery reads a question. Its key becomes part of a subject.
 func readPublicationQuery(data []byte) (q PublicationQuery, ok bool) {
-	err := json.Unmarshal(data, &q)
+	err := watchers.ReadRequest(data, &q)
 	return q, err == nil && publicationKey.MatchString(q.Key) && len(q.Envelope) > 0
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
 )
@@ -108,9 +109,9 @@ func quote(text string) []byte {
 // recordQuery asks for one record, or for a page of all.
 type recordQuery struct {
 	// Key asks for the record of this key.
-	Key string `json:"key"`
+	Key string `json:"key" most:"1024"`
 	// After is next of the page before, and Revision its revision, so that another host answers with no less.
-	After    string `json:"after"`
+	After    string `json:"after" most:"1024"`
 	Revision uint64 `json:"revision"`
 	// Limit is how many may come; 0 is as many as a message holds.
 	Limit int `json:"limit"`
@@ -159,7 +160,7 @@ func (s *recordShelf) answer(ctx context.Context, r micro.Request) {
 
 // readRecordQuery reads a question.
 func readRecordQuery(data []byte) (q recordQuery, ok bool) {
-	err := json.Unmarshal(data, &q)
+	err := watchers.ReadRequest(data, &q)
 	return q, err == nil && len(data) <= maxRecordAsks && q.Limit >= 0
 }
 

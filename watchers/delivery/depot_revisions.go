@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"regexp"
 	"slices"
@@ -12,14 +11,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/messaging"
 )
 
 // RevisionsQuery asks what a bucket has: its keys, by a prefix, or what is kept of one key. Exactly one of Prefix and Key is given.
 type RevisionsQuery struct {
-	Prefix string `json:"prefix,omitempty"` // of the keys, such as "spec."
-	After  string `json:"after,omitempty"`  // only keys that are sorted behind this one
-	Key    string `json:"key,omitempty"`
+	Prefix string `json:"prefix,omitempty" most:"256"` // of the keys, such as "spec."
+	After  string `json:"after,omitempty" most:"256"`  // only keys that are sorted behind this one
+	Key    string `json:"key,omitempty" most:"256"`
 	// History is whether all is wanted that is kept of the key, with a revision above the one given, and not only what it has now.
 	History  bool   `json:"history,omitempty"`
 	Revision uint64 `json:"revision,omitempty"`
@@ -94,7 +94,7 @@ func (s *revisionShelf) answer(ctx context.Context, r micro.Request) {
 
 // readRevisionsQuery reads a question. What is in it becomes part of subjects.
 func readRevisionsQuery(data []byte) (q RevisionsQuery, ok bool) {
-	if err := json.Unmarshal(data, &q); err != nil || (q.Prefix == "") == (q.Key == "") || len(q.Prefix)+len(q.Key)+len(q.After) > maxKey {
+	if err := watchers.ReadRequest(data, &q); err != nil || (q.Prefix == "") == (q.Key == "") || len(q.Prefix)+len(q.Key)+len(q.After) > maxKey {
 		return q, false
 	}
 	return q, q.Prefix != "" && prefixForm.MatchString(q.Prefix) || q.Key != "" && keyForm.MatchString(q.Key)

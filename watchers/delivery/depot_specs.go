@@ -178,11 +178,11 @@ func (s *specShelf) take(stock *specStock, e jetstream.KeyValueEntry) {
 
 // specQuery asks for specs, and the roots above a version.
 type specQuery struct {
-	Channels []string `json:"channels"`
+	Channels []string `json:"channels" most:"16" each:"64"`
 	Root     uint64   `json:"root"`
 	// Known has, by channel, the digest that the asker was given with its last spec, "" where there was none. A channel for which that
 	// is still so is named in the answer, in place of its spec. Those who do not say it are given everything.
-	Known map[string]string `json:"known"`
+	Known map[string]string `json:"known" most:"16" each:"64"`
 }
 
 // specAnswer is what there is. Where not all of it fits, there is more: roots come first, and then it is asked again.
@@ -196,7 +196,7 @@ type specAnswer struct {
 
 func (s *specShelf) answer(_ context.Context, r micro.Request) {
 	var q specQuery
-	if err := json.Unmarshal(r.Data(), &q); err != nil || len(q.Channels) > maxChannels {
+	if err := watchers.ReadRequest(r.Data(), &q); err != nil || len(q.Channels) > maxChannels {
 		deny(r, messaging.CodeUnreadable, `ask with {"channels": ["default"], "root": 0}, for at most 16 channels`)
 		return
 	}

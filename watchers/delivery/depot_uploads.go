@@ -22,10 +22,10 @@ import (
 
 // UploadQuery begins to upload a bundle.
 type UploadQuery struct {
-	Digest string `json:"digest"` // SHA-256 in hex
-	Size   int64  `json:"size"`   // bytes
+	Digest string `json:"digest" most:"64"` // SHA-256 in hex
+	Size   int64  `json:"size"`             // bytes
 	// Envelope is a list that names the bundle, signed by at least one of the keys that may sign lists: who has none fills nothing.
-	Envelope []byte `json:"envelope"`
+	Envelope []byte `json:"envelope" most:"1048576"`
 }
 
 // UploadAnswer says where the bundle's parts go.
@@ -130,7 +130,7 @@ func (s *uploadShelf) answer(ctx context.Context, r micro.Request) {
 }
 
 func readUploadQuery(data []byte) (q UploadQuery, ok bool) {
-	err := json.Unmarshal(data, &q)
+	err := watchers.ReadRequest(data, &q)
 	return q, err == nil && checkDigest(q.Digest) == nil && q.Size > 0 && q.Size <= registry.DefaultLimits().Compressed &&
 		len(q.Envelope) > 0 && len(q.Envelope) <= MaxPublished
 }

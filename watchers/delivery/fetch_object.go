@@ -63,8 +63,8 @@ type objectFetch struct {
 
 // ObjectQuery asks for a part of an object.
 type ObjectQuery struct {
-	Name   string `json:"name"`
-	Bucket string `json:"bucket"`
+	Name   string `json:"name" most:"256"`
+	Bucket string `json:"bucket" most:"256"`
 	Offset int64  `json:"offset"`
 	Length int64  `json:"length"`
 }

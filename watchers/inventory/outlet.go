@@ -152,6 +152,9 @@ func (o *outlet) anew(message map[string]any) error {
 	if err != nil {
 		return err
 	}
+	if err := watchers.AlikeButForCase([]byte(given), body); err != nil {
+		return err
+	}
 	if body, err = o.spec.fields.Read(body); err != nil {
 		return err
 	}

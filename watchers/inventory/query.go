@@ -13,20 +13,20 @@ const MaxNodes = 5000
 // while the view reads its stream or too many ask: ask again.
 type Query struct {
 	// Node is the identity of the one node that is asked for; "" asks for all of them.
-	Node string `json:"node,omitempty"`
+	Node string `json:"node,omitempty" most:"253"`
 	// Where is a condition over a node's inventory, in the language of guards; "" holds for every node. It sees identity, last_seen, digest, facts,
 	// machines, classes, agents, collectives, status, build_info, get_fact(path) and now(). What an inventory does not have is nil.
-	Where string `json:"where,omitempty"`
+	Where string `json:"where,omitempty" most:"65536"`
 	// Fields are the paths into the inventory that come along, such as facts.os.name or machines, at most 64; \. is a dot within a name.
-	Fields []string `json:"fields,omitempty"`
+	Fields []string `json:"fields,omitempty" most:"4096" each:"1024"`
 	// Document asks for the whole inventory of each node.
 	Document bool `json:"document,omitempty"`
 	// Machines asks for who runs the machine of this name, summed up by version, digest and state; * asks for every machine. No node is listed then.
-	Machines string `json:"machines,omitempty"`
+	Machines string `json:"machines,omitempty" most:"253"`
 	// Limit is how many nodes may come, at most MaxNodes; 0 is as many as one answer holds. An answer holds what fits into a message.
 	Limit int `json:"limit,omitempty"`
 	// After is Next of the answer before.
-	After string `json:"after,omitempty"`
+	After string `json:"after,omitempty" most:"253"`
 }
 
 // Answer lists the nodes that a Query is about, by identity.

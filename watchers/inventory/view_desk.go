@@ -1,11 +1,8 @@
 package inventory
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -148,13 +145,8 @@ func readQuery(data []byte) (*Query, error) {
 	if len(data) == 0 {
 		return q, nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(q); err != nil {
+	if err := watchers.ReadWholeRequest(data, q); err != nil {
 		return nil, refusal{messaging.CodeUnreadable, "the question cannot be read: " + err.Error() + `; ask such as {"where": "facts.os.name == 'debian'"}`}
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, refusal{messaging.CodeUnreadable, "something follows the question; ask one at a time"}
 	}
 	if q.Limit < 0 {
 		return nil, refusal{messaging.CodeUnreadable, "limit is a number of nodes, or 0 for as many as fit"}

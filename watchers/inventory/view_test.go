@@ -76,7 +76,7 @@ func TestViewRefuses(t *testing.T) {
 		`{"node": "n9.example"}`:       {"404", "there is no inventory of n9.example; "},
 		`nonsense`:                     {"400", "the question cannot be read"},
 		`{"were": "true"}`:             {"400", `unknown field "were"`},
-		`{} {}`:                        {"400", "ask one at a time"},
+		`{} {}`:                        {"400", "something follows"},
 		`{"limit": -1}`:                {"400", "limit is a number of nodes"},
 		`{"where": "fcts.os == 1"}`:    {"400", "where: unknown name fcts (line 1, column 1 of the expression); a condition sees identity"},
 		`{"where": "facts.os ==\n ("}`: {"400", "line 2"},

@@ -32,17 +32,29 @@ type counter struct {
 	waiting *waitingList
 }
 
-// offer lets a request wait for its turn, or answers at once that there is no room. The library would drop it, and say nothing.
+// offer lets a request wait for its turn, or answers at once that there is no room. The library would drop it, and say nothing. Who is over a quota does not even
+// wait, so that one who asks without end takes no place of the others.
 func (c *counter) offer(r request) {
+	d := deliveryIn(r)
+	if err := c.answerable(d); err != nil {
+		c.inlet.unreadable(d.subject, err) // not even an error is answered
+		return
+	}
+	if over := c.inlet.excess(d); over != nil {
+		busy(r, over.After)
+		return
+	}
 	switch c.waiting.add(r, c.inlet.from.pending) {
 	case ended:
 		c.leave(r)
 	case full:
-		if c.answerable(delivery{subject: r.Subject(), reply: r.Reply()}) == nil {
-			busy(r, crowdFor)
-		}
+		busy(r, crowdFor)
 		c.crowded()
 	}
+}
+
+func deliveryIn(r request) delivery {
+	return delivery{subject: r.Subject(), reply: r.Reply(), header: nats.Header(r.Headers()), data: r.Data()}
 }
 
 // crowded reports how many were turned away, if that is news.
@@ -57,26 +69,15 @@ func (c *counter) crowded() {
 
 // serve answers a request, or sees to it that somebody does.
 func (c *counter) serve(r request) {
-	d := delivery{subject: r.Subject(), reply: r.Reply(), header: nats.Header(r.Headers()), data: r.Data()}
-	if err := c.answerable(d); err != nil {
-		c.inlet.unreadable(d.subject, err) // not even an error is answered
-		return
-	}
+	d := deliveryIn(r)
 	if c.inlet.ctx.Err() != nil {
 		c.leave(r)
-		return
-	}
-	if over := c.inlet.excess(d); over != nil {
-		busy(r, over.After)
 		return
 	}
 	err := c.inlet.oversized(d)
 	var message map[string]any
 	if err == nil {
-		message, err = d.read(machine.MaxPayload)
-	}
-	if err == nil {
-		err = c.inlet.read(message)
+		message, err = c.inlet.read(d, machine.MaxPayload)
 	}
 	if err != nil {
 		code := CodeUnreadable
@@ -92,11 +93,9 @@ func (c *counter) serve(r request) {
 	c.crowded()
 }
 
-// leave answers a request that nobody serves any more.
+// leave answers a request that nobody serves any more. It says who does not: the answer may be passed on by another service, which goes on.
 func (c *counter) leave(r request) {
-	if c.answerable(delivery{subject: r.Subject(), reply: r.Reply()}) == nil {
-		c.deny(r, CodeNotReady, "the service is not offered any more")
-	}
+	c.deny(r, CodeNotReady, "the service "+c.service.spec.Name+" of "+c.inlet.look.Identity+" is not offered any more")
 }
 
 // AnyInbox is what reply subjects begin with where a manifest says nothing else: NATS's own.

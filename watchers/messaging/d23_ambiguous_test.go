@@ -43,14 +43,3 @@ func TestD23AmbiguousEvents(t *testing.T) {
 		}
 	}
 }
-
-func TestAmbiguous(t *testing.T) {
-	for body, want := range map[string]bool{
-		`{}`: false, `[]`: false, `7`: false, `"a: b"`: false, `a: b`: false, `{"a": {"a": {"a": 1}}}`: false, `{"A": 1, "b": 2}`: false,
-		`{"a": 1, "a": 1}`: true, `[{"K": 1, "\u212a": 2}]`: true, `{"é": 1, "É": 2}`: true, `{"a:": ":", "b\\": "\":"}`: false,
-	} {
-		if got := ambiguous([]byte(body), readBody([]byte(body))); got != want {
-			t.Errorf("%s: %t", body, got)
-		}
-	}
-}

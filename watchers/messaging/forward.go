@@ -55,13 +55,8 @@ func (f *forwarding) take(in *inlet, m *nats.Msg) {
 		f.answer(m, nil, fmt.Errorf("it is %w: %s", ErrOverQuota, over.Reason))
 		return
 	}
-	message, err := d.read(maxForward)
+	message, err := in.read(d, maxForward)
 	if err != nil {
-		f.unreadable(m, err)
-		return
-	}
-	body := message[bodyKey]
-	if err := in.read(message); err != nil {
 		f.unreadable(m, err)
 		return
 	}
@@ -69,10 +64,6 @@ func (f *forwarding) take(in *inlet, m *nats.Msg) {
 	if !ok {
 		f.answer(m, nil, fmt.Errorf("%w: %s", ErrRefused, rep.Message))
 		in.tell(outcomeRefused, rep)
-		return
-	}
-	if (f.spec.Where != nil || in.from.fields.Declared()) && f.spec.Forward.Body == nil && ambiguous(d.data, body) {
-		f.unreadable(m, errAmbiguous)
 		return
 	}
 	onward, err := f.onward(d, message)

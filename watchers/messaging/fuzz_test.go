@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // FuzzDelivery holds that what a message becomes for formulas and records fits into a record, whatever came.
@@ -47,7 +48,7 @@ func FuzzAmbiguous(f *testing.F) {
 		}
 		d := json.NewDecoder(bytes.NewReader(data))
 		d.UseNumber()
-		if twice, err := anyTwice(d); err == nil && twice && !ambiguous(data, v) {
+		if twice, err := anyTwice(d); err == nil && twice && !watchers.Ambiguous(data, v) {
 			t.Errorf("%s has a key twice", data)
 		}
 	})

@@ -52,6 +52,7 @@ type intake struct {
 	maxSize        int // of a message in bytes; 0 is no bound
 	quota          []watchers.Quota
 	fields         watchers.Fields // of the body
+	strict         bool            // it is for others, or decides something: all who read it read the same
 }
 
 func (i intake) check(f *findings) {
@@ -200,13 +201,19 @@ func (in *inlet) plain(handle func(m *nats.Msg), end func(*nats.Subscription) er
 	}
 }
 
-// read leaves of a message's body what is declared of it.
-func (in *inlet) read(message map[string]any) error {
-	body, err := in.from.fields.Read(message[bodyKey])
-	if err == nil {
-		message[bodyKey] = body
+// read reads a message, of whose body it leaves what is declared. In JSON it takes at most limit bytes.
+func (in *inlet) read(d delivery, limit int) (map[string]any, error) {
+	message, err := d.read(limit)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if in.from.strict {
+		if err := watchers.Alike(d.data, message[bodyKey]); err != nil {
+			return nil, err
+		}
+	}
+	message[bodyKey], err = in.from.fields.Read(message[bodyKey])
+	return message, err
 }
 
 // once reports an outcome the first time only.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/statecraft-io/statecraft/machine"
+	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/watchers"
 	"github.com/statecraft-io/statecraft/watchers/supervise"
@@ -27,10 +28,45 @@ type serviceRelay struct {
 	Timeout strict.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"1m"`
 	// Limit is how many requests may wait for their answers at once; one beyond is answered with an error, code 429.
 	Limit int `yaml:"limit" default:"1000" min:"1" max:"100000"`
+	// For is an expression for whom the request is, such as message.tokens[1], a text.
+	For *watchers.Formula `yaml:"for" gives:"text" empty:"refused"`
+	// LimitFor is how many requests of the same may wait for their answers at once, 0 is no limit; one beyond is answered with an error, code 429.
+	LimitFor int `yaml:"limit_for" empty:"refused" min:"0"`
 }
 
-// relays counts the requests of an activation that were passed on and wait for their answers.
-type relays struct{ waiting atomic.Int64 }
+// relays counts the requests of an activation that were passed on and wait for their answers. It is safe for concurrent use.
+type relays struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int // by whom they are for
+}
+
+// enter counts a request, or says why it is one too many.
+func (w *relays) enter(spec *serviceRelay, whom string) (full string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case spec.LimitFor > 0 && w.of[whom] >= spec.LimitFor:
+		return fmt.Sprintf("%d requests of %s wait for answers, as many as may", spec.LimitFor, diag.Brief(whom, quoted))
+	case w.all >= spec.Limit:
+		return fmt.Sprintf("%d requests wait for answers, as many as may", spec.Limit)
+	}
+	if w.of == nil {
+		w.of = map[string]int{}
+	}
+	w.all++
+	w.of[whom]++
+	return ""
+}
+
+func (w *relays) leave(whom string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all--
+	if w.of[whom]--; w.of[whom] == 0 {
+		delete(w.of, whom)
+	}
+}
 
 // relay passes a request on, and what is answered back to its asker: the answer's data and, of its headers, those of an error.
 func (c *counter) relay(r request, message map[string]any) watchers.Report {
@@ -44,13 +80,18 @@ func (c *counter) relay(r request, message map[string]any) watchers.Report {
 		c.deny(r, CodeFailed, cannotServe)
 		return watchers.Failed(err)
 	}
-	if c.relays.waiting.Add(1) > int64(spec.Limit) {
-		c.relays.waiting.Add(-1)
+	whom := ""
+	if spec.For != nil {
+		if whom, err = spec.For.Text(c.inlet.look.Now(), message); err != nil {
+			return c.unusable(r, "relay: for: "+err.Error())
+		}
+	}
+	if full := c.relays.enter(spec, whom); full != "" {
 		busy(r, busyFor)
-		return watchers.Report{Outcome: outcomeFull, Message: fmt.Sprintf("%d requests wait for %s, as many as may", spec.Limit, m.Subject), Payload: map[string]any{"key": m.Subject}}
+		return watchers.Report{Outcome: outcomeFull, Message: full, Payload: map[string]any{"key": m.Subject}}
 	}
 	supervise.Go(c.inlet.ctx, func() {
-		defer c.relays.waiting.Add(-1)
+		defer c.relays.leave(whom)
 		ctx, cancel := context.WithTimeout(c.inlet.ctx, time.Duration(spec.Timeout))
 		defer cancel()
 		answer, err := within(ctx, func() (*nats.Msg, error) { return conn.RequestMsgWithContext(ctx, m) })

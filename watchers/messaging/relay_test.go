@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -123,5 +124,53 @@ func TestServiceRelaysNoMoreThanItMay(t *testing.T) {
 	r.request(`{"node": "n1", "word": "echo"}`)
 	if n, _, err := heard.Pending(); n > 0 || err != nil {
 		t.Errorf("a request whose answer is led astray is passed on (%v)", err)
+	}
+}
+
+// TestARelayHasRoomForEachWhoAsks has one client wait for as many answers as one may, and over a quota: another is served, and the service goes on.
+func TestARelayHasRoomForEachWhoAsks(t *testing.T) {
+	b := startBroker(t)
+	p := kept(t, b, "fleet")
+	conn := b.client()
+	release := make(chan struct{})
+	for word, answer := range map[string]func(m *nats.Msg){
+		"late": func(m *nats.Msg) { <-release; _ = m.Respond([]byte("late")) },
+		"echo": func(m *nats.Msg) { _ = m.Respond([]byte("yes")) },
+	} {
+		if _, err := conn.Subscribe("node.n1.in.operate."+word, answer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := listening(t, p, nil, "service", strings.NewReplacer("where: message.body.word != \"no\"\n", "quota: [{by: \"message.tokens[1]\", rate: 1/h, burst: 40}]\n",
+		"  timeout: 200ms\n  limit: 1\n", "  timeout: 30s\n  limit: 40\n  for: message.tokens[1]\n  limit_for: 10\n").Replace(relaying))
+	answers, err := conn.SubscribeSync("_INBOX.UB.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const asked = 60
+	for i := range asked {
+		if err := conn.PublishRequest("client.UB.out.operate", fmt.Sprintf("_INBOX.UB.%d", i), []byte(`{"node": "n1", "word": "late"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range asked - 10 {
+		if m, err := answers.NextMsg(patience); err != nil || refusal(m) != "429 busy" {
+			t.Fatalf("one that is too many: %v, %v", m, err)
+		}
+	}
+	r := &relayTest{t: t, conn: conn, service: a}
+	if m := r.request(`{"node": "n1", "word": "echo"}`); string(m.Data) != "yes" {
+		t.Errorf("another who asks: %q, %q", m.Data, refusal(m))
+	}
+	close(release)
+	for range 10 {
+		if m, err := answers.NextMsg(patience); err != nil || string(m.Data) != "late" {
+			t.Fatalf("one that had room: %v, %v", m, err)
+		}
+	}
+	select {
+	case r := <-a.ended:
+		t.Errorf("the service has ended: %+v", r)
+	default:
 	}
 }

@@ -35,6 +35,7 @@ type serviceSpec struct {
 	Quota []watchers.Quota `yaml:"quota" empty:"refused"`
 	// Fields are what a message's body is: a JSON object with these fields, each of a type and a size, such as
 	// [{name: node, type: text, max_size: 253}]. One that is another is answered with an error, code 400. What is not declared is left out, so that nothing reads it.
+	// With and without fields a body is refused of which others may read something else: a key twice, or in another case, NUL, half of a surrogate pair, or a number such as 1e400.
 	Fields []watchers.Field `yaml:"fields" empty:"refused"`
 	// Micro makes it a service that "nats micro ls", info and stats know. Nodes may not: they need false.
 	Micro bool `yaml:"micro" default:"true"`
@@ -78,7 +79,8 @@ type serviceSpawn struct {
 var serviceName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func (s *serviceSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, watchers.PlainText(s.Name)), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
+	return intake{connection: s.Connection, subject: s.Subject, queue: cmp.Or(s.Queue, watchers.PlainText(s.Name)), pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields,
+		strict: true}
 }
 
 // Validate holds the properties against each other.
@@ -92,7 +94,10 @@ func (s *serviceSpec) Validate(w *machine.WatcherSpec) diag.List {
 		f.add("name", CodeName, "a service's name has letters, digits, _ and - only", "name: %q is not a service's name", s.Name)
 	}
 	if s.Spawn != nil {
-		f.spawn(w.Properties.Get("spawn"), s.Spawn.For, s.Spawn.LimitFor)
+		f.shares(w.Properties.Get("spawn"), s.Spawn.For, s.Spawn.LimitFor)
+	}
+	if s.Relay != nil {
+		f.shares(w.Properties.Get("relay"), s.Relay.For, s.Relay.LimitFor)
 	}
 	if s.Refusal != nil && s.Where != nil {
 		f.add("refusal", CodeTogether, `leave out where: refusal is "" for what is taken`, "where and refusal are both given")

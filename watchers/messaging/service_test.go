@@ -310,7 +310,7 @@ func TestServiceThatIsLeft(t *testing.T) {
 	}
 	close(hold)
 	for range 9 {
-		if got := refusal(next(t, replies)); !strings.HasPrefix(got, "503 ") {
+		if got := refusal(next(t, replies)); got != "503 the service jobs of n1.example is not offered any more" {
 			t.Errorf("answered with %q", got)
 		}
 	}

@@ -61,7 +61,8 @@ type spawnSpec struct {
 }
 
 func (s *spawnSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields,
+		strict: s.fields.Declared()}
 }
 
 // Validate checks the subject and the queue.
@@ -69,7 +70,7 @@ func (s *spawnSpec) Validate(w *machine.WatcherSpec) diag.List {
 	f := findings{w: w}
 	s.intake().check(&f)
 	s.fields = f.fields(s.Fields)
-	f.spawn(w.Properties, s.For, s.LimitFor)
+	f.shares(w.Properties, s.For, s.LimitFor)
 	if s.Subject.Empty() && !s.Queue.Empty() {
 		f.add("queue", CodeTogether, "give a subject, or leave out the queue", "a queue is for messages, and there is no subject")
 	}
@@ -142,10 +143,7 @@ func (s *spawnListener) Listen(ctx context.Context, look *watchers.Look, emit fu
 			return
 		}
 		d := deliveryOf(m)
-		message, err := d.read(machine.MaxPayload)
-		if err == nil {
-			err = in.read(message)
-		}
+		message, err := in.read(d, machine.MaxPayload)
 		if err != nil {
 			in.unreadable(d.subject, err)
 			return

@@ -122,13 +122,13 @@ func (f *findings) queue(queue watchers.Text) {
 	}
 }
 
-// spawn holds for and limit_for against each other. n is the mapping that has them.
-func (f *findings) spawn(n *strict.Node, whom *watchers.Formula, limit int) {
+// shares holds for and limit_for against each other. n is the mapping that has them.
+func (f *findings) shares(n *strict.Node, whom *watchers.Formula, limit int) {
 	for _, wrong := range []struct {
 		is            bool
 		key, hint, at string
 	}{
-		{whom == nil && limit > 0, "limit_for", "add for, such as message.tokens[1]", "limit_for: nothing says whom an instance is for"},
+		{whom == nil && limit > 0, "limit_for", "add for, such as message.tokens[1]", "limit_for: nothing says whom it is for"},
 		{whom != nil && limit == 0, "for", "add limit_for, such as limit_for: 10, or leave for out", "for: without limit_for it bounds nothing"},
 	} {
 		if wrong.is {

@@ -30,7 +30,8 @@ type subscribeSpec struct {
 	// [{name: node, type: text, max_size: 253}]. One that is another is unreadable. What is not declared is left out, so that nothing reads it and nothing of it is passed on.
 	Fields []watchers.Field `yaml:"fields" empty:"refused"`
 	// Where is a condition on the message; one for which it is false or has no answer is left out. So is one that would be passed on as it
-	// came, and of which others may read something else: an object of its JSON body has a key twice, or keys that differ in case alone.
+	// came, and of which others may read something else: its JSON body has a key twice in an object, or keys that differ in case alone, NUL, half of a surrogate pair, or a
+	// number such as 1e400. With fields it is so for every message.
 	Where *watchers.Condition `yaml:"where" gives:"boolean" empty:"refused"`
 	// Forward passes messages on in place of firing an event for each.
 	Forward *forwardSpec `yaml:"forward"`
@@ -62,7 +63,8 @@ type forwardSpec struct {
 }
 
 func (s *subscribeSpec) intake() intake {
-	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields}
+	return intake{connection: s.Connection, subject: s.Subject, queue: s.Queue, pending: s.Pending, maxSize: int(s.MaxSize), quota: s.Quota, fields: s.fields,
+		strict: s.fields.Declared() || s.Where != nil && s.Forward != nil && s.Forward.Body == nil}
 }
 
 // Validate checks the subject and the queue.
@@ -136,12 +138,8 @@ func (s *subscription) Listen(ctx context.Context, look *watchers.Look, emit fun
 
 // fire reports one message.
 func (s *subscription) fire(in *inlet, m *nats.Msg) {
-	message, err := deliveryOf(m).read(machine.MaxPayload)
+	message, err := in.read(deliveryOf(m), machine.MaxPayload)
 	if err != nil {
-		in.unreadable(m.Subject, err)
-		return
-	}
-	if err := in.read(message); err != nil {
 		in.unreadable(m.Subject, err)
 		return
 	}

@@ -35,16 +35,22 @@ type headsResult struct {
 
 // headResult is a signed head, in trace heads --json and trace verify --json.
 type headResult struct {
-	At      time.Time `json:"at"` // by the clock of who signed
-	Key     string    `json:"key"`
-	Log     string    `json:"log"`
-	Segment uint64    `json:"segment"`
-	Size    int64     `json:"size"`
-	Sum     string    `json:"sum"`
+	At time.Time `json:"at"` // by the clock of who signed
+	// Stored is when the cell took it, by the clock of a host.
+	Stored  *time.Time `json:"stored,omitempty"`
+	Key     string     `json:"key"`
+	Log     string     `json:"log"`
+	Segment uint64     `json:"segment"`
+	Size    int64      `json:"size"`
+	Sum     string     `json:"sum"`
 }
 
 func showHead(h evidence.Signed) headResult {
-	return headResult{At: h.At, Key: h.Key.String(), Log: h.Log, Segment: h.Segment, Size: h.Size, Sum: h.Sum}
+	r := headResult{At: h.At, Key: h.Key.String(), Log: h.Log, Segment: h.Segment, Size: h.Size, Sum: h.Sum}
+	if !h.Stored.IsZero() {
+		r.Stored = &h.Stored
+	}
+	return r
 }
 
 // Run prints one signed head a line, the oldest first.
@@ -83,7 +89,7 @@ func (f contextFlags) published(inv *invocation, node string) (heads []evidence.
 		return nil, key, m.failed("asking for the signed heads of "+node, err)
 	}
 	for _, text := range texts {
-		h, err := evidence.Open(text)
+		h, err := evidence.Open(text.envelope)
 		if err == nil && h.Identity != string(id) {
 			err = fmt.Errorf("it is of the journal of %s", h.Identity)
 		}
@@ -91,6 +97,7 @@ func (f contextFlags) published(inv *invocation, node string) (heads []evidence.
 			inv.notef("a head that %s told is passed over: %v", node, err)
 			continue
 		}
+		h.Stored = text.stored
 		heads = append(heads, h)
 	}
 	if len(heads) == 0 {
@@ -105,8 +112,14 @@ func (f contextFlags) published(inv *invocation, node string) (heads []evidence.
 	return heads, key, nil
 }
 
+// storedHead is a head as the stream has it.
+type storedHead struct {
+	envelope []byte
+	stored   time.Time
+}
+
 // heads reads the stream of heads, by the service that serves consumers.
-func (m *member) heads(id identity.Identity) (texts [][]byte, err error) {
+func (m *member) heads(id identity.Identity) (texts []storedHead, err error) {
 	js, err := jetstream.NewWithAPIPrefix(m.Conn, broker.ServiceSubject(m.key, broker.ConsumersService))
 	if err != nil {
 		return nil, err
@@ -131,7 +144,11 @@ func (m *member) heads(id identity.Identity) (texts [][]byte, err error) {
 		}
 		n := uint64(0)
 		for msg := range batch.Messages() {
-			texts = append(texts, bytes.Clone(msg.Data()))
+			meta, err := msg.Metadata()
+			if err != nil {
+				return nil, err
+			}
+			texts = append(texts, storedHead{bytes.Clone(msg.Data()), meta.Timestamp.UTC()})
 			n++
 		}
 		if err := batch.Error(); err != nil {

@@ -232,7 +232,11 @@ func (inv *invocation) verified(r *traceVerifyResult) error {
 			if h.Reason != "" {
 				text = h.Reason
 			}
-			inv.printf("%-9s %s  %s\n", h.Standing, instant(h.At), text)
+			stored := ""
+			if h.Stored != nil {
+				stored = " (the cell took it at " + instant(*h.Stored) + ")"
+			}
+			inv.printf("%-9s %s%s  %s\n", h.Standing, instant(h.At), stored, text)
 		}
 		for _, u := range r.UnprovenRecords {
 			inv.printf("%-9s records %d to %d\n", evidence.Unproven, u.First, u.Last)

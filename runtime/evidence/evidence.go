@@ -46,6 +46,7 @@ type Signed struct {
 	Head
 	Key      identity.PublicKey // who signed it
 	Envelope []byte             // DSSE, as JSON
+	Stored   time.Time          // when the cell's stream took it, by the clock of a host; zero where that is not known
 }
 
 // Signer signs: *identity.Key.

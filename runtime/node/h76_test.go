@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"path/filepath"
 	"testing"
@@ -78,17 +79,29 @@ func TestH76NodesAndHostsTellTheirHeads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	early, err := evidence.Sign(t.Context(), emptyJournal{}, "n1.example", time.Now().AddDate(70, 0, 0), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := evidence.Sign(t.Context(), emptyJournal{}, "n2.example", time.Now(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nor is one kept that is wrongly signed under the node's own key, of another time than now, or of another journal.
+	wrong := bytes.ReplaceAll(junk.Envelope, []byte(other.Public().String()), []byte(key.Public().String()))
 	inbox := "_INBOX.n1=example.junk"
 	answers, err := m.session().SubscribeSync(inbox)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.session().PublishRequest("node.n1=example.out.head", inbox, junk.Envelope); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := answers.NextMsg(patience)
-	if err != nil || answer.Header.Get(micro.ErrorCodeHeader) != "403" {
-		t.Errorf("a head of another key: %v %v", answer, err)
+	for what, envelope := range map[string][]byte{"of another key": junk.Envelope, "wrongly signed": wrong, "of another time": early.Envelope, "of another journal": elsewhere.Envelope} {
+		if err := m.session().PublishRequest("node.n1=example.out.head", inbox, envelope); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := answers.NextMsg(patience)
+		if err != nil || answer.Header.Get(micro.ErrorCodeHeader) != "403" {
+			t.Errorf("a head %s: %v %v", what, answer, err)
+		}
 	}
 
 	// What is no head goes nowhere.

@@ -18,6 +18,7 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/broker"
 	"github.com/statecraft-io/statecraft/runtime/builtin"
 	"github.com/statecraft-io/statecraft/runtime/clock"
+	"github.com/statecraft-io/statecraft/runtime/evidence"
 	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/runtime/statefile"
 	"github.com/statecraft-io/statecraft/watchers"
@@ -105,6 +106,10 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		Spawner: watchers.SpawnerFunc(func(ctx context.Context, o watchers.SpawnOrder) (bool, error) { return h.host.Spawn(ctx, o) }),
 		Heads: func(ctx context.Context, id string) (credentials.JournalHead, error) {
 			return h.host.SignHead(ctx, id, h.key)
+		},
+		ReadHead: func(envelope []byte) (credentials.ToldHead, error) {
+			h, err := evidence.Open(envelope)
+			return credentials.ToldHead{Identity: h.Identity, Key: h.Key.String(), At: h.At}, err
 		},
 		Cell:     cell.Services{Broker: h, Member: h, Certificates: h, Templates: h},
 		Delivery: h.delivery(),

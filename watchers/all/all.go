@@ -32,6 +32,8 @@ type Services struct {
 	Refresh func(id string)  // told when the credentials of an identity have changed
 	// Heads signs heads of the host's journal; nil where there is none.
 	Heads credentials.Heads
+	// ReadHead verifies signed heads of journals; nil where there are none to be kept.
+	ReadHead credentials.ReadHead
 	// Delivery is for the types that bring machines; its Pool and Spawner are those above.
 	Delivery delivery.Services
 	Metrics  prometheus.Registerer // of watchers; nil keeps none
@@ -50,7 +52,8 @@ func Types(s Services) []watchers.Type {
 			later("metric"), later("nagios"), later("replicate"),
 		},
 		on([]machine.Place{machine.OnOverlay}, slices.Concat(
-			cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), keyvalue.Types(s.Pool))),
+			cell.Types(s.Cell, s.Pool), consumers.Types(consumers.Services{Pool: s.Pool, Metrics: s.Metrics}), keyvalue.Types(s.Pool),
+			[]watchers.Type{credentials.SignedHeadType(s.ReadHead)})),
 		credentials.Types(s.Wallets, s.Refresh),
 		[]watchers.Type{credentials.JournalHeadType(s.Heads)}, delivery.Types(bringing),
 		inventory.Types(inventory.Services{Pool: s.Pool, Deployer: s.Delivery.Deployer, Metrics: s.Metrics}),

@@ -39,7 +39,7 @@ func TestCatalogueFinds(t *testing.T) {
 	c := New(Services{})
 	if diff := cmp.Diff([]string{
 		"archive", "broker", "brokers", "certificates", "connection", "consumers", "depot", "election", "exec", "expression", "facts", "file", "gossip", "governor", "identity", "ingest", "instances", "inventory", "journal_head", "kv", "leafnodes", "machine",
-		"machines", "member", "plugins", "policy", "publish", "request", "schedule", "service", "spawn", "streams", "subscribe", "timer", "token", "transfer", "usage", "view",
+		"machines", "member", "plugins", "policy", "publish", "request", "schedule", "service", "signed_head", "spawn", "streams", "subscribe", "timer", "token", "transfer", "usage", "view",
 	}, c.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}

@@ -41,6 +41,7 @@ func cases() map[string]conformance.Case {
 		"request":      {Properties: "subject: a.b\nbody: '{a: 1}'"},
 		"schedule":     {Properties: "schedules: ['* * * * *']\nstart_splay: 10s"},
 		"service":      {Properties: "name: echo\nsubject: a.b\nreply: message.body"},
+		"signed_head":  {Properties: "head: '{a: 1}'\nkey: '\"aa\"'\nof: identity"},
 		"spawn":        {Properties: "template: job\nsubject: a.b\nkey: message.subject"},
 		"streams":      {Properties: "buckets: [{name: A}]"},
 		"usage":        {Properties: "above: 90"},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/statecraft-io/statecraft/registry"
+	"github.com/statecraft-io/statecraft/runtime/identity"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -71,11 +72,23 @@ func (s *archiveSpec) want(look *watchers.Look, services Services) (*archiveWant
 	if w.source.Scheme == "http" && w.username+w.password != "" {
 		return nil, errPlain
 	}
+	if err := ownTarget(target); err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
 	w.slots, err = slotsOf(look.Identity, target, services)
 	return w, err
 }
 
 func anyText(string) error { return nil }
+
+// ownTarget refuses a folder that machines are to be deployed to, "" for none, where somebody else than this user and root could put others in their place: one on the
+// way to it belongs to somebody else, or can be written to by others.
+func ownTarget(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return identity.CheckStateFolder(dir)
+}
 
 // slotsOf is where a payload goes.
 func slotsOf(id, target string, services Services) (*registry.Slots, error) {

@@ -47,7 +47,7 @@ func (m *machines) Check(ctx context.Context, look *watchers.Look) watchers.Repo
 	}
 	target, err := look.Expand(m.spec.PluginsDirectory)
 	if err == nil {
-		err = optional(checkTarget)(target)
+		err = errors.Join(optional(checkTarget)(target), ownTarget(target))
 	}
 	if err != nil {
 		return watchers.Failed(fmt.Errorf("plugins_directory: %w", err))

@@ -59,6 +59,8 @@ var checkRules = []checkRule{
 	{"cycles have a pause", start, (*checker).turns},
 	{"no watcher pauses within what it spans", start, (*checker).holes},
 	{"guards can be true", sound, (*checker).deadGuards},
+	{"choices have a guard that may hold, and another that may not", sound, (*checker).choices},
+	{"counters end the cycles that they are to end", sound, (*checker).endless},
 	{"properties read data that there is", anything, (*checker).unknownReads},
 	{"templates read no fields", anything, (*checker).templateFields},
 	{"programs are in the folder", anything, (*checker).missingPrograms},
@@ -74,14 +76,15 @@ type checker struct {
 	cat         Catalogue
 	files       Files // nil where the manifest's folder is not at hand
 	list        diag.List
-	firings     [][]firing      // by place in Manifest.Watchers
-	reachable   []bool          // by place in Definition.states
-	active      [][]int         // by place in Definition.states: the watchers that are active there
-	written     map[string]bool // the states that a transition or the states section names
-	anywhere    bool            // a transition leaves every state
-	misplaced   bool            // a watcher names a state that does not exist
-	firedEvents map[string]bool // by something else than an operator
-	natures     map[int]Nature  // by place in Manifest.Watchers, as they are asked for
+	firings     [][]firing        // by place in Manifest.Watchers
+	reachable   []bool            // by place in Definition.states
+	active      [][]int           // by place in Definition.states: the watchers that are active there
+	written     map[string]bool   // the states that a transition or the states section names
+	anywhere    bool              // a transition leaves every state
+	misplaced   bool              // a watcher names a state that does not exist
+	firedEvents map[string]bool   // by something else than an operator
+	values      map[string]values // see possible
+	natures     map[int]Nature    // by place in Manifest.Watchers, as they are asked for
 }
 
 // check holds a compiled manifest against every rule that it is whole enough for. What was found before it is told, so that nothing is said of

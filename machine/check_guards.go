@@ -10,7 +10,7 @@ import (
 // deadGuards finds guards that can never be true: of what is the same whatever happens, of comparisons of one key that exclude each other, and
 // of a key that the machine itself sets, and never to what is asked for.
 func (c *checker) deadGuards() {
-	known := c.d.reachableValues(c.cat)
+	known := c.possible()
 	for i := range c.d.rules {
 		t := &c.m.Transitions[i]
 		if reason := deadGuard(c.d.rules[i].when, known); reason != "" {
@@ -23,6 +23,17 @@ func (c *checker) deadGuards() {
 			c.proven("SC425", w.Place("when"), "mend the guard, or set the key to what it asks for", "watcher %s never looks: its when can never be true: %s", w.Name, reason)
 		}
 	}
+}
+
+// possible is what the keys of data can hold, as far as that is known.
+func (c *checker) possible() map[string]values {
+	if c.values == nil {
+		c.values = c.d.reachableValues(c.cat)
+		if c.values == nil {
+			c.values = map[string]values{}
+		}
+	}
+	return c.values
 }
 
 // deadGuard says why a guard can never be true, "" where it may be.
@@ -48,7 +59,8 @@ func deadGuard(e *expression, known map[string]values) string {
 type values struct {
 	low, high float64
 	others    []any
-	open      bool // and anything that is no number
+	open      bool // and anything that is no number, but for
+	except    []any
 	whole     bool // its numbers have no fraction
 }
 
@@ -76,13 +88,14 @@ func (v values) where(operator string, literal any) values {
 	if !isNumber {
 		switch operator {
 		case "==":
-			keep := v.open || slices.Contains(v.others, literal)
+			keep := v.open && !slices.Contains(v.except, literal) || slices.Contains(v.others, literal)
 			v = values{low: 1, high: 0}
 			if keep {
 				v.others = []any{literal}
 			}
 		case "!=":
 			v.others = slices.DeleteFunc(slices.Clone(v.others), func(o any) bool { return o == literal })
+			v.except = append(slices.Clone(v.except), literal)
 		}
 		return v
 	}
@@ -153,14 +166,26 @@ func mayHold(node ast.Node, known map[string]values) bool {
 
 var opposites = map[string]string{"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
-// mayFail reports whether a guard may be false.
+// mayFail reports whether a guard may be false, and narrows what the keys can hold to where it is. What it does not understand may be.
 func mayFail(node ast.Node, known map[string]values) bool {
 	switch n := node.(type) {
 	case *ast.BoolNode:
 		return !n.Value
+	case *ast.ConstantNode:
+		return n.Value != true
 	case *ast.MemberNode:
 		return compares(n, "==", false, known)
+	case *ast.UnaryNode:
+		if n.Operator == "!" || n.Operator == "not" {
+			return mayHold(n.Node, known)
+		}
 	case *ast.BinaryNode:
+		switch n.Operator {
+		case "&&", "and":
+			return mayFail(n.Left, copyOf(known)) || mayFail(n.Right, copyOf(known))
+		case "||", "or":
+			return mayFail(n.Left, known) && mayFail(n.Right, known)
+		}
 		if opposite := opposites[n.Operator]; opposite != "" {
 			return holds(n, opposite, known)
 		}
@@ -191,7 +216,7 @@ func holds(n *ast.BinaryNode, operator string, known map[string]values) bool {
 
 // compares reports whether a key may compare so with a literal; what is no key may.
 func compares(node ast.Node, operator string, literal any, known map[string]values) bool {
-	key := dataKey(node)
+	key := pathOf(node)
 	if key == "" {
 		return true
 	}
@@ -215,6 +240,28 @@ func dataKey(node ast.Node) string {
 		return ""
 	}
 	return name.Value
+}
+
+// pathOf returns the key of data, or the path to what comes with an event or is otherwise the same for all guards of a choice; "" for anything else.
+func pathOf(node ast.Node) string {
+	if key := dataKey(node); key != "" {
+		return key
+	}
+	m, ok := node.(*ast.MemberNode)
+	if !ok || m.Optional {
+		return ""
+	}
+	name, constant := m.Property.(*ast.StringNode)
+	if !constant {
+		return ""
+	}
+	if base, ok := m.Node.(*ast.IdentifierNode); ok {
+		return "." + base.Value + "." + name.Value // no key of data begins so
+	}
+	if path := pathOf(m.Node); path != "" {
+		return path + "." + name.Value
+	}
+	return ""
 }
 
 // literalOf returns the text, number or truth that is written.

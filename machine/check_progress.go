@@ -131,8 +131,14 @@ func (c *checker) deadEnd(state, w int) string {
 	retry := c.m.Watchers[w].Retry
 	for _, l := range c.leads(w) {
 		retried := l.failure && retry != nil && c.d.leadsOn(state, retry.Then)
-		if !c.d.leadsOn(state, l.event) && !retried && !l.again {
+		if retried || l.again {
+			continue
+		}
+		if !c.d.leadsOn(state, l.event) {
 			return l.outcome
+		}
+		if c.mayBeLost(state, l.event) {
+			return l.outcome + ", where no guard of " + l.event + " holds,"
 		}
 	}
 	return ""

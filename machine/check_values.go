@@ -80,27 +80,44 @@ func (v values) gets(key string, node ast.Node) values {
 		if dataKey(n) == key {
 			return v
 		}
-	case *ast.CallNode: // a sum that is counted
-		if name, ok := n.Callee.(*ast.IdentifierNode); ok && name.Value == chargeName && len(n.Arguments) == 2 {
-			return v.gets(key, n.Arguments[1])
+	}
+	if by, ok := stepOf(sumOf(node), key); ok && v.numbers() {
+		if by > 0 {
+			v.high = math.Inf(1)
 		}
-	case *ast.BinaryNode:
-		if by, ok := stepOf(n, key); ok && v.numbers() {
-			if by > 0 {
-				v.high = math.Inf(1)
-			}
-			if by < 0 {
-				v.low = math.Inf(-1)
-			}
-			v.whole = v.whole && by == math.Trunc(by)
-			return v
+		if by < 0 {
+			v.low = math.Inf(-1)
 		}
+		v.whole = v.whole && by == math.Trunc(by)
+		return v
 	}
 	return anyValues()
 }
 
+// sumOf is the sum or difference that was written where compilation has put a call, which counts what it costs or minds its bounds. It is nil
+// for anything else.
+func sumOf(node ast.Node) *ast.BinaryNode {
+	call, ok := node.(*ast.CallNode)
+	if !ok {
+		sum, _ := node.(*ast.BinaryNode)
+		return sum
+	}
+	name, ok := call.Callee.(*ast.IdentifierNode)
+	switch {
+	case ok && name.Value == chargeName && len(call.Arguments) == 2:
+		return sumOf(call.Arguments[1])
+	case ok && name.Value == wholeName && len(call.Arguments) == 3:
+		operator, _ := call.Arguments[0].(*ast.StringNode)
+		return &ast.BinaryNode{Operator: operator.Value, Left: call.Arguments[1], Right: call.Arguments[2]}
+	}
+	return nil
+}
+
 // stepOf is by how much a sum or difference changes its key.
 func stepOf(n *ast.BinaryNode, key string) (float64, bool) {
+	if n == nil {
+		return 0, false
+	}
 	left, right := n.Left, n.Right
 	if n.Operator == "+" && dataKey(right) == key {
 		left, right = right, left

@@ -3,6 +3,41 @@ package diag
 // progressEntries documents the codes of how a machine comes on.
 var progressEntries = []Entry{
 	{
+		Code: "SC420", Title: "event that is lost where no guard holds",
+		Explanation: "In a state that the machine must leave, a deadline or a look that is made once fires an event that is taken there only if a guard " +
+			"holds. Where none does, the event is gone: the deadline does not fire again, and the watcher does not look again. The last of several " +
+			"transitions of one event usually has no guard.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data: {urgent: {type: boolean, default: false}}
+states: {up: {home: true}, down: {after: {10m: gave_up}}, lost: {home: true}}
+transitions:
+  - {name: broke, from: [up], destination: down}
+  - {name: mended, from: [down], destination: up}
+  - {name: gave_up, from: [down], destination: lost, when: data.urgent}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data: {urgent: {type: boolean, default: false}}
+states: {up: {home: true}, down: {after: {10m: gave_up}}, lost: {home: true}}
+transitions:
+  - {name: broke, from: [up], destination: down}
+  - {name: mended, from: [down], destination: up}
+  - {name: gave_up, from: [down], destination: lost, when: data.urgent}
+  - {name: gave_up, from: [down], destination: up}
+watchers:
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
+`,
+	},
+	{
 		Code: "SC421", Title: "watcher that pauses within what it spans",
 		Explanation: "A watcher that listens is active in every state before and behind this one, and not in it. When the machine passes " +
 			"through, the watcher ends what it holds - a connection, a subscription - and takes it anew, and what others say meanwhile is " +
@@ -139,6 +174,43 @@ transitions:
   - {name: bad, from: [up, broken], destination: up, set: {failures: data.failures + 1}}
 watchers:
   - {name: check, type: exec, interval: 10s, success_transition: good, fail_transition: bad, properties: {command: ./check}}
+`,
+	},
+	{
+		Code: "SC426", Title: "cycle that its counter does not end",
+		Explanation: "The guard of a transition bounds a counter, and the machine comes from behind it to where it is asked again without anything having " +
+			"changed that counter: it turns for as long as it runs. The transition is to raise what it bounds.",
+		Bad: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data: {tries: {type: integer, default: 0}}
+states: {up: {home: true}, lost: {home: true}}
+transitions:
+  - {name: broke, from: [up], destination: down, when: data.tries < 3}
+  - {name: broke, from: [up], destination: lost}
+  - {name: mended, from: [down], destination: up}
+  - {name: again, from: [lost], destination: up, set: {tries: data.tries + 1}}
+watchers:
+  - {name: daily, type: timer, state_match: [lost], fail_transition: again, properties: {timer: 24h}}
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
+`,
+		Good: `format: 1
+name: web
+version: 1.0.0
+initial_state: up
+data: {tries: {type: integer, default: 0}}
+states: {up: {home: true}, lost: {home: true}}
+transitions:
+  - {name: broke, from: [up], destination: down, when: data.tries < 3, set: {tries: data.tries + 1}}
+  - {name: broke, from: [up], destination: lost}
+  - {name: mended, from: [down], destination: up}
+  - {name: again, from: [lost], destination: up, clear: [tries]}
+watchers:
+  - {name: daily, type: timer, state_match: [lost], fail_transition: again, properties: {timer: 24h}}
+  - {name: check, type: exec, state_match: [up], interval: 10s, fail_transition: broke, properties: {command: ./check}}
+  - {name: repair, type: exec, state_match: [down], interval: 1m, success_transition: mended, properties: {command: ./repair}}
 `,
 	},
 	{

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
 // choices finds transitions that are never taken, because one before them always holds where they could be, and events that are lost where no guard
@@ -90,6 +92,14 @@ func (ch *chooser) excluded(node ast.Node, holds bool) bool {
 	})
 }
 
+// root is the expression whose value the assignment sets, nil where it is none.
+func (a *assignment) root() ast.Node {
+	if a.value.Kind != marks.Expression {
+		return nil
+	}
+	return rootOf(a.exprs[0])
+}
+
 func rootOf(when *expression) ast.Node {
 	if when == nil || when.err != nil || when.program == nil {
 		return nil
@@ -168,10 +178,7 @@ func (c *checker) counters() map[string]float64 {
 	steps := map[string]float64{}
 	for i := range c.d.rules {
 		for _, a := range c.d.rules[i].set {
-			if a.expr == nil {
-				continue
-			}
-			if by, ok := stepOf(sumOf(rootOf(a.expr)), a.key); ok {
+			if by, ok := stepOf(sumOf(a.root()), a.key); ok {
 				steps[a.key] = by
 			}
 		}
@@ -208,7 +215,7 @@ func boundOf(node ast.Node) (key string, above bool) {
 // sets reports whether a rule gives a key another value than it has.
 func sets(r *rule, key string) bool {
 	return slices.ContainsFunc(r.set, func(a assignment) bool {
-		return a.key == key && (a.expr == nil || rootOf(a.expr) == nil || dataKey(rootOf(a.expr)) != key)
+		return a.key == key && (a.root() == nil || dataKey(a.root()) != key)
 	})
 }
 

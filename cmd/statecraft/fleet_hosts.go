@@ -56,6 +56,18 @@ type hostResult struct {
 	// Keys is the state of its machine keys: well, ending or revoked; KeysReason says which of its keys and certificates.
 	Keys       string `json:"keys,omitempty"`
 	KeysReason string `json:"keys_reason,omitempty"`
+	// Published is what its machine deployer says of the machines that the cell publishes for its hosts; nothing where it runs without them.
+	Published *publishedHere `json:"published,omitempty"`
+}
+
+// publishedHere is what a host runs of what the channel overlay publishes.
+type publishedHere struct {
+	State    string   `json:"state"`             // of its machine deployer
+	Serial   int64    `json:"serial"`            // of the list that counts; 0 is none
+	Machines []string `json:"machines"`          // of the list that are meant for it
+	Unknown  []string `json:"unknown,omitempty"` // of which that cannot be said
+	Refused  string   `json:"refused,omitempty"` // why a newer list is refused, in one word
+	Reason   string   `json:"reason,omitempty"`  // the same for people
 }
 
 // leafnodeState is how a host's connection to a region is.
@@ -89,9 +101,12 @@ type neighborAnswer struct {
 	Seconds int64  `json:"seconds"`
 }
 
-// hostAnswer is what the machines join, health, streams and keys of a host answer.
+// hostAnswer is what the machines join, health, streams, settings, keys and deployer of a host answer.
 type hostAnswer struct {
 	Host, Machine, State, Version, Cause, Reason string
+	Serial                                       int64
+	Names, Unknown                               []string
+	Refused                                      string
 	Since                                        int64
 	Restarts                                     int
 	Settings                                     map[string]any
@@ -118,7 +133,7 @@ const (
 	hostsFirst   = 5 * time.Second        // for the first answer
 	hostsQuiet   = 700 * time.Millisecond // after an answer no further one is expected
 	// machinesOfAHost answer, each by itself.
-	machinesOfAHost = 5
+	machinesOfAHost = 6
 )
 
 // Run prints a line a host. Where one is away, not well or behind, a stream lacks copies or a leader, or they disagree, the result is a partial one.
@@ -243,6 +258,10 @@ func (h *hostResult) take(a hostAnswer) {
 		h.Streams = a.State
 		return
 	}
+	if a.Machine == "deployer" {
+		h.Published = &publishedHere{State: a.State, Serial: a.Serial, Machines: append([]string{}, a.Names...), Unknown: a.Unknown, Refused: a.Refused, Reason: a.Reason}
+		return
+	}
 	if a.Machine == "settings" {
 		h.Differs = a.Differs
 		return
@@ -356,6 +375,7 @@ func (h *hostResult) said() string {
 	if h.KeysReason != "" {
 		said = append(said, h.KeysReason)
 	}
+	said = append(said, h.Published.said()...)
 	if !h.Since.IsZero() {
 		said = append(said, "since "+instant(h.Since))
 	}
@@ -380,6 +400,23 @@ func (h *hostResult) said() string {
 		}
 	}
 	return strings.Join(said, "; ")
+}
+
+// said is what is published for the host, and what of it is refused.
+func (p *publishedHere) said() (said []string) {
+	if p == nil {
+		return nil
+	}
+	if n := len(p.Machines); n > 0 {
+		said = append(said, fmt.Sprintf("runs what is published for hosts (list %d): %s", p.Serial, strings.Join(p.Machines[:min(n, mostLeftOut)], ", ")))
+		if n > mostLeftOut {
+			said = append(said, fmt.Sprintf("and %d more, which --json names", n-mostLeftOut))
+		}
+	}
+	if p.Refused != "" {
+		said = append(said, "refuses what is published for hosts ("+p.Refused+"): "+p.Reason)
+	}
+	return said
 }
 
 func yesNo(holds bool) string {

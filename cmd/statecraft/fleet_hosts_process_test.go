@@ -49,6 +49,9 @@ func TestH66FleetHostsShowsTheHostsOfACell(t *testing.T) {
 		if h.Host != hostName(i) || h.Away || h.Health != "well" || h.Join != "member" || !h.Current || h.Version == "" || h.Limit == 0 || h.Size == 0 {
 			t.Errorf("%+v", h)
 		}
+		if h.Published == nil || h.Published.State == "" || len(h.Published.Machines) > 0 {
+			t.Errorf("what %s says of what is published for it: %+v", h.Host, h.Published)
+		}
 		leads += len(h.Leads)
 		if h.Leader {
 			leaders++

@@ -30,6 +30,34 @@ func cellAnswers(t *testing.T, change ...string) []hostAnswer {
 	return answers
 }
 
+// TestFleetHostsShowsWhatIsPublishedForHostsAndWhatIsRefused puts together what deployers say, one of which refuses a list.
+func TestFleetHostsShowsWhatIsPublishedForHostsAndWhatIsRefused(t *testing.T) {
+	answers := cellAnswers(t)
+	for _, text := range []string{
+		`{"host": "a", "machine": "deployer", "state": "settled", "serial": 7, "names": ["health", "one", "two", "web"], "unknown": [], "refused": "", "reason": ""}`,
+		`{"host": "b", "machine": "deployer", "state": "holding", "serial": 6, "names": ["web"], "unknown": ["odd"], "refused": "unsigned", "reason": "one of two signatures is there"}`,
+	} {
+		var a hostAnswer
+		if err := json.Unmarshal([]byte(text), &a); err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, a)
+	}
+	r := hostsOf(answers)
+	for i, want := range []string{
+		"runs what is published for hosts (list 7): health, one, two; and 1 more, which --json names",
+		"runs what is published for hosts (list 6): web; refuses what is published for hosts (unsigned): one of two signatures is there",
+		"",
+	} {
+		if got := r.Hosts[i].said(); got != want {
+			t.Errorf("%s says %q, not %q", r.Hosts[i].Host, got, want)
+		}
+	}
+	if p := r.Hosts[1].Published; p == nil || p.State != "holding" || len(p.Unknown) != 1 || r.Hosts[2].Published != nil {
+		t.Errorf("%+v", r.Hosts)
+	}
+}
+
 // TestH67FleetHostsEndsWithZeroOnlyWhenAnyHostMayBeStopped: who stops one earlier may be left with empty copies.
 func TestH67FleetHostsEndsWithZeroOnlyWhenAnyHostMayBeStopped(t *testing.T) {
 	for name, c := range map[string]struct {

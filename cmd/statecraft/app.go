@@ -32,6 +32,7 @@ type cli struct {
 	Why      whyVerb       `cmd:"" help:"Show the last records of a machine: what happened and why."`
 	Trace    traceVerbs    `cmd:"" help:"Export what was recorded of a machine as a trace, and verify traces and journals."`
 	Check    checkVerb     `cmd:"" help:"Check manifests and say everything that is wrong with them."`
+	Fmt      fmtVerb       `cmd:"" help:"Make manifests format 2, and their blanks canonical."`
 	Test     testVerb      `cmd:"" help:"Run the scenario tests of manifests, in virtual time."`
 	Graph    graphVerb     `cmd:"" help:"Draw a machine for Graphviz or Mermaid."`
 	Replay   replayVerb    `cmd:"" help:"Decide every record of a trace again and say where the outcome differs."`

@@ -6,6 +6,7 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/machine/diag"
+	"github.com/statecraft-io/statecraft/runtime"
 )
 
 // checkVerb checks manifests, each by itself and all of them as a set that runs together.
@@ -21,12 +22,18 @@ func (v *checkVerb) Run(inv *invocation) error {
 	if err != nil {
 		return err
 	}
-	findings, err := checkFiles(files, machine.Place(v.On))
+	t, err := loadTogether(files, nil)
 	if err != nil {
 		return err
 	}
+	findings := findingsOn(t, machine.Place(v.On))
 	if err := inv.printFindings(findings); err != nil {
 		return err
+	}
+	for _, d := range t.Ready {
+		if m := d.Definition.Manifest; m.Format == 1 {
+			inv.notef("%s is of format 1; statecraft fmt --write %s makes it format 2", m.File, m.File)
+		}
 	}
 	if summary := summarise(len(files), findings); findings.HasErrors() || v.Strict && count(findings, diag.Warning) > 0 {
 		return fail(exitInvalid, "statecraft explain CODE says more about a finding", "%s", summary)
@@ -40,11 +47,18 @@ func (v *checkVerb) Run(inv *invocation) error {
 // there is at a place, where one is given.
 func checkFiles(files []string, on machine.Place) (diag.List, error) {
 	t, err := loadTogether(files, nil)
+	if err != nil {
+		return nil, err
+	}
+	return findingsOn(t, on), nil
+}
+
+func findingsOn(t runtime.Together, on machine.Place) diag.List {
 	findings := append(diag.List{}, t.Findings...)
 	for _, d := range t.Ready {
 		findings = append(findings, machine.CheckOn(d.Definition, on, catalogue())...)
 	}
-	return findings.Sort(), err
+	return findings.Sort()
 }
 
 // printFindings prints findings as the result, hints on lines of their own.

@@ -22,7 +22,7 @@ import (
 // printed are the types behind the sections of docs/json.md that list fields.
 func printed() map[string]any {
 	return map[string]any{
-		"check": diag.Diagnostic{}, "docs": docsResult{}, "explain": explainResult{}, "fire": control.FireAnswer{},
+		"check": diag.Diagnostic{}, "docs": docsResult{}, "explain": explainResult{}, "fire": control.FireAnswer{}, "fmt": fmtResult{},
 		"graph": graphResult{}, "new": newResult{}, "record": machine.Record{}, "replay": replayResult{},
 		"states": statesResult{}, "states MACHINE": stateResult{}, "test": testResult{}, "test --mutate": mutateResult{}, "trace export": traceResult{}, "trace heads": headsResult{}, "trace verify": traceVerifyResult{},
 		"keys new": keyResult{}, "token issue join": tokenIssued{}, "token inspect": tokenInspected{}, "token revoke": revokedResult{}, "token revoked": revokedList{},

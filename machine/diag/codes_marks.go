@@ -63,7 +63,7 @@ watchers:
 	},
 	{
 		Code: "SC308", Title: "template in format 2",
-		Explanation: "Values are filled in by ${ }. For two braces as they are write ${\"{{\"}.",
+		Explanation: "Values are filled in by ${ }; statecraft fmt --write makes them of templates. For two braces as they are write ${\"{{\"}.",
 		Bad: `format: 2
 name: web
 version: 1.0.0

@@ -119,7 +119,7 @@ func (r *reader) template(n *strict.Node) {
 }
 
 // TemplateHint says what to do about a template in a manifest of format 2.
-const TemplateHint = `write ${ data.name }; for two braces as they are write ${"{{"}`
+const TemplateHint = `write ${ data.name }, as statecraft fmt --write does; for two braces as they are write ${"{{"}`
 
 // IsTemplate reports whether a text would be a template in older manifests. Braces within marks belong to expressions.
 func IsTemplate(text string) bool {

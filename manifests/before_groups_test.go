@@ -326,8 +326,9 @@ tests:
   - name: a program that never ends is not waited for
     state: vetting
     steps:
-      - advance: 1m
-      - expect: {state: introducing}
+      - hang: vet
+      - advance: 11s
+      - expect: {state: pending, event: vet_refused}
   - name: what the site's program refuses is not taken
     state: vetting
     steps:

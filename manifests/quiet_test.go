@@ -41,7 +41,8 @@ type resting struct {
 	sim      *runtime.Simulation
 	durable  map[string]bool // by machine
 	awaited  []*runtime.PendingLook
-	due      []*runtime.PendingLook // that wait for a token to be due
+	clock    *clock.Virtual
+	due      bool                   // the node's token is
 	events   map[string]int         // by machine and event or watcher
 	bytes    int                    // of the events
 	records  map[string]int         // by machine and event, of durable machines
@@ -70,9 +71,8 @@ func (r *resting) stored(what, subject string, text []byte) {
 // rest runs the machines of a folder, and a published one of which there is an instance of node/bundle.
 func rest(t *testing.T, folder, id string, extra ...string) *resting {
 	t.Helper()
-	r := &resting{t: t, durable: map[string]bool{}, events: map[string]int{}, records: map[string]int{}, bundled: len(extra) > 0}
+	r := &resting{t: t, clock: clock.NewVirtual(time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)), durable: map[string]bool{}, events: map[string]int{}, records: map[string]int{}, bundled: len(extra) > 0}
 	catalogue := all.New(all.Services{})
-	start := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	var err error
 	r.sim, err = runtime.NewSimulation(runtime.Config{
 		Identity: id, Catalogue: catalogue, Log: slog.New(slog.DiscardHandler), Bus: r,
@@ -83,7 +83,7 @@ func rest(t *testing.T, folder, id string, extra ...string) *resting {
 				r.records[rec.Machine+" "+rec.Event]++
 			}
 		},
-	}, clock.NewVirtual(start))
+	}, r.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,8 +139,6 @@ func (r *resting) settle() {
 		switch {
 		case p.Cancelled():
 			p.Complete(watchers.Failure("cancelled"))
-		case p.Watcher() == "due":
-			r.due = append(r.due, p)
 		case p.Listener():
 			r.listening(p)
 		default:
@@ -195,6 +193,13 @@ func (r *resting) quietAnswer(name string) (watchers.Report, bool) {
 
 // answer is what a look comes to.
 func (r *resting) answer(p *runtime.PendingLook) watchers.Report {
+	if p.Watcher() == "due" {
+		if !r.due {
+			return watchers.Report{Outcome: watchers.OutcomeUnchanged}
+		}
+		r.due = false
+		return watchers.Success()
+	}
 	if rep, known := r.quietAnswer(p.Machine() + " " + p.Watcher()); known {
 		return rep
 	}
@@ -255,17 +260,15 @@ func (r *resting) pass(d time.Duration) {
 	}
 }
 
-// renew lets the node's token be due.
+// renew lets the node's token be due. The watcher that says so looks when its clock is set.
 func (r *resting) renew() {
 	r.t.Helper()
-	i := slices.IndexFunc(r.due, func(p *runtime.PendingLook) bool { return !p.Cancelled() })
-	if i < 0 {
-		r.t.Fatal("no token is waited for")
+	r.due = true
+	r.sim.SetWall(r.clock.Now())
+	r.pass(time.Second)
+	if r.due {
+		r.t.Fatal("nobody looks whether the token is due")
 	}
-	due := r.due[i]
-	r.due = nil
-	due.Complete(watchers.Success())
-	r.settle()
 }
 
 // day counts a day of rest, in which the node's token is renewed twice: a token of a day is due after 50 to 70 % of it.

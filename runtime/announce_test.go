@@ -7,7 +7,6 @@ import (
 
 	"github.com/statecraft-io/statecraft/machine"
 	"github.com/statecraft-io/statecraft/runtime"
-	"github.com/statecraft-io/statecraft/runtime/clock"
 	"github.com/statecraft-io/statecraft/watchers"
 )
 
@@ -15,24 +14,7 @@ import (
 func announced(t *testing.T, manifests ...string) (*simulation, *kept) {
 	t.Helper()
 	bus := &kept{}
-	s := &simulation{t: t, clock: clock.NewVirtual(start), looks: map[string][]*runtime.PendingLook{}}
-	sim, err := runtime.NewSimulation(runtime.Config{
-		Identity: "n1.example.net", Catalogue: newFakes(), Log: quiet(), Bus: bus,
-		Intercept: func(p *runtime.PendingLook) { s.looks[p.Watcher()] = append(s.looks[p.Watcher()], p) },
-		Observe:   func(r *machine.Record, _ bool) { s.records = append(s.records, *r) },
-	}, s.clock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Simulation = sim
-	t.Cleanup(func() { _ = sim.Close() })
-	for _, m := range manifests {
-		if err := s.Deploy(t.Context(), runtime.Deployment{Definition: load(t, newFakes(), m)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.Settle()
-	return s, bus
+	return simulateWith(t, runtime.Config{Catalogue: newFakes(), Bus: bus}, manifests...), bus
 }
 
 // transitions are the events that were published of transitions.
@@ -149,7 +131,7 @@ name: watching
 version: 1.0.0
 initial_state: a
 transitions: [{name: leave, from: [a], destination: a}]
-watchers: [{name: probe, type: probe, interval: 1m, announce_interval: 1h, properties: {}}]
+watchers: [{name: probe, type: probe, interval: 1m, timeout: 2h, announce_interval: 1h, properties: {}}]
 `)
 			for _, outcome := range outcomes {
 				s.complete("probe", found(outcome))

@@ -8,7 +8,6 @@ import (
 	"reflect"
 
 	"github.com/statecraft-io/statecraft/machine"
-	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // Deployment is a machine for a host to run.
@@ -83,7 +82,7 @@ func (h *Host) enter(name string, w who) (u *unit, made bool) {
 	defer h.mu.Unlock()
 	u, known := h.units[name]
 	if !known {
-		u = &unit{host: h, name: name, who: w, left: make(chan struct{})}
+		u = newUnit(h, name, w)
 		h.include(u)
 		h.metrics.machines.Set(float64(len(h.units)))
 	}
@@ -308,7 +307,7 @@ func (u *unit) retire() {
 			u.end(i)
 		}
 		if w.running != nil {
-			w.running.cancel()
+			w.running.stop()
 		}
 	}
 	u.removed, u.removeBy, u.bootAt = true, u.elapsed+stopGrace, 0
@@ -352,27 +351,3 @@ func (u *unit) leaveHost() {
 	h.forget(u)
 	close(u.left)
 }
-
-// PendingLook is a look that Config.Intercept was given in place of its being executed.
-type PendingLook struct{ look *look }
-
-// Machine and Watcher name what the look belongs to.
-func (p *PendingLook) Machine() string { return p.look.unit.name }
-
-// Watcher is the name of the watcher.
-func (p *PendingLook) Watcher() string { return p.look.name }
-
-// View is what the watcher would be given.
-func (p *PendingLook) View() *watchers.Look { return &p.look.view }
-
-// Listener reports whether the watcher pushes reports until its activation ends.
-func (p *PendingLook) Listener() bool { return p.look.listener }
-
-// Emit gives a report of a listener, which goes on listening.
-func (p *PendingLook) Emit(rep watchers.Report) { p.look.report(rep, false) }
-
-// Complete ends the look with a report.
-func (p *PendingLook) Complete(rep watchers.Report) { p.look.report(rep, true) }
-
-// Cancelled reports whether the look's activation has ended or the host is stopping.
-func (p *PendingLook) Cancelled() bool { return p.look.ctx.Err() != nil }

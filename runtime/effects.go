@@ -129,7 +129,7 @@ func (u *unit) end(i int) {
 	if w.running != nil {
 		w.running.fenced = true
 		if w.running.listener || u.prog.onLeave(i) == machine.Cancel {
-			w.running.cancel()
+			w.running.stop()
 		}
 	}
 	if r, ok := w.watcher.(watchers.Resetter); ok {
@@ -212,7 +212,7 @@ func (u *unit) foreignChanged(name string) {
 				continue
 			}
 			if w.running != nil && w.running.listener && !u.foreignHolds(i) {
-				w.running.cancel()
+				w.running.stop()
 			} else if u.foreignHolds(i) && w.running == nil {
 				u.setDue(w, watchers.Due{After: minDue}, watchers.Poked)
 			}

@@ -89,20 +89,25 @@ type simulation struct {
 
 func simulate(t testing.TB, c runtime.Catalogue, manifests ...string) *simulation {
 	t.Helper()
+	return simulateWith(t, runtime.Config{Catalogue: c}, manifests...)
+}
+
+// simulateWith fills what a test does not care about. The test completes the looks, and gets the records.
+func simulateWith(t testing.TB, cfg runtime.Config, manifests ...string) *simulation {
+	t.Helper()
 	s := &simulation{t: t, clock: clock.NewVirtual(start), looks: map[string][]*runtime.PendingLook{}}
-	sim, err := runtime.NewSimulation(runtime.Config{
-		Identity: "n1.example.net", Catalogue: c, Log: quiet(),
-		Random:    func(below time.Duration) time.Duration { return below / 2 },
-		Intercept: func(p *runtime.PendingLook) { s.looks[p.Watcher()] = append(s.looks[p.Watcher()], p) },
-		Observe:   func(r *machine.Record, _ bool) { s.records = append(s.records, *r) },
-	}, s.clock)
+	cfg.Identity, cfg.Log = "n1.example.net", quiet()
+	cfg.Random = func(below time.Duration) time.Duration { return below / 2 }
+	cfg.Intercept = func(p *runtime.PendingLook) { s.looks[p.Watcher()] = append(s.looks[p.Watcher()], p) }
+	cfg.Observe = func(r *machine.Record, _ bool) { s.records = append(s.records, *r) }
+	sim, err := runtime.NewSimulation(cfg, s.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Simulation = sim
 	t.Cleanup(func() { _ = sim.Close() })
 	for _, m := range manifests {
-		if err := s.Deploy(t.Context(), runtime.Deployment{Definition: load(t, c, m)}); err != nil {
+		if err := s.Deploy(t.Context(), runtime.Deployment{Definition: load(t, cfg.Catalogue, m)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,13 +1,14 @@
 package runtime
 
 import (
-	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // governors admit a limited number of looks at a time under a name, in the order in which they asked.
 type governors struct {
+	after    func(d time.Duration, f func()) (stop func())
 	mu       sync.Mutex
 	capacity map[string]int
 	slots    map[string]*governorSlots
@@ -15,64 +16,81 @@ type governors struct {
 
 type governorSlots struct {
 	taken int
-	queue []chan struct{}
+	queue []*applicant
 }
 
-func newGovernors(capacity map[string]int) *governors {
-	return &governors{capacity: capacity, slots: map[string]*governorSlots{}}
+// applicant is who waits for a slot.
+type applicant struct {
+	granted func(release func())
+	stop    func() // stops the clock of its waiting
 }
 
-// acquire waits for a slot until ctx ends. The caller calls release once.
-func (g *governors) acquire(ctx context.Context, name string) (release func(), err error) {
+func newGovernors(capacity map[string]int, after func(time.Duration, func()) func()) *governors {
+	return &governors{after: after, capacity: capacity, slots: map[string]*governorSlots{}}
+}
+
+// ask calls granted once there is a slot, before it returns where there is one; who was granted one calls release once. It calls
+// refused instead where none came in time, or the caller has called leave before.
+func (g *governors) ask(name string, wait time.Duration, granted func(release func()), refused func()) (leave func()) {
 	g.mu.Lock()
 	s := g.slots[name]
 	if s == nil {
 		s = &governorSlots{}
 		g.slots[name] = s
 	}
-	release = sync.OnceFunc(func() { g.release(name) })
 	if s.taken < max(1, g.capacity[name]) {
 		s.taken++
 		g.mu.Unlock()
-		return release, nil
+		granted(g.releaser(name))
+		return func() {}
 	}
-	turn := make(chan struct{})
-	s.queue = append(s.queue, turn)
+	a := &applicant{granted: granted}
+	leave = func() {
+		if g.withdraw(name, a) {
+			refused()
+		}
+	}
+	a.stop = g.after(wait, leave)
+	s.queue = append(s.queue, a)
 	g.mu.Unlock()
-	select {
-	case <-turn:
-		return release, nil
-	case <-ctx.Done():
-		return nil, g.leave(name, turn, release, ctx.Err())
-	}
+	return leave
 }
 
-// leave gives up waiting; a slot that was handed over meanwhile goes to the next.
-func (g *governors) leave(name string, turn chan struct{}, release func(), cause error) error {
-	g.mu.Lock()
-	s := g.slots[name]
-	i := slices.Index(s.queue, turn)
-	if i >= 0 {
-		s.queue = slices.Delete(s.queue, i, i+1)
-	}
-	g.mu.Unlock()
-	if i < 0 {
-		release()
-	}
-	return cause
-}
-
-func (g *governors) release(name string) {
+// withdraw takes an applicant out of the queue; false where it is not in it any more.
+func (g *governors) withdraw(name string, a *applicant) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.slots[name]
-	if len(s.queue) > 0 {
-		close(s.queue[0])
-		s.queue = slices.Delete(s.queue, 0, 1)
+	if s == nil {
+		return false
+	}
+	i := slices.Index(s.queue, a)
+	if i < 0 {
+		return false
+	}
+	a.stop()
+	s.queue = slices.Delete(s.queue, i, i+1)
+	return true
+}
+
+func (g *governors) releaser(name string) func() {
+	return sync.OnceFunc(func() { g.release(name) })
+}
+
+// release hands a slot to who has waited longest.
+func (g *governors) release(name string) {
+	g.mu.Lock()
+	s := g.slots[name]
+	if len(s.queue) == 0 {
+		if s.taken--; s.taken == 0 {
+			delete(g.slots, name)
+		}
+		g.mu.Unlock()
 		return
 	}
-	s.taken--
-	if s.taken == 0 {
-		delete(g.slots, name)
-	}
+	next := s.queue[0]
+	s.queue = slices.Delete(s.queue, 0, 1)
+	g.mu.Unlock()
+	next.stop()
+	next.granted(g.releaser(name))
 }

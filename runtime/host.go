@@ -82,10 +82,11 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Log, book: newBook(), runq: newRunQueue(), timers: newTimers(cfg.Clock),
-		looks: newLookPool(cfg.MaxLooks), governors: newGovernors(cfg.Governors), index: newIndex(),
+		looks: newLookPool(cfg.MaxLooks, cfg.Intercept), index: newIndex(),
 		units: map[string]*unit{}, scopes: map[string]map[string]*unit{}, templates: map[string]*template{}, programs: map[string]*program{}, stopped: make(chan struct{}),
 		heads: headsFile{turn: make(chan struct{}, 1)},
 	}
+	h.governors = newGovernors(cfg.Governors, h.after)
 	h.metrics = newMetrics(cfg.Metrics)
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(newInstanceMetrics(h), newSlowedMetrics(h))

@@ -21,7 +21,7 @@ transitions:
 	- {name: aside, from: [a], destination: b}
 watchers:
 	- {name: x, type: probe, state_match: [a], interval: 1m, success_transition: up}
-	- {name: y, type: quick, state_match: [b], success_transition: down}
+	- {name: y, type: quick, state_match: [b], timeout: 5m, success_transition: down}
 `
 
 // visits is the machine with what is different in it.

@@ -2,14 +2,19 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"sync"
+
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
-// lookPool runs looks on goroutines, a bounded number at once; the others wait in order, without one.
+// lookPool runs looks on goroutines, a bounded number at once; the others wait in order, without one. In a simulation it hands them to
+// Config.Intercept in place of a goroutine, by the same rules.
 // Listeners do not count, there are as many as there are active ones, and neither do looks that wait for a governor: those of
 // one governor would else keep all others from running.
 type lookPool struct {
-	ctx     context.Context // of every look; ends with the host
+	ctx     context.Context    // of every look; ends with the host
+	hands   func(*PendingLook) // Config.Intercept, nil where looks run
 	end     context.CancelFunc
 	max     int
 	mu      sync.Mutex
@@ -24,28 +29,31 @@ type lookPool struct {
 // maxIdle is how many goroutines wait for the next look: those of a burst are taken by a few whose stacks have grown already.
 const maxIdle = 64
 
-func newLookPool(limit int) *lookPool {
+func newLookPool(limit int, intercept func(*PendingLook)) *lookPool {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &lookPool{ctx: ctx, end: cancel, max: limit, handed: make(chan *look, maxIdle)}
+	return &lookPool{ctx: ctx, end: cancel, hands: intercept, max: limit, handed: make(chan *look, maxIdle)}
 }
 
 // start runs a look, at once or when there is room. Where the host is stopping it does neither: what is not started then
 // is what a crash would have left out.
 func (p *lookPool) start(l *look) {
+	if !l.listener && l.governor != "" && l.release == nil {
+		p.admit(l)
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.stopped:
+	case l.listener && p.hands != nil:
+		p.hand(l)
 	case l.listener:
 		p.all.Go(l.do)
-	case l.governor != "" && l.release == nil:
-		p.all.Go(func() {
-			if l.admit() {
-				p.start(l)
-			}
-		})
 	case p.running >= p.max:
 		p.waiting = append(p.waiting, l)
+	case p.hands != nil:
+		p.running++
+		p.hand(l)
 	case p.idle > 0:
 		p.running++
 		p.idle--
@@ -58,6 +66,18 @@ func (p *lookPool) start(l *look) {
 			}
 		})
 	}
+}
+
+// admit starts a look when its governor has a slot for it.
+func (p *lookPool) admit(l *look) {
+	granted := func(release func()) {
+		l.release = release
+		p.start(l)
+	}
+	l.leave = l.unit.host.governors.ask(l.governor, l.wait, granted, func() {
+		l.cancel()
+		l.report(watchers.Failure(fmt.Sprintf("governor %q gave no slot within %s", l.governor, l.wait)), true)
+	})
 }
 
 // next returns the look that has waited longest or, where none does, the next one that is started; nil to end the goroutine.

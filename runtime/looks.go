@@ -35,6 +35,7 @@ type look struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
 	release    func()                          // gives the governor's slot back, nil while there is none
+	leave      func()                          // gives up waiting for the governor; belongs to the turn, nil where none was asked
 	fenced     bool                            // its activation has ended; belongs to the turn
 	spoken     atomic.Bool                     // an outcome was reported: by the look or, in its place, by the watchdog
 	panic      atomic.Pointer[watchers.Report] // what a panic has come to; nil for none
@@ -121,10 +122,6 @@ func (u *unit) launch(i int, why watchers.Moment, run uint64) {
 	}
 	l.ctx, l.cancel = context.WithCancel(u.host.looks.ctx)
 	w.running = l
-	if u.host.cfg.Intercept != nil {
-		u.host.cfg.Intercept(&PendingLook{look: l})
-		return
-	}
 	u.host.looks.start(l)
 }
 
@@ -206,14 +203,27 @@ func (l *look) do() {
 	ctx, cancel := context.WithTimeout(l.ctx, l.timeout)
 	defer cancel()
 	l.view.Deadline, _ = ctx.Deadline()
-	watchdog := time.AfterFunc(l.timeout+graceAfterTimeout, l.giveUp)
+	calledOff := l.unit.host.after(l.timeout+graceAfterTimeout, l.giveUp)
 	rep := l.check(ctx)
-	watchdog.Stop()
-	if rep.Outcome == machine.OutcomeFail && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	calledOff()
+	l.finish(rep, errors.Is(ctx.Err(), context.DeadlineExceeded))
+}
+
+// finish hands over what a look has come to. A failure of one whose time was up is a time-out.
+func (l *look) finish(rep watchers.Report, timeUp bool) {
+	if rep.Outcome == machine.OutcomeFail && timeUp {
 		rep.Outcome = machine.OutcomeTimeout
 	}
 	l.unit.host.hook(HookOutcome)
 	l.report(rep, true)
+}
+
+// stop cancels a look that runs, and one that waits for its governor leaves the queue.
+func (l *look) stop() {
+	l.cancel()
+	if l.leave != nil {
+		l.leave()
+	}
 }
 
 // listen is the goroutine of a listener. What it returns when the runtime has ended it is no outcome.
@@ -223,20 +233,6 @@ func (l *look) listen() {
 		rep = watchers.Report{}
 	}
 	l.report(rep, true)
-}
-
-// admit waits for the governor's slot; false when none came in time.
-func (l *look) admit() bool {
-	ctx, cancel := context.WithTimeout(l.ctx, l.wait)
-	defer cancel()
-	release, err := l.unit.host.governors.acquire(ctx, l.governor)
-	if err != nil {
-		l.cancel()
-		l.report(watchers.Failure(fmt.Sprintf("governor %q gave no slot within %s", l.governor, l.wait)), true)
-		return false
-	}
-	l.release = release
-	return true
 }
 
 // giveUp speaks for a look that does not return: its time-out counts now, its end later.

@@ -33,6 +33,15 @@ func NewSimulation(cfg Config, virtual *clock.Virtual) (*Simulation, error) {
 // simulated reports whether the host is driven by a Simulation.
 func (h *Host) simulated() bool { return h.publisher.direct }
 
+// after calls f once d has passed, in virtual time where the host is simulated. f must not block.
+func (h *Host) after(d time.Duration, f func()) (stop func()) {
+	if h.simulated() {
+		return h.timers.after(d, f)
+	}
+	t := time.AfterFunc(d, f)
+	return func() { t.Stop() }
+}
+
 // settle gives turns until no unit has anything to do at the present time.
 func (h *Host) settle() {
 	for {
@@ -109,6 +118,8 @@ func (s *Simulation) Restart(ctx context.Context) error {
 			}
 		}
 	}
+	s.looks.stop()
+	s.looks, s.governors = newLookPool(s.cfg.MaxLooks, s.cfg.Intercept), newGovernors(s.cfg.Governors, s.after)
 	s.starving.of = nil
 	s.units = map[string]*unit{}
 	for s.runq.tryPop() != nil {

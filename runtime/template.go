@@ -114,7 +114,7 @@ func (h *Host) admit(name string, w who, o watchers.SpawnOrder) (*unit, *program
 	case o.Limit > 0 && t.running >= o.Limit:
 		return nil, nil, fmt.Errorf("%w: %d", ErrTooMany, o.Limit)
 	}
-	u := &unit{host: h, name: name, who: w, left: make(chan struct{})}
+	u := newUnit(h, name, w)
 	h.include(u)
 	h.metrics.machines.Set(float64(len(h.units)))
 	return u, t.prog, nil

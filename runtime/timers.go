@@ -10,7 +10,7 @@ import (
 )
 
 // timers wakes units when something of theirs is due. A unit has one entry, for the earliest of all that it
-// waits for; what that is, the unit finds out in its turn.
+// waits for; what that is, the unit finds out in its turn. In a simulation, calls after a time have entries, too.
 type timers struct {
 	mu      sync.Mutex
 	heap    timerHeap
@@ -18,10 +18,12 @@ type timers struct {
 	changed chan struct{} // the earliest entry is another one
 }
 
-// timerEntry is a unit's place in the heap. index is 0 when it has none.
+// timerEntry is a place in the heap, of a unit or of a call. index is 0 when it has none.
 type timerEntry struct {
 	due   time.Duration
-	index int // 1 + position
+	index int    // 1 + position
+	unit  *unit  // nil for a call
+	call  func() // nil for a unit
 }
 
 func newTimers(c clock.Clock) *timers {
@@ -30,8 +32,19 @@ func newTimers(c clock.Clock) *timers {
 
 // set replaces the unit's entry; a negative due removes it.
 func (t *timers) set(u *unit, due time.Duration) {
+	t.place(&u.timer, due)
+}
+
+// after calls f once a time has passed, on the goroutine of fire. f must not block.
+func (t *timers) after(d time.Duration, f func()) (stop func()) {
+	e := &timerEntry{call: f}
+	t.place(e, t.clock.Elapsed()+d)
+	return func() { t.place(e, -1) }
+}
+
+func (t *timers) place(e *timerEntry, due time.Duration) {
 	t.mu.Lock()
-	switch e := &u.timer; {
+	switch {
 	case due < 0 && e.index > 0:
 		heap.Remove(&t.heap, e.index-1)
 	case due < 0:
@@ -40,9 +53,9 @@ func (t *timers) set(u *unit, due time.Duration) {
 		heap.Fix(&t.heap, e.index-1)
 	default:
 		e.due = due
-		heap.Push(&t.heap, u)
+		heap.Push(&t.heap, e)
 	}
-	first := u.timer.index == 1
+	first := e.index == 1
 	t.mu.Unlock()
 	if first {
 		select {
@@ -59,10 +72,10 @@ func (t *timers) next() (time.Duration, bool) {
 	if len(t.heap) == 0 {
 		return -1, false
 	}
-	return t.heap[0].timer.due, true
+	return t.heap[0].due, true
 }
 
-// fire signals every unit whose time has come and returns the next due time, -1 for none.
+// fire signals every unit and makes every call whose time has come, and returns the next due time, -1 for none.
 func (t *timers) fire() time.Duration {
 	now := t.clock.Elapsed()
 	for {
@@ -71,14 +84,18 @@ func (t *timers) fire() time.Duration {
 			t.mu.Unlock()
 			return -1
 		}
-		u := t.heap[0]
-		if due := u.timer.due; due > now {
+		e := t.heap[0]
+		if due := e.due; due > now {
 			t.mu.Unlock()
 			return due
 		}
 		heap.Pop(&t.heap)
 		t.mu.Unlock()
-		u.signal(false)
+		if e.call != nil {
+			e.call()
+		} else {
+			e.unit.signal(false)
+		}
 	}
 }
 
@@ -98,29 +115,29 @@ func (t *timers) run(ctx context.Context, jumped func()) {
 	}
 }
 
-// timerHeap implements heap.Interface over units.
-type timerHeap []*unit
+// timerHeap implements heap.Interface.
+type timerHeap []*timerEntry
 
 func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].timer.due < h[j].timer.due }
+func (h timerHeap) Less(i, j int) bool { return h[i].due < h[j].due }
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].timer.index, h[j].timer.index = i+1, j+1
+	h[i].index, h[j].index = i+1, j+1
 }
 
 // Push implements heap.Interface.
 func (h *timerHeap) Push(x any) {
-	u := x.(*unit)
-	*h = append(*h, u)
-	u.timer.index = len(*h)
+	e := x.(*timerEntry)
+	*h = append(*h, e)
+	e.index = len(*h)
 }
 
 // Pop implements heap.Interface.
 func (h *timerHeap) Pop() any {
 	last := len(*h) - 1
-	u := (*h)[last]
+	e := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	u.timer.index = 0
-	return u
+	e.index = 0
+	return e
 }

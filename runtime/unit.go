@@ -47,6 +47,12 @@ type unit struct {
 	secretive bool
 }
 
+func newUnit(h *Host, name string, w who) *unit {
+	u := &unit{host: h, name: name, who: w, left: make(chan struct{})}
+	u.timer.unit = u
+	return u
+}
+
 // who is what a unit is beside its program. It never changes.
 type who struct {
 	identity  string // who the machine runs as

@@ -95,6 +95,19 @@ func (inv *invocation) testFile(file string, match func(string) bool) (*scenario
 	return report, findings, err
 }
 
+// shownRecords is how many records of a failed test are shown, the last ones.
+const shownRecords = 40
+
+func (inv *invocation) transcript(records []string, all bool) {
+	if left := len(records) - shownRecords; left > 0 && !all {
+		inv.printf("    %s before; --verbose shows them\n", counted(left, "record"))
+		records = records[left:]
+	}
+	for _, line := range records {
+		inv.printf("    %s\n", line)
+	}
+}
+
 // print prints a line a test, what failed below it, and a line of what was seen in all.
 func (v *testVerb) print(inv *invocation, r *scenario.Report) {
 	for i := range r.Tests {
@@ -108,9 +121,7 @@ func (v *testVerb) print(inv *invocation, r *scenario.Report) {
 			inv.printf("  %s\n", strings.ReplaceAll(f.String(), "\n", "\n  "))
 		}
 		if v.Verbose || !t.Passed {
-			for _, line := range t.Transcript {
-				inv.printf("    %s\n", line)
-			}
+			inv.transcript(t.Transcript, v.Verbose)
 		}
 	}
 	c := r.Coverage

@@ -78,6 +78,9 @@ type stepKeys struct {
 	Expect *expectation `yaml:"expect"`
 	// Outcome ends the look of a watcher.
 	Outcome *given `yaml:"outcome"`
+	// Hang has the look of a watcher not return, neither in time nor when its state is left: its time-out is told in its place, and nothing
+	// looks there again until an outcome step ends it.
+	Hang *hanging `yaml:"hang"`
 	// Fire gives the machine an operator's event.
 	Fire *fire `yaml:"fire"`
 	// Advance lets time pass.
@@ -101,14 +104,14 @@ func (s *step) UnmarshalNode(n *strict.Node, opts strict.Options) diag.List {
 		s.pos = n.Fields[0].Pos
 	}
 	if !list.HasErrors() && (len(n.Fields) != 1 || s.empty()) {
-		list.Add(diag.Error, codeStep, n.Pos, "write one of expect, outcome, fire, advance, at, set_clock and restart a step, with its value",
+		list.Add(diag.Error, codeStep, n.Pos, "write one of expect, outcome, hang, fire, advance, at, set_clock and restart a step, with its value",
 			"a step is exactly one thing, this one has %d keys", len(n.Fields))
 	}
 	return list
 }
 
 func (s *step) empty() bool {
-	return s.Expect == nil && s.Outcome == nil && s.Fire == nil && s.Advance == nil && s.At == nil && s.SetClock == nil &&
+	return s.Expect == nil && s.Outcome == nil && s.Hang == nil && s.Fire == nil && s.Advance == nil && s.At == nil && s.SetClock == nil &&
 		(s.Restart == nil || !*s.Restart)
 }
 
@@ -126,8 +129,28 @@ type given struct {
 	Facts values `yaml:"facts"`
 	// Message is the reason, for people.
 	Message string `yaml:"message"`
+	// Every has this look, if there is one, and every later one of the watcher end like this, until the next outcome of the watcher is given.
+	Every bool `yaml:"every"`
 	// Machine is the machine of the watcher, by default the one under test.
 	Machine text `yaml:"machine"`
+}
+
+// hanging is a look that does not return, written as the name of its watcher or with its machine.
+type hanging struct{ hangingKeys }
+
+type hangingKeys struct {
+	// Watcher is the watcher whose look hangs.
+	Watcher text `yaml:"watcher,required"`
+	// Machine is the machine of the watcher, by default the one under test.
+	Machine text `yaml:"machine"`
+}
+
+// UnmarshalNode implements strict.Unmarshaler.
+func (h *hanging) UnmarshalNode(n *strict.Node, opts strict.Options) diag.List {
+	if n.Kind == strict.Scalar {
+		return strict.Decode(n, &h.Watcher, opts)
+	}
+	return strict.Decode(n, &h.hangingKeys, opts)
 }
 
 // fire is an operator's event, written as its name or with what it carries.

@@ -118,6 +118,8 @@ func (l *linker) step(s *step) {
 		l.expectation(s.pos, s.Expect)
 	case s.Outcome != nil:
 		l.given(s.Outcome)
+	case s.Hang != nil:
+		l.looking(s.Hang.Machine, s.Hang.Watcher)
 	case s.Fire != nil:
 		if m := l.machine(s.Fire.Machine); m != nil {
 			l.event(m, s.Fire.Event)
@@ -177,18 +179,28 @@ func (l *linker) watcher(m *loaded, name text) *watcher {
 	return nil
 }
 
-func (l *linker) given(g *given) {
-	m := l.machine(g.Machine)
+// looking finds the watcher of a step that is about its look.
+func (l *linker) looking(machine, name text) *watcher {
+	m := l.machine(machine)
 	if m == nil {
-		return
+		return nil
 	}
-	w := l.watcher(m, g.Watcher)
+	w := l.watcher(m, name)
+	if w != nil && w.inline {
+		l.fail(codeInline, name.pos, "advance the time, or set the data and facts that it reads",
+			"%s is of type %s, which runs by itself in a test", w.spec.Name, w.spec.Type)
+		return nil
+	}
+	return w
+}
+
+func (l *linker) given(g *given) {
+	w := l.looking(g.Machine, g.Watcher)
 	if w == nil {
 		return
 	}
-	if w.inline {
-		l.fail(codeInline, g.Watcher.pos, "advance the time, or set the data and facts that it reads",
-			"%s is of type %s, which runs by itself in a test", w.spec.Name, w.spec.Type)
+	if g.Every && w.listens {
+		l.fail(codeStep, g.Watcher.pos, "give each of its reports in a step of its own, without every", "%s is of type %s, which listens: it has one look that does not end", w.spec.Name, w.spec.Type)
 		return
 	}
 	o := w.outcome(g.Outcome.value)

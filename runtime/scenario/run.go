@@ -57,7 +57,9 @@ type run struct {
 	seen    *collector
 	sim     *runtime.Simulation
 	clock   *clock.Virtual
-	looks   []*runtime.PendingLook // in progress, oldest first
+	looks   []*runtime.PendingLook        // in progress, oldest first
+	hang    map[*runtime.PendingLook]bool // those that do not return by themselves
+	every   map[string]*given             // what every look of a watcher comes to, by machine and watcher
 	records int
 	wakes   int
 	// taken and last are, by machine, the event taken last and the record of the event given last.
@@ -73,7 +75,7 @@ type tooMuch string
 
 func (s *Suite) runTest(ctx context.Context, t *test, seen *collector) Result {
 	r := &run{
-		suite: s, test: t, seen: seen, taken: map[string]string{}, last: map[string]machine.Record{},
+		suite: s, test: t, seen: seen, hang: map[*runtime.PendingLook]bool{}, every: map[string]*given{}, taken: map[string]string{}, last: map[string]machine.Record{},
 		clock:  clock.NewVirtual(t.Start.or(s.start)),
 		result: Result{Name: t.Name.value, Line: t.Name.pos.Line, Transcript: []string{}},
 		at:     t.Name.pos,
@@ -232,6 +234,8 @@ func (r *run) step(ctx context.Context, s *step) {
 		r.expect(ctx, s.Expect)
 	case s.Outcome != nil:
 		r.outcome(s.Outcome)
+	case s.Hang != nil:
+		r.hangs(s.Hang)
 	case s.Fire != nil:
 		r.fire(ctx, s.Fire)
 	case s.Advance != nil:
@@ -242,6 +246,7 @@ func (r *run) step(ctx context.Context, s *step) {
 		r.sim.SetWall(s.SetClock.time)
 		r.settle()
 	default:
+		clear(r.hang) // it ends with its host
 		if err := r.sim.Restart(ctx); err != nil {
 			r.fail("the machines cannot be started again", "", err.Error())
 		}
@@ -249,19 +254,54 @@ func (r *run) step(ctx context.Context, s *step) {
 	}
 }
 
-// settle lets happen what needs no time. A look whose state was left returns, as it does in a running host.
+// settle lets happen what needs no time. A look whose state was left returns, as it does in a running host, and so does one whose time is up.
 func (r *run) settle() {
 	r.sim.Settle()
 	for {
-		i := slices.IndexFunc(r.looks, (*runtime.PendingLook).Cancelled)
+		i := slices.IndexFunc(r.looks, func(p *runtime.PendingLook) bool {
+			return (p.Cancelled() || p.TimeUp() || r.every[lookKey(p)] != nil) && !r.hang[p]
+		})
 		if i < 0 {
 			return
 		}
-		look := r.looks[i]
-		r.looks = slices.Delete(r.looks, i, i+1)
-		look.Complete(watchers.Failure("cancelled"))
+		switch p := r.looks[i]; {
+		case p.Cancelled():
+			r.end(i, watchers.Failure("cancelled"))
+		case p.TimeUp():
+			r.end(i, watchers.Failure("its time was up"))
+		default:
+			r.end(i, r.every[lookKey(p)].report())
+		}
 		r.sim.Settle()
 	}
+}
+
+// lookKey names the watcher of a look.
+func lookKey(p *runtime.PendingLook) string { return p.Machine() + " " + p.Watcher() }
+
+// end ends a look.
+func (r *run) end(i int, report watchers.Report) {
+	look := r.looks[i]
+	r.looks = slices.Delete(r.looks, i, i+1)
+	delete(r.hang, look)
+	look.Complete(report)
+}
+
+// hangs has the look of a watcher not return.
+func (r *run) hangs(h *hanging) {
+	name := r.machine(h.Machine)
+	if i := r.lookOf(name, h.Watcher, "what hangs is a watcher that is looking"); i >= 0 {
+		r.hang[r.looks[i]] = true
+	}
+}
+
+// lookOf returns the oldest look of a watcher. Without one it fails the step, and returns -1.
+func (r *run) lookOf(machine string, watcher text, what string) int {
+	i := slices.IndexFunc(r.looks, func(p *runtime.PendingLook) bool { return p.Machine() == machine && p.Watcher() == watcher.value })
+	if i < 0 {
+		r.fail(what, watcher.value+" looking", r.describe(machine))
+	}
+	return i
 }
 
 // advance lets time pass, from one instant at which something is due to the next.
@@ -308,33 +348,41 @@ func (r *run) machine(t text) string {
 	return t.value
 }
 
-// outcome ends the look of a watcher.
+// outcome ends the look of a watcher, or each of its looks from now on.
 func (r *run) outcome(g *given) {
 	name := r.machine(g.Machine)
-	i := slices.IndexFunc(r.looks, func(p *runtime.PendingLook) bool { return p.Machine() == name && p.Watcher() == g.Watcher.value })
-	if i < 0 {
-		r.fail("an outcome is for a watcher that is looking", g.Watcher.value+" looking", r.describe(name))
-		return
-	}
-	report := watchers.Report{
-		Outcome: g.Outcome.value, Payload: g.Payload.plain(), Data: g.Data.plain(), Message: g.Message,
-	}
 	if g.Facts != nil {
-		facts, err := readFacts(g.Facts)
-		if err != nil {
+		if _, err := readFacts(g.Facts); err != nil {
 			r.fail("the facts cannot be taken", "", err.Error())
 			return
 		}
-		report.Facts = facts.JSON()
 	}
-	look := r.looks[i]
-	if look.Listener() {
-		look.Emit(report)
+	key := name + " " + g.Watcher.value
+	delete(r.every, key)
+	if g.Every {
+		r.every[key] = g
+		r.settle()
+		return
+	}
+	i := r.lookOf(name, g.Watcher, "an outcome is for a watcher that is looking")
+	if i < 0 {
+		return
+	}
+	if look := r.looks[i]; look.Listener() {
+		look.Emit(g.report())
 	} else {
-		r.looks = slices.Delete(r.looks, i, i+1)
-		look.Complete(report)
+		r.end(i, g.report())
 	}
 	r.settle()
+}
+
+// report is what the watcher reports, anew for each look, as records keep it. Its facts can be read.
+func (g *given) report() watchers.Report {
+	report := watchers.Report{Outcome: g.Outcome.value, Payload: g.Payload.plain(), Data: g.Data.plain(), Message: g.Message}
+	if facts, err := readFacts(g.Facts); err == nil && facts != nil {
+		report.Facts = facts.JSON()
+	}
+	return report
 }
 
 // looking returns the watchers of a machine whose looks are in progress, by name.

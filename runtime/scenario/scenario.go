@@ -18,6 +18,7 @@ import (
 	"github.com/statecraft-io/statecraft/machine/diag"
 	"github.com/statecraft-io/statecraft/machine/strict"
 	"github.com/statecraft-io/statecraft/runtime"
+	"github.com/statecraft-io/statecraft/watchers"
 )
 
 // Suffix is how the name of a scenario file ends; what stands before it is the name of the manifest.
@@ -57,6 +58,7 @@ type watcher struct {
 	spec     *machine.WatcherSpec
 	outcomes []machine.Outcome
 	inline   bool // runs by itself in virtual time
+	listens  bool
 }
 
 // Run loads a scenario file and runs all of its tests. The list holds what is wrong with the file and, where it is
@@ -177,6 +179,7 @@ func (s *Suite) watchersOf(def *machine.Definition, list *diag.List) []*watcher 
 			*list = append(*list, found...)
 		} else {
 			w.inline = prepared.Inline
+			_, w.listens = prepared.New().(watchers.Listener)
 		}
 		all = append(all, w)
 	}

@@ -42,11 +42,11 @@ type resting struct {
 	durable  map[string]bool // by machine
 	awaited  []*runtime.PendingLook
 	clock    *clock.Virtual
-	due      bool                   // the node's token is
-	events   map[string]int         // by machine and event or watcher
-	bytes    int                    // of the events
-	records  map[string]int         // by machine and event, of durable machines
-	bundled  bool                   // the node has a published machine
+	due      bool           // the node's token is
+	events   map[string]int // by machine and event or watcher
+	bytes    int            // of the events
+	records  map[string]int // by machine and event, of durable machines
+	bundled  bool           // the node has a published machine
 	counting bool
 }
 

@@ -85,7 +85,7 @@ func (a *Agent) joinCredentials(store *identity.Store, key *identity.Key) (*mess
 	}
 	return &messaging.Credentials{
 		URLs: claims.Join.URLs, TLS: tls, Key: key, Token: token, InboxPrefix: broker.InboxPrefix(claims, key.Public()), Expires: claims.Expires,
-		Seldom: true,
+		Seldom: true, Patient: true, // a handshake that is cut begins anew, and may cost the helper a run
 	}, nil
 }
 

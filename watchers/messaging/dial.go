@@ -17,7 +17,8 @@ const (
 	dialTimeout  = 5 * time.Second  // of TCP, for each address
 	loginTimeout = 30 * time.Second // of the TLS handshake and the login; a broker that thousands come to at once needs it
 	drainTimeout = 5 * time.Second
-	pingEvery    = 3 * time.Second // a broker that stands still or is cut off is taken for there for 6 to 9 s, with pingsMissed
+	pingEvery    = 3 * time.Second  // a broker that stands still or is cut off is taken for there for 6 to 9 s, with pingsMissed
+	pingSeldom   = 15 * time.Second // the same of who is patient, for 30 to 45 s
 	pingsMissed  = 2
 	writeBuffer  = 16 << 10 // as much as a TLS record holds
 	firstBackoff = time.Second
@@ -42,7 +43,7 @@ func (ln *line) connect() (*nats.Conn, error) {
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.CustomReconnectDelay(ln.wait),
 		nats.ReconnectBufSize(-1), // what is published while there is no broker fails
 		nats.WriteBufferSize(writeBuffer), nats.Timeout(loginTimeout), nats.DrainTimeout(drainTimeout),
-		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(pingsMissed),
+		nats.PingInterval(c.pings()), nats.MaxPingsOutstanding(pingsMissed),
 		nats.SetCustomDialer(dialer{ln.dial}), nats.SkipHostLookup(), // the dialer does it
 		nats.ConnectHandler(ln.connected), nats.ReconnectHandler(ln.connected), nats.DisconnectErrHandler(ln.disconnected),
 		nats.ReconnectErrHandler(ln.failed), nats.ErrorHandler(ln.errored), nats.ClosedHandler(ln.ended),
@@ -70,6 +71,14 @@ func (ln *line) connect() (*nats.Conn, error) {
 		return nil, fmt.Errorf("opening the connection %q: %w", name.name, err)
 	}
 	return conn, nil
+}
+
+// pings is how often a broker is asked that says nothing. One in the same process stands still with who asks it, and there is no other.
+func (c *Credentials) pings() time.Duration {
+	if c.Patient || c.InProcess != nil {
+		return pingSeldom
+	}
+	return pingEvery
 }
 
 // dialer opens sockets that last no longer than its context.

@@ -38,6 +38,9 @@ type Credentials struct {
 	// Seldom is for who asks seldom: every request has an inbox of its own, instead of one for all of them that is kept, with a goroutine,
 	// a source of random numbers and a subscription at the broker.
 	Seldom bool
+	// Patient is for a session in which a broker that stands still for half a minute does less harm than a new login: it is asked less often
+	// whether it is there.
+	Patient bool
 }
 
 // Source gives the credentials of a named set ("join", "node", "fleet", "enrollment", ...) to who a machine runs as. It is called

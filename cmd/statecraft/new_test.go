@@ -12,7 +12,12 @@ import (
 
 // TestTemplatesPassTheirScenarios runs what new makes, as somebody's first look at a machine.
 func TestTemplatesPassTheirScenarios(t *testing.T) {
-	for _, template := range []string{"service", "schedule"} {
+	kinds, err := templates.ReadDir("templates")
+	if err != nil || len(kinds) < 2 {
+		t.Fatalf("%d kinds: %v", len(kinds), err)
+	}
+	for _, kind := range kinds {
+		template := kind.Name()
 		v := newVerb{Template: template, Name: "first"}
 		files, err := v.render()
 		if err != nil {
@@ -26,6 +31,9 @@ func TestTemplatesPassTheirScenarios(t *testing.T) {
 		d, _, err := loadManifest(filepath.Join(dir, "machine.yaml"))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !d.Manifest.Marked() {
+			t.Errorf("%s: it is written in format %d", template, d.Manifest.Format)
 		}
 		home := func(s machine.StateSpec) bool { return s.Home }
 		begins := func(s machine.StateSpec) bool { return s.Name == d.Manifest.InitialState && s.Home }

@@ -98,7 +98,9 @@ func simulateWith(t testing.TB, cfg runtime.Config, manifests ...string) *simula
 	s := &simulation{t: t, clock: clock.NewVirtual(start), looks: map[string][]*runtime.PendingLook{}}
 	cfg.Identity, cfg.Log = "n1.example.net", quiet()
 	cfg.Random = func(below time.Duration) time.Duration { return below / 2 }
-	cfg.Intercept = func(p *runtime.PendingLook) { s.looks[p.Watcher()] = append(s.looks[p.Watcher()], p) }
+	if cfg.Intercept == nil {
+		cfg.Intercept = func(p *runtime.PendingLook) { s.looks[p.Watcher()] = append(s.looks[p.Watcher()], p) }
+	}
 	cfg.Observe = func(r *machine.Record, _ bool) { s.records = append(s.records, *r) }
 	sim, err := runtime.NewSimulation(cfg, s.clock)
 	if err != nil {

@@ -12,6 +12,7 @@ type governors struct {
 	mu       sync.Mutex
 	capacity map[string]int
 	slots    map[string]*governorSlots
+	stopped  bool // nobody is admitted any more
 }
 
 type governorSlots struct {
@@ -29,10 +30,27 @@ func newGovernors(capacity map[string]int, after func(time.Duration, func()) fun
 	return &governors{after: after, capacity: capacity, slots: map[string]*governorSlots{}}
 }
 
+// stop lets go of all who wait. Neither they nor who asks from now on hear of it: their host stops.
+func (g *governors) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stopped = true
+	for _, s := range g.slots {
+		for _, a := range s.queue {
+			a.stop()
+		}
+		s.queue = nil
+	}
+}
+
 // ask calls granted once there is a slot, before it returns where there is one; who was granted one calls release once. It calls
 // refused instead where none came in time, or the caller has called leave before.
 func (g *governors) ask(name string, wait time.Duration, granted func(release func()), refused func()) (leave func()) {
 	g.mu.Lock()
+	if g.stopped {
+		g.mu.Unlock()
+		return func() {}
+	}
 	s := g.slots[name]
 	if s == nil {
 		s = &governorSlots{}

@@ -157,6 +157,7 @@ func (h *Host) Run(ctx context.Context) error {
 	h.log.Info("host_stopping")
 	stopTimers()
 	timing.Wait()
+	h.governors.stop()
 	h.awaitEnd("looks_given_up", h.looks.stop())
 	h.runq.close()
 	work.Wait()

@@ -14,7 +14,24 @@ type PendingLook struct {
 	off    []func() // call off what waits for its time
 }
 
-// hand gives a look to Config.Intercept. The caller holds the lock.
+// place gives a look a place among those that run at once; false where it waits for one, or none begins any more.
+func (p *lookPool) place(l *look) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.stopped:
+		return false
+	case l.listener:
+		return true
+	case p.running >= p.max:
+		p.waiting = append(p.waiting, l)
+		return false
+	}
+	p.running++
+	return true
+}
+
+// hand gives a look to Config.Intercept, which may complete it before it returns.
 func (p *lookPool) hand(l *look) {
 	pending := &PendingLook{look: l, pool: p}
 	if !l.listener {
@@ -30,15 +47,22 @@ func (p *lookPool) hand(l *look) {
 
 // left gives the place of a look that has been completed to the one that has waited longest.
 func (p *lookPool) left() {
+	if next := p.nextInPlace(); next != nil {
+		p.hand(next)
+	}
+}
+
+func (p *lookPool) nextInPlace() *look {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.waiting) == 0 || p.stopped {
 		p.running--
-		return
+		return nil
 	}
 	next := p.waiting[0]
+	p.waiting[0] = nil
 	p.waiting = p.waiting[1:]
-	p.hand(next)
+	return next
 }
 
 // Machine and Watcher name what the look belongs to.

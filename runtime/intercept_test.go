@@ -74,6 +74,34 @@ func TestAFailureAfterTheTimeIsATimeOut(t *testing.T) {
 	}
 }
 
+// TestALookThatHangsUsesUpItsTries: there is no second look beside it, so that each try that was due counts as one that timed out.
+func TestALookThatHangsUsesUpItsTries(t *testing.T) {
+	s := simulate(t, newFakes(), watchingWith("timeout: 5s, retry: {max: 3, backoff: 1s, then: gave_up}"))
+	s.Advance(20 * time.Second)
+	s.wantState("watching", "a")
+	s.Advance(time.Second)
+	s.wantState("watching", "b")
+	if last := s.records[len(s.records)-1]; last.Event != "gave_up" || last.Outcome != machine.OutcomeTimeout {
+		t.Errorf("the last record is %+v", last)
+	}
+}
+
+// TestALookIsCompletedWhenItIsGiven has one that comes to its end before Intercept returns.
+func TestALookIsCompletedWhenItIsGiven(t *testing.T) {
+	cfg := runtime.Config{Catalogue: newFakes(), MaxLooks: 1, Intercept: func(p *runtime.PendingLook) { p.Complete(watchers.Success()) }}
+	s := simulateWith(t, cfg, several(3, "interval: 10s, governor: disk")...)
+	s.Advance(25 * time.Second)
+	looked := map[string]int{}
+	for _, r := range s.records {
+		if r.Event == "good" {
+			looked[r.Machine]++
+		}
+	}
+	if looked["m0"] < 3 || looked["m1"] < 3 || looked["m2"] < 3 {
+		t.Errorf("they have looked %v times", looked)
+	}
+}
+
 // TestGovernorsAdmitInVirtualTime has three machines of which two look at once, and the third fails where it waits too long.
 func TestGovernorsAdmitInVirtualTime(t *testing.T) {
 	cfg := runtime.Config{Catalogue: newFakes(), Governors: map[string]int{"disk": 2}}

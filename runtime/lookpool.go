@@ -41,19 +41,20 @@ func (p *lookPool) start(l *look) {
 		p.admit(l)
 		return
 	}
+	if p.hands != nil {
+		if p.place(l) {
+			p.hand(l)
+		}
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.stopped:
-	case l.listener && p.hands != nil:
-		p.hand(l)
 	case l.listener:
 		p.all.Go(l.do)
 	case p.running >= p.max:
 		p.waiting = append(p.waiting, l)
-	case p.hands != nil:
-		p.running++
-		p.hand(l)
 	case p.idle > 0:
 		p.running++
 		p.idle--

@@ -55,6 +55,10 @@ func (u *unit) look(i int, why watchers.Moment) {
 		return
 	}
 	if w.running != nil {
+		if w.tries > 0 && w.hangs() { // a try that cannot be made, as nothing looks beside a look
+			u.outcome(i, watchers.Report{Outcome: machine.OutcomeTimeout, Message: "the look before has not returned"}, 0)
+			return
+		}
 		w.again = why
 		return
 	}

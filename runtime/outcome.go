@@ -73,7 +73,7 @@ func (u *unit) repeats(i int, outcome string) bool {
 	return outcome == machine.OutcomeSuccess || outcome == machine.OutcomeStarved || u.failed(i, outcome)
 }
 
-// retry arranges another try of a failed look; false when the tries are used up.
+// retry arranges another try of a failed look; false when the tries are used up. A look that hangs is waited for as long as a try may take.
 func (u *unit) retry(i int) bool {
 	w, r := &u.watches[i], u.prog.spec(i).Retry
 	if w.tries >= r.Max {
@@ -82,6 +82,9 @@ func (u *unit) retry(i int) bool {
 	pause := r.From << min(w.tries, 30)
 	if r.To > 0 && (pause > r.To || pause < r.From) {
 		pause = r.To
+	}
+	if w.hangs() {
+		pause = max(pause, w.running.timeout)
 	}
 	w.tries++
 	u.setDue(w, watchers.Due{After: max(minDue, pause)}, watchers.Interval)

@@ -118,6 +118,7 @@ func (s *Simulation) Restart(ctx context.Context) error {
 			}
 		}
 	}
+	s.governors.stop()
 	s.looks.stop()
 	s.looks, s.governors = newLookPool(s.cfg.MaxLooks, s.cfg.Intercept), newGovernors(s.cfg.Governors, s.after)
 	s.starving.of = nil

@@ -30,6 +30,13 @@ tests:
       - restart: true
       - advance: 10s
       - expect: {state: down, looking: [repair]}
+  - name: what hangs ends when every look does
+    steps:
+      - hang: check
+      - advance: 11s
+      - expect: {state: down, looking: [check, repair]}
+      - outcome: {watcher: check, outcome: success, every: true}
+      - expect: {state: down, looking: [repair]}
   - name: one that finds the same until it finds something else
     steps:
       - outcome: {watcher: check, outcome: success, every: true}

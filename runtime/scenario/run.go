@@ -361,6 +361,7 @@ func (r *run) outcome(g *given) {
 	delete(r.every, key)
 	if g.Every {
 		r.every[key] = g
+		maps.DeleteFunc(r.hang, func(p *runtime.PendingLook, _ bool) bool { return lookKey(p) == key })
 		r.settle()
 		return
 	}

@@ -90,7 +90,9 @@ type watch struct {
 }
 
 // hangs reports whether a look has not returned after its time-out was told.
-func (w *watch) hangs() bool { return w.running != nil && !w.running.listener && w.running.spoken.Load() }
+func (w *watch) hangs() bool {
+	return w.running != nil && !w.running.listener && w.running.spoken.Load()
+}
 
 // lookedAt is when a look started, and the record that had changed the data last by then.
 type lookedAt struct {

@@ -88,7 +88,7 @@ func TestReport(t *testing.T) {
 
 func TestColourIsDecoration(t *testing.T) {
 	manifest := filepath.Join(t.TempDir(), "machine.yaml")
-	if err := os.WriteFile(manifest, []byte("format: 2\n"), 0o644); err != nil {
+	if err := os.WriteFile(manifest, []byte("format: 3\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	print := func(colour bool) string {

@@ -21,7 +21,7 @@ const (
 	anything    need = iota
 	transitions      // every transition has its name, sources and destination
 	start            // and the initial state is one
-	sound            // and no other rule has found an error
+	sound            // and no rule that needs less has found an error: these come last
 )
 
 // checkRules is every rule for one machine; CheckSet has those for machines that run together, and
@@ -58,12 +58,12 @@ var checkRules = []checkRule{
 	{"no cycle takes no time", start, (*checker).instantCycles},
 	{"cycles have a pause", start, (*checker).turns},
 	{"no watcher pauses within what it spans", start, (*checker).holes},
-	{"guards can be true", sound, (*checker).deadGuards},
-	{"choices have a guard that may hold, and another that may not", sound, (*checker).choices},
-	{"counters end the cycles that they are to end", sound, (*checker).endless},
 	{"properties read data that there is", anything, (*checker).unknownReads},
 	{"templates read no fields", anything, (*checker).templateFields},
 	{"programs are in the folder", anything, (*checker).missingPrograms},
+	{"guards can be true", sound, (*checker).deadGuards},
+	{"choices have a guard that may hold, and another that may not", sound, (*checker).choices},
+	{"counters end the cycles that they are to end", sound, (*checker).endless},
 	{"no look that leads nowhere is the last", sound, (*checker).stalls},
 	{"where all goes well, the machine comes to rest", sound, (*checker).goodPaths},
 	{"nothing waits for others for ever", sound, (*checker).waits},
@@ -103,7 +103,10 @@ func check(d *Definition, cat Catalogue, files Files, before diag.List) diag.Lis
 	c.firedEvents = c.fired()
 	whole := c.wholeness()
 	for _, r := range checkRules {
-		if r.needs <= whole || r.needs == sound && whole == start && !before.HasErrors() && !c.list.HasErrors() {
+		if r.needs == sound && whole == start && !before.HasErrors() && !c.list.HasErrors() {
+			whole = sound // whatever the rules find that ask for it
+		}
+		if r.needs <= whole {
 			r.find(c)
 		}
 	}

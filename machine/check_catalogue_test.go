@@ -41,7 +41,7 @@ func checkTypes() typeList {
 		{Name: "http", Aliases: []string{"httpswitch"}},
 		{Name: "publish", Aliases: []string{"gossip"}, Expressions: []string{"body"}},
 		{Name: "machines", Aliases: []string{"plugins"}},
-		{Name: "kv", Outcomes: successes("created", "changed", "deleted")},
+		{Name: "kv", Outcomes: successes("created", "changed", "deleted"), Sets: storeKey},
 		{Name: "archive", Outcomes: successes("unchanged", "deployed")},
 		{Name: "nagios", Outcomes: []Outcome{
 			{Name: "ok", Class: Success, Event: "OK"}, {Name: "warning", Class: Failure, Event: "WARNING"},
@@ -61,6 +61,13 @@ func successes(names ...string) []Outcome {
 		list = append(list, Outcome{Name: name, Class: Success})
 	}
 	return list
+}
+
+func storeKey(w *WatcherSpec) []string {
+	if key := w.Properties.Get("store_key"); key != nil {
+		return []string{key.Value}
+	}
+	return nil
 }
 
 func writesContents(w *WatcherSpec) []string {

@@ -74,7 +74,7 @@ func (ch *chooser) pass(when *expression) {
 	if node == nil {
 		return
 	}
-	ch.ended = ch.excluded(node, false) || !mayFail(node, ch.known)
+	ch.ended = ch.excluded(node, false) && !mayFault(node, ch.known) || !mayMiss(node, true, ch.known)
 	ch.failed = append(ch.failed, node.String())
 }
 
@@ -155,10 +155,14 @@ func (c *checker) endless() {
 		return
 	}
 	steps := c.counters()
+	others := c.watcherKeys()
+	if others[AnyKey] {
+		return
+	}
 	for i := range c.d.rules {
 		r := &c.d.rules[i]
 		key, up := boundOf(rootOf(r.when))
-		if key == "" || steps[key] == 0 || (steps[key] > 0) != up || sets(r, key) || !c.firedEvents[r.name] {
+		if key == "" || others[key] || steps[key] == 0 || (steps[key] > 0) != up || sets(r, key) || !c.firedEvents[r.name] {
 			continue
 		}
 		for _, s := range r.from {

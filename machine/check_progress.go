@@ -107,9 +107,14 @@ func (c *checker) stalls() {
 		drivers := c.drivers(s)
 		if i := c.stalling(s, drivers); i >= 0 {
 			w := &c.m.Watchers[drivers[i]]
-			c.proven("SC423", w.Pos, "name an event for it, give the watcher an interval, or give the state a deadline",
+			end, sure := c.deadEnd(s, drivers[i])
+			report := c.proven
+			if !sure {
+				report = c.warn
+			}
+			report("SC423", w.Pos, "name an event for it, give the watcher an interval, or give the state a deadline",
 				"the machine can stay in the state %s for ever: after %s of watcher %s nothing happens any more",
-				state, c.deadEnd(s, drivers[i]), w.Name)
+				state, end, w.Name)
 		} else if len(drivers) == 0 {
 			c.proven("SC423", c.firstNamed(state), "name an event for an outcome of a watcher, give the state a deadline, or declare it home in states",
 				"the machine stays in the state %s for ever: no watcher that is active there fires an event that leads on", state)
@@ -117,31 +122,39 @@ func (c *checker) stalls() {
 	}
 }
 
-// stalling returns a watcher after whose look nothing happens any more, by its place among the drivers, -1 for none.
+// stalling returns a watcher after whose look nothing happens any more, by its place among the drivers, -1 for none. It is one of which that is not sure
+// where there is such a one.
 func (c *checker) stalling(state int, drivers []int) int {
-	goesOn := func(w int) bool { return c.nature(w).Listens || c.nature(w).Repeats || c.deadEnd(state, w) == "" }
-	if slices.ContainsFunc(drivers, goesOn) {
-		return -1
+	last := len(drivers) - 1
+	for i := len(drivers) - 1; i >= 0; i-- {
+		if n := c.nature(drivers[i]); n.Listens || n.Repeats {
+			return -1
+		}
+		switch end, sure := c.deadEnd(state, drivers[i]); {
+		case end == "":
+			return -1
+		case !sure:
+			last = i
+		}
 	}
-	return len(drivers) - 1
+	return last
 }
 
-// deadEnd names an outcome of a watcher that leads nowhere from a state, "" where none does.
-func (c *checker) deadEnd(state, w int) string {
+// deadEnd names an outcome of a watcher that leads nowhere from a state, "" where none does. It is not sure where guards may be complete in a way that
+// cannot be seen.
+func (c *checker) deadEnd(state, w int) (end string, sure bool) {
 	retry := c.m.Watchers[w].Retry
 	for _, l := range c.leads(w) {
 		retried := l.failure && retry != nil && c.d.leadsOn(state, retry.Then)
-		if retried || l.again {
-			continue
-		}
-		if !c.d.leadsOn(state, l.event) {
-			return l.outcome
-		}
-		if c.mayBeLost(state, l.event) {
-			return l.outcome + ", where no guard of " + l.event + " holds,"
+		switch {
+		case retried || l.again:
+		case !c.d.leadsOn(state, l.event):
+			return l.outcome, true
+		case end == "" && c.mayBeLost(state, l.event):
+			end = l.outcome + ", where no guard of " + l.event + " holds,"
 		}
 	}
-	return ""
+	return end, false
 }
 
 // goodPaths finds states that the machine must leave, and from which it comes to rest only where something fails or takes too long.

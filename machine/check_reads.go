@@ -45,10 +45,16 @@ func (c *checker) unknownReads() {
 
 // dataKeys are the keys of data that are declared, or that watchers set.
 func (c *checker) dataKeys() map[string]bool {
-	keys := map[string]bool{}
+	keys := c.watcherKeys()
 	for key := range c.d.types {
 		keys[key] = true
 	}
+	return keys
+}
+
+// watcherKeys are the keys of data that watchers set, with AnyKey where not all are known.
+func (c *checker) watcherKeys() map[string]bool {
+	keys := map[string]bool{}
 	for i := range c.m.Watchers {
 		w := &c.m.Watchers[i]
 		t, known := findType(w, c.cat)

@@ -9,20 +9,21 @@ import (
 	"github.com/statecraft-io/statecraft/machine/marks"
 )
 
-// reachableValues returns what the keys of data can hold that the machine itself sets, and no watcher. Of keys that it never sets nothing is
-// known: they are there for operators and for whoever starts an instance.
+// reachableValues returns what the keys of data can hold that the machine itself sets, and no watcher. Of keys that it never sets nothing but their
+// type is known: they are there for operators and for whoever starts an instance. A machine that replaces an earlier version goes on with what that
+// one left, of which nothing is known.
 func (d *Definition) reachableValues(cat Catalogue) map[string]values {
-	if !d.closedData() {
+	if !d.closedData() || d.Manifest.Upgrade != nil {
 		return nil
 	}
-	known := map[string]values{}
+	known := d.declaredValues()
+	set := map[string]bool{}
 	for i := range d.rules {
 		for _, a := range d.rules[i].set {
-			v, met := known[a.key]
-			if !met {
-				v = d.initialValues(a.key)
+			if !set[a.key] {
+				set[a.key], known[a.key] = true, d.initialValues(a.key)
 			}
-			known[a.key] = v.after(a)
+			known[a.key] = known[a.key].after(a)
 		}
 	}
 	for i := range d.Manifest.Watchers {
@@ -39,6 +40,21 @@ func (d *Definition) reachableValues(cat Catalogue) map[string]values {
 				return nil
 			}
 			delete(known, key)
+		}
+	}
+	return known
+}
+
+// declaredValues returns what keys can hold that are declared with a type and a default, so that they are never null unless something sets them to it.
+func (d *Definition) declaredValues() map[string]values {
+	known := map[string]values{}
+	for key, initial := range d.defaults {
+		switch t := d.types[key]; {
+		case initial == nil:
+		case t == Boolean:
+			known[key] = values{low: 1, high: 0, others: []any{true, false}}
+		case t == Integer, t == Number:
+			known[key] = values{low: math.Inf(-1), high: math.Inf(1), whole: t == Integer}
 		}
 	}
 	return known

@@ -114,5 +114,5 @@ func (c *exprCompiler) unmarked(v *marks.Value, env types.Map) {
 // nearMiss reports whether an expression fails by a name that is nearly one of those that exist.
 func nearMiss(err error, names []string) bool {
 	m := unknownName.FindStringSubmatch(exprMessage(err))
-	return m != nil && strict.Nearest(m[1], names) != ""
+	return len(m) > 1 && strict.Nearest(m[1], names) != ""
 }

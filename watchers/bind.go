@@ -140,7 +140,7 @@ func (b *binding) unmarked(v *marks.Value, key string) {
 		}
 		if _, err := program(text, b.scope.types()); err != nil {
 			m := unknownName.FindStringSubmatch(err.Error())
-			if m == nil || strict.Nearest(m[1], namesOf(b.scope.types())) == "" {
+			if len(m) < 2 || strict.Nearest(m[1], namesOf(b.scope.types())) == "" {
 				return
 			}
 		}

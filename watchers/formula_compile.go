@@ -75,7 +75,7 @@ func (f *Formula) compile(s scope, report func(e *marks.Value, err error) error,
 	for _, e := range f.value.Expressions() {
 		compiled, err := program(e.Expr, names, opts...)
 		if err != nil {
-			if err = report(e, err); err != nil {
+			if err := report(e, err); err != nil {
 				return err
 			}
 			continue

@@ -93,7 +93,7 @@ func (t *text) find(n *strict.Node) (s scalar, ok bool) {
 	case '!', '&', '*':
 		return s, false
 	default:
-		s.style, length = plain, plainLength(rest, n.Value, s.inFlow)
+		s.style, length = plain, plainLength(rest, n.Value)
 	}
 	s.to = s.from + length
 	return s, length > 0
@@ -141,7 +141,7 @@ func quotedLength(text string) int {
 }
 
 // plainLength returns the length of the text at the beginning that is read as value, over as many lines as it takes, 0 where none is.
-func plainLength(text, value string, inFlow bool) int {
+func plainLength(text, value string) int {
 	folded, at := "", 0
 	for lines := 0; at < len(text) && lines < 1000; lines++ {
 		end := strings.IndexByte(text[at:], '\n')

@@ -71,15 +71,15 @@ func (f contextFlags) connect(inv *invocation, need string) (*member, error) {
 	}
 	client, err := overlay.OpenClient(dir)
 	if err != nil {
-		return nil, contextError(err)
+		return nil, contextError(err, need)
 	}
 	credentials, err := client.Credentials()
 	if err != nil {
-		return nil, contextError(err)
+		return nil, contextError(err, need)
 	}
 	claims, err := identity.Inspect(client.Token)
 	if err != nil {
-		return nil, contextError(err)
+		return nil, contextError(err, need)
 	}
 	inv.noteEnd(claims, time.Now())
 	m := &member{folder: dir, name: claims.Subject, key: credentials.Key.Public().NKey(), claims: claims, need: need, lost: make(chan error, 1)}
@@ -223,13 +223,13 @@ func isSilence(err error) bool {
 	return false
 }
 
-// contextError gives an error of a client's folder its exit code and the next step.
-func contextError(err error) error {
+// contextError gives an error of a client's folder its exit code and the next step, which for one that is not there is to make one with the right that is needed.
+func contextError(err error, need string) error {
 	var syntax *json.SyntaxError
 	var field *json.UnmarshalTypeError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return usage("name a client's folder with --as or STATECRAFT_CONTEXT; statecraft token issue client --dir DIR --name NAME --right fleet_view --output FOLDER makes one",
+		return usage("name a client's folder with --as or STATECRAFT_CONTEXT; statecraft token issue client --dir DIR --name NAME --right "+need+" --output FOLDER makes one",
 			"%w", err)
 	case errors.Is(err, identity.ErrMalformed), errors.Is(err, identity.ErrDamaged), errors.As(err, &syntax), errors.As(err, &field):
 		return fail(exitInvalid, "statecraft token issue client --output makes it anew", "%w", err)

@@ -15,7 +15,7 @@ import (
 
 // fmtVerb brings manifests into their canonical form.
 type fmtVerb struct {
-	Write bool     `xor:"mode" help:"Write the files anew, where they are."`
+	Write bool     `xor:"mode" help:"Write the files anew, where they are. Without it or --check one manifest is printed as it would be, and of several the names of those that would change; nothing is written."`
 	Check bool     `xor:"mode" help:"Write nothing, and fail where a file is not as fmt would write it."`
 	Paths []string `arg:"" name:"path" help:"Manifests, or directories with files that end in .yaml or .yml, also in directories below. Of these, what is no manifest of a format is left alone."`
 }
@@ -74,6 +74,9 @@ func (v *fmtVerb) print(inv *invocation, files []string, formatted map[string][]
 	default:
 		for _, file := range r.Changed {
 			inv.printf("%s\n", file)
+		}
+		if !v.Write && !v.Check && len(r.Changed) > 0 {
+			inv.notef("%s of %d would change, and nothing was written; statecraft fmt --write writes", counted(len(r.Changed), "file"), len(files))
 		}
 	}
 	if v.Check && len(r.Changed) > 0 {

@@ -36,11 +36,11 @@ func (s *Suite) link(root *strict.Node, whole bool) diag.List {
 		at = diag.Position{File: s.file, Line: root.Pos.Line, Column: root.Pos.Column}
 	}
 	for _, w := range s.doc.With {
-		if m := s.loadMachine(w.value, w.pos, &l.list); m != nil {
+		if m := s.loadMachine(w.value, w.pos, "name a manifest of with by its path from the directory of this file", &l.list); m != nil {
 			s.machines = append(s.machines, m)
 		}
 	}
-	if m := s.loadMachine(s.doc.Machine.value, at, &l.list); m != nil {
+	if m := s.loadMachine(s.doc.Machine.value, at, "name the manifest with machine: FILE, relative to this file", &l.list); m != nil {
 		s.machines = append(s.machines, m)
 	}
 	l.names()

@@ -128,12 +128,12 @@ func (s *Suite) manifestPath(name string) string {
 	return filepath.Join(filepath.Dir(s.file), name)
 }
 
-// loadMachine reads one manifest; what is wrong with it is reported at the place that names it, and in itself.
-func (s *Suite) loadMachine(name string, at diag.Position, list *diag.List) *loaded {
+// loadMachine reads one manifest; what is wrong with it is reported at the place that names it, and in itself. The hint is for one that is not there.
+func (s *Suite) loadMachine(name string, at diag.Position, hint string, list *diag.List) *loaded {
 	path := s.manifestPath(name)
 	text, err := s.read(path)
 	if err != nil {
-		list.Add(diag.Error, codeManifest, at, "name the manifest with machine: FILE, relative to this file", "the manifest cannot be read: %v", reason(err))
+		list.Add(diag.Error, codeManifest, at, hint, "the manifest cannot be read: %v", reason(err))
 		return nil
 	}
 	def, found := machine.LoadText(text, s.catalogue)

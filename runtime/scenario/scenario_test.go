@@ -449,6 +449,19 @@ func TestAManifestWithErrorsIsNamedWithThem(t *testing.T) {
 	}
 }
 
+// TestAManifestThatIsNotThereIsNamedWhereItIsWritten: the next step is another one for a manifest of with than for the one under test.
+func TestAManifestThatIsNotThereIsNamedWhereItIsWritten(t *testing.T) {
+	for key, hint := range map[string]string{
+		"with: [other.yaml]":  "name a manifest of with by its path from the directory of this file",
+		"machine: other.yaml": "name the manifest with machine: FILE, relative to this file",
+	} {
+		_, list := runIn(t, write(t, web+"-- machine_test.yaml --\n"+key+"\ntests: [{name: a, steps: [{expect: {state: up}}]}]\n"))
+		if len(list) != 1 || list[0].Code != "SC606" || list[0].Hint != hint {
+			t.Errorf("%s: %v", key, list)
+		}
+	}
+}
+
 // FuzzLoad holds that no file makes the reader or a run panic or hang.
 func FuzzLoad(f *testing.F) {
 	f.Add("tests: [{name: a, steps: [{expect: {state: up}}]}]")

@@ -158,10 +158,31 @@ func Write(pieces []Piece) string {
 
 // Mark returns the mark of an expression.
 func Mark(expression string) string {
-	if strings.Contains(expression, "//") {
-		return begin + " " + expression + "\n}" // which may end in a comment
+	if Commented(expression) {
+		return begin + " " + expression + "\n}" // which may end in the comment
 	}
 	return begin + " " + expression + " }"
+}
+
+// Commented reports whether an expression has a comment that ends with its line. In a text // begins none.
+func Commented(expression string) bool {
+	for at := 0; at < len(expression); {
+		switch rest := expression[at:]; {
+		case strings.IndexByte("\"'`", rest[0]) >= 0:
+			n := quoted(rest)
+			if n < 0 {
+				return false // it is no expression
+			}
+			at += n
+		case strings.HasPrefix(rest, "//"):
+			return true
+		case strings.HasPrefix(rest, "/*"):
+			at += until(rest, "*/")
+		default:
+			at++
+		}
+	}
+	return false
 }
 
 // Whole returns the expression of a text that is one mark and nothing else, and whether it is that.

@@ -68,6 +68,22 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+func TestMark(t *testing.T) {
+	for expression, want := range map[string]string{
+		"a":                       "${ a }",
+		`"http://" + data.host`:   `${ "http://" + data.host }`,
+		"'x//' + `//` /* // */":   "${ 'x//' + `//` /* // */ }",
+		"a // why":                "${ a // why\n}",
+		"a + // }\n 'b'":          "${ a + // }\n 'b'\n}",
+		`"\"//" + 'it\'s // one'`: `${ "\"//" + 'it\'s // one' }`,
+	} {
+		got := Mark(expression)
+		if bare, whole := Whole(got); got != want || !whole || bare != expression {
+			t.Errorf("%s: %q, of which %q is read", expression, got, bare)
+		}
+	}
+}
+
 func TestIsTemplate(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{{ lookup "data.a" "" }}`: true, "a {{.Dir}} b": true, "{{": false, "}} {{": false, `${ "{{" }}}`: false, "${ {a: {b: 1}} }": false, "a": false, "${ ": false,

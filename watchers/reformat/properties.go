@@ -109,7 +109,7 @@ func (w *rewriting) templates(n *strict.Node) {
 // literal reads an expression that is one literal, which does not look like an expression or a template.
 func literal(text string) (any, bool) {
 	tree, err := parser.Parse(text)
-	if err != nil || strings.Contains(text, "//") || strings.Contains(text, "/*") {
+	if err != nil || marks.Commented(text) || strings.Contains(text, "/*") {
 		return nil, false
 	}
 	switch n := tree.Node.(type) {

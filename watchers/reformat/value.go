@@ -22,7 +22,7 @@ func (w *rewriting) wrap(n *strict.Node) {
 	written := w.text.src[s.from:s.to]
 	several := strings.Contains(written, "\n")
 	switch {
-	case s.style == block && strings.Contains(expression, "//"):
+	case s.style == block && marks.Commented(expression):
 		w.problem(n, "write its comments beside the value", "an expression with comments in it is not rewritten")
 		return
 	case s.style == block:

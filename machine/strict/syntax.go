@@ -32,8 +32,35 @@ func (p *parser) syntax(err error) {
 	case strings.HasPrefix(message, "exceeded max depth"):
 		p.tooDeep(at)
 	default:
-		p.fail(CodeSyntax, at, syntaxHint(message), "%s", message)
+		hint := syntaxHint(message)
+		if strings.Contains(message, "did not find expected ','") && line <= len(lines) {
+			if at.Column = bareMark(lines[line-1]); at.Column > 0 {
+				hint = "put text with ${ into quotes within { } and [ ], as in '${ data.name }'"
+			}
+		}
+		p.fail(CodeSyntax, at, hint, "%s", message)
 	}
+}
+
+// bareMark returns the column of the first ${ in a line that stands outside of quotes, 0 where there is none.
+func bareMark(line []byte) int {
+	quote := byte(0)
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case quote == '"' && c == '\\', quote == '\'' && bytes.HasPrefix(line[i:], []byte("''")):
+			i++
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case (c == '\'' || c == '"') && (i == 0 || strings.IndexByte(" [{,:", line[i-1]) >= 0):
+			quote = c
+		case bytes.HasPrefix(line[i:], []byte("${")):
+			return len([]rune(string(line[:i]))) + 1
+		}
+	}
+	return 0
 }
 
 func splitMessage(err error) (line int, message string) {

@@ -52,6 +52,24 @@ func TestSyntaxErrorPlaces(t *testing.T) {
 	}
 }
 
+func TestMarksWithoutQuotesAreNamed(t *testing.T) {
+	for src, place := range map[string]string{
+		"a: 1\nset: {restarts: ${ data.restarts + 1 }}\nb: 2\n":              "f.yaml:2:17",
+		"set: {restarts: ${data.restarts}}\n":                                "f.yaml:1:17",
+		"a: [x, ${ data.a }]\n":                                              "f.yaml:1:8",
+		"set: {a: 'it''s ${ x }', ä: of ${ data.a }}\n":                      "f.yaml:1:32",
+		"set: {a: '${ data.a }',\n  b: ${ data.b + 1 },\n  c: 1}\nname: x\n": "f.yaml:2:6",
+		"set:\n  a: [1, 2\nb: '${ data.b }'\n":                               "f.yaml:2",
+	} {
+		_, list := Parse("f.yaml", []byte(src))
+		if len(list) != 1 || list[0].Code != CodeSyntax {
+			t.Errorf("%q: %v, want one syntax error", src, list)
+		} else if d := list[0]; d.Position.String() != place || strings.Contains(d.Hint, "'${ data.name }'") != (d.Column > 0) {
+			t.Errorf("%q: %v, %s; want it at %s", src, d, d.Hint, place)
+		}
+	}
+}
+
 func TestSyntaxErrorInALargeDocument(t *testing.T) {
 	src := strings.Repeat("- abcdefgh\n", 20_000) + "key: 1\n"
 	_, list := Parse("f.yaml", []byte(src))

@@ -50,13 +50,18 @@ func (c *Command) bind(b *binding, key, _ string) {
 		b.template(&Formula{text: c.text, at: c.at}, key)
 		return
 	}
+	template := c.words != nil && marks.IsTemplate(c.text)
 	for i := range c.words {
-		for _, e := range c.words[i].fill.f.value.Expressions() {
+		f := c.words[i].fill.f
+		f.value.Pos = c.at
+		for _, e := range f.value.Expressions() {
 			e.Pos = c.at
 		}
-		c.words[i].fill.f.bind(b, key, "")
+		if !template || f.value.Kind != marks.Literal { // of a template a word by itself says nothing
+			f.bind(b, key, "")
+		}
 	}
-	if c.words != nil && marks.IsTemplate(c.text) {
+	if template {
 		b.list.Add(diag.Error, marks.CodeTemplate, c.at, marks.TemplateHint, "%q: format 2 has no templates", brief(c.text))
 	}
 }

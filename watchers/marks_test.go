@@ -78,6 +78,31 @@ where: data.count == 3.0 && input.on
 	}
 }
 
+// TestWordsOfCommandsThatLookLikeExpressions holds that each is told of where its command stands, and what was a template only once.
+func TestWordsOfCommandsThatLookLikeExpressions(t *testing.T) {
+	for command, want := range map[string][]string{
+		"get data.v data.w ok": {
+			"m.yaml:1:10: SC309 warning: command: data.v looks like an expression: write ${ data.v }",
+			"m.yaml:1:10: SC309 warning: command: data.w looks like an expression: write ${ data.w }",
+		},
+		`get {{ lookup "data.v" "" }}`:            {`m.yaml:1:10: SC308 "get {{ lookup \"data.v\" \"\" }}": format 2 has no templates`},
+		`get {{ lookup "data.v" "" }} ${ data. }`: {"m.yaml:1:10: SC257", "m.yaml:1:10: SC308"},
+	} {
+		w := watcherOf(t, "command: "+command, true)
+		w.Marked, w.Data = true, map[string]machine.ValueType{"v": machine.String, "w": machine.String}
+		list := Exec().Check(w)
+		if len(list) != len(want) {
+			t.Errorf("%s: %v, want %q", command, list, want)
+			continue
+		}
+		for i, d := range list {
+			if !strings.HasPrefix(d.String(), want[i]) {
+				t.Errorf("%s: %v, want %q", command, d, want[i])
+			}
+		}
+	}
+}
+
 func TestMarkedPropertiesThatCannotBe(t *testing.T) {
 	for properties, want := range map[string]string{
 		"text: ${ data.noet }":            "SC257 text: expression data.noet: unknown field noet",
@@ -95,7 +120,7 @@ func TestMarkedPropertiesThatCannotBe(t *testing.T) {
 		"texts: ['${ HOME }']":            "SC257 texts: expression HOME: unknown name HOME",
 	} {
 		_, found := readMarked(t, properties)
-		if len(found) != 1 || !strings.Contains(found[0], want) {
+		if len(found) != 1 || !strings.Contains(found[0], want) || !strings.HasPrefix(found[0], "m.yaml:") {
 			t.Errorf("%s: %q, want %q", properties, found, want)
 		}
 	}

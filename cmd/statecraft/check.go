@@ -68,9 +68,9 @@ func (inv *invocation) printFindings(findings diag.List) error {
 	}
 	inks := map[diag.Severity]ink{diag.Error: red, diag.Warning: yellow, diag.Note: cyan}
 	for _, d := range findings {
-		place := d.Position.String() + ": "
-		rest := strings.TrimPrefix(d.String(), place+string(d.Code))
-		inv.printf("%s%s%s\n", place, inv.paint(inks[d.Severity], string(d.Code)), rest)
+		place := d.Position.String()
+		before, rest, _ := strings.Cut(strings.TrimPrefix(d.String(), place), string(d.Code))
+		inv.printf("%s%s%s%s\n", place, before, inv.paint(inks[d.Severity], string(d.Code)), rest)
 		if d.Hint != "" {
 			inv.printf("  hint: %s\n", d.Hint)
 		}

@@ -17,13 +17,14 @@ import (
 type fmtVerb struct {
 	Write bool     `xor:"mode" help:"Write the files anew, where they are. Without it or --check one manifest is printed as it would be, and of several the names of those that would change; nothing is written."`
 	Check bool     `xor:"mode" help:"Write nothing, and fail where a file is not as fmt would write it."`
-	Paths []string `arg:"" name:"path" help:"Manifests, or directories with files that end in .yaml or .yml, also in directories below. Of these, what is no manifest of a format is left alone."`
+	Paths []string `arg:"" name:"path" help:"Manifests, or directories with files that end in .yaml or .yml, also in directories below. Of these, what is no manifest of a format is left alone. Without a flag nothing is written: a single file is printed as it would be, of several the names of those that would change."`
 }
 
 // fmtResult is what fmt --json prints.
 type fmtResult struct {
-	Changed []string `json:"changed"` // files that are not as fmt writes them, or were not
-	Checked int      `json:"checked"` // files that were read
+	Changed  []string           `json:"changed"`            // files that are not as fmt writes them, or were not
+	Checked  int                `json:"checked"`            // files that were read
+	Problems []reformat.Problem `json:"problems,omitempty"` // what keeps every file as it is
 }
 
 // Run formats every file. Where one cannot be rewritten none is written.
@@ -34,26 +35,19 @@ func (v *fmtVerb) Run(inv *invocation) error {
 	}
 	r := fmtResult{Changed: []string{}, Checked: len(files)}
 	formatted := map[string][]byte{}
-	var problems []reformat.Problem
 	for _, file := range files {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			return fail(exitFailed, "name files that can be read", "reading %q: %w", file, reason(err))
 		}
 		out, found := reformat.Manifest(file, src, catalogue())
-		problems = append(problems, found...)
+		r.Problems = append(r.Problems, found...)
 		if formatted[file] = out; len(found) == 0 && !bytes.Equal(out, src) {
 			r.Changed = append(r.Changed, file)
 		}
 	}
-	if len(problems) > 0 {
-		for _, p := range problems {
-			inv.notef("%s", p)
-			if p.Hint != "" {
-				inv.notef("  hint: %s", p.Hint)
-			}
-		}
-		return fail(exitInvalid, "mend what is named above; no file was written", "%s cannot be rewritten", counted(len(problems), "place"))
+	if len(r.Problems) > 0 {
+		return r.refuse(inv)
 	}
 	if v.Write {
 		if err := writeAll(r.Changed, formatted); err != nil {
@@ -61,6 +55,23 @@ func (v *fmtVerb) Run(inv *invocation) error {
 		}
 	}
 	return v.print(inv, files, formatted, r)
+}
+
+// refuse prints what cannot be rewritten.
+func (r fmtResult) refuse(inv *invocation) error {
+	if inv.json {
+		if err := inv.printJSON(r); err != nil {
+			return err
+		}
+	} else {
+		for _, p := range r.Problems {
+			inv.notef("%s", p)
+			if p.Hint != "" {
+				inv.notef("  hint: %s", p.Hint)
+			}
+		}
+	}
+	return fail(exitInvalid, "mend what is named above; no file was written", "%s cannot be rewritten", counted(len(r.Problems), "place"))
 }
 
 func (v *fmtVerb) print(inv *invocation, files []string, formatted map[string][]byte, r fmtResult) error {
@@ -75,8 +86,12 @@ func (v *fmtVerb) print(inv *invocation, files []string, formatted map[string][]
 		for _, file := range r.Changed {
 			inv.printf("%s\n", file)
 		}
-		if !v.Write && !v.Check && len(r.Changed) > 0 {
-			inv.notef("%s of %d would change, and nothing was written; statecraft fmt --write writes", counted(len(r.Changed), "file"), len(files))
+		switch {
+		case v.Write || v.Check:
+		case len(r.Changed) == 0:
+			inv.notef("%s checked, none would be written anew", counted(len(files), "file"))
+		default:
+			inv.notef("%s of %d would be written anew, none was; statecraft fmt --write writes them", counted(len(r.Changed), "file"), len(files))
 		}
 	}
 	if v.Check && len(r.Changed) > 0 {
@@ -87,11 +102,11 @@ func (v *fmtVerb) print(inv *invocation, files []string, formatted map[string][]
 
 func writeAll(names []string, contents map[string][]byte) error {
 	for _, file := range names {
-		mode := fs.FileMode(0o644)
-		if info, err := os.Stat(file); err == nil {
-			mode = info.Mode().Perm()
+		target, err := filepath.EvalSymlinks(file) // a link stays one
+		if err == nil {
+			err = renameio.WriteFile(target, contents[file], 0o644) // which keeps the permissions of a file that exists
 		}
-		if err := renameio.WriteFile(file, contents[file], mode); err != nil {
+		if err != nil {
 			return fail(exitFailed, "name files in directories that can be written", "writing %q: %w", file, reason(err))
 		}
 	}

@@ -20,13 +20,13 @@ import (
 
 // Problem is what cannot be rewritten, and has to be mended by hand.
 type Problem struct {
-	Pos     diag.Position
-	Message string
-	Hint    string
+	diag.Position
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 // String is one line with the place.
-func (p Problem) String() string { return p.Pos.String() + ": " + p.Message }
+func (p Problem) String() string { return p.Position.String() + ": " + p.Message }
 
 // Catalogue has the types of watchers with their properties.
 type Catalogue interface {
@@ -64,7 +64,7 @@ var hasFormat = regexp.MustCompile(`(?m)^["']?format["']?[ \t]*:`)
 func problemsOf(list diag.List) (all []Problem) {
 	for _, d := range list {
 		if d.Severity == diag.Error {
-			all = append(all, Problem{Pos: d.Position, Message: string(d.Code) + " " + d.Message, Hint: d.Hint})
+			all = append(all, Problem{Position: d.Position, Message: string(d.Code) + " " + d.Message, Hint: d.Hint})
 		}
 	}
 	return all
@@ -136,7 +136,7 @@ func (w *rewriting) blocks() string {
 }
 
 func (w *rewriting) problem(n *strict.Node, hint, format string, args ...any) {
-	w.problems = append(w.problems, Problem{Pos: n.Pos, Message: fmt.Sprintf(format, args...), Hint: hint})
+	w.problems = append(w.problems, Problem{Position: n.Pos, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 func (w *rewriting) manifest(root *strict.Node) {

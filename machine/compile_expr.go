@@ -87,12 +87,12 @@ func (c *exprCompiler) report(err error, text string, at diag.Position, env type
 	m := unknownName.FindStringSubmatch(message)
 	switch {
 	case m == nil:
-		c.list.Add(diag.Error, codeExpr, at, seenHint, "expression %q: %s", text, message)
+		c.list.Add(diag.Error, codeExpr, at, c.seenHint(), "expression %q: %s", text, message)
 	case slices.Contains(impureNames(), m[1]):
 		c.list.Add(diag.Error, codeExprField, at, "use at, the time of the record; a replay must read what the machine read",
 			"expression %q: %s is not deterministic and is off", text, m[1])
 	default:
-		hint := hintFor(m[1], namesIn(env), seenHint+"; data keys are declared under data")
+		hint := hintFor(m[1], namesIn(env), c.seenHint()+"; data keys are declared under data")
 		c.list.Add(diag.Error, codeExprField, at, hint, "expression %q: %s", text, message)
 	}
 }

@@ -12,7 +12,12 @@ import (
 )
 
 // seenHint says what guards and assignments see.
-const seenHint = "an expression sees event, data, input, instance, state and at"
+func (c *exprCompiler) seenHint() string {
+	if c.d.Manifest.Marked() {
+		return "an expression sees event, data, input, machine, instance, state and at"
+	}
+	return "an expression sees event, data, input, instance, state and at"
+}
 
 // guard compiles a condition, which is an expression without a mark.
 func (c *exprCompiler) guard(text string, at diag.Position, env types.Map) *expression {

@@ -94,7 +94,7 @@ func (f *Formula) bind(b *binding, key, gives string) {
 // failed reports an expression that cannot be compiled.
 func (b *binding) failed(e *marks.Value, key string, err error) {
 	if !b.scope.marked {
-		b.list.Add(diag.Error, CodeFormula, e.Pos, formulaHint, "expression: %v", err)
+		b.list.Add(diag.Error, CodeFormula, e.Pos, formulaHintOld, "expression: %v", err)
 		return
 	}
 	hint := formulaHint
@@ -110,7 +110,10 @@ func (b *binding) failed(e *marks.Value, key string, err error) {
 	b.list.Add(diag.Error, CodeFormula, e.Pos, hint, "%s: expression %s: %v", key, diag.Brief(e.Expr, 60), err)
 }
 
-const formulaHint = "expressions see data, input, facts, identity, machine, instance, state, at, message and get_fact(path)"
+const (
+	formulaHint    = "expressions see data, input, facts, identity, token, machine, instance, state, at, message and get_fact(path)"
+	formulaHintOld = "expressions see data, input, facts, identity, machine, instance, state, at, message and get_fact(path)" // of format 1
+)
 
 var (
 	unknownName = regexp.MustCompile(`^unknown (?:name|field) (\S+)`)

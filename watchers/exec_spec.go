@@ -15,7 +15,7 @@ import (
 
 // The codes of what the exec watcher's properties can have wrong.
 const (
-	CodeExecShell       diag.Code = "SC350" // a template in what a shell or another interpreter runs
+	CodeExecShell       diag.Code = "SC350" // a value in what a shell or another interpreter runs
 	CodeExecEnvironment diag.Code = "SC351" // an environment entry that is not NAME=value
 	CodeExecSize        diag.Code = "SC352" // a size that is none, or out of range
 	CodeExecPath        diag.Code = "SC353" // a command outside of the machine's directory
@@ -32,14 +32,14 @@ const (
 
 // execSpec is the properties of an exec watcher.
 type execSpec struct {
-	// Command is the program and its arguments, split into words as a shell would; each word is expanded after the
-	// split, so that a value is always one argument. A template in an argument that a shell or another interpreter would run, as behind
+	// Command is the program and its arguments, split into words as a shell would; values are filled in after the
+	// split, so that a value is always one argument. A value in an argument that a shell or another interpreter would run, as behind
 	// sh -c, is refused, and so is a run where a value would be an option: give values in environment, or behind --. A program with a slash in it
 	// is looked for in the machine's directory, one without in PATH and then in the machine's directory.
 	Command Command `yaml:"command,required"`
 	// Environment is a list of NAME=value that the command gets beside the host's own variables or, in a manifest without format, beside
 	// PATH, MACHINE_NAME, MACHINE_WATCHER_NAME, MACHINE_DEADLINE, WATCHER_DATA and WATCHER_FACTS alone, as with Choria. A variable that programs run
-	// or load code from, such as BASH_ENV, holds no templates.
+	// or load code from, such as BASH_ENV, holds no such values.
 	Environment []Text `yaml:"environment"`
 	// Timeout ends the command and all it started.
 	Timeout strict.Duration `yaml:"timeout" default:"10s"`
@@ -62,7 +62,7 @@ type execSpec struct {
 	// Disown starts the command in a session of its own and leaves it running when the host stops. Without
 	// parse_as_data or parse_output its output is not read.
 	Disown bool `yaml:"disown"`
-	// Shell runs the whole command by /bin/sh -c. The command must not hold templates then, as a value would be
+	// Shell runs the whole command by /bin/sh -c. Nothing is filled into the command then, as a value would be
 	// interpreted; give values in environment and write "$NAME".
 	Shell bool `yaml:"shell"`
 	// OutputLimit is how much of the standard output is kept, 1KiB to 16MiB. What is beyond is read and dropped.

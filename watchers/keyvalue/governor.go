@@ -45,7 +45,11 @@ func (s *governorSpec) Validate(w *machine.WatcherSpec) (list diag.List) {
 	case !s.For.Empty() && s.LimitFor == 0:
 		list.Add(diag.Error, CodeMissing, place(w, "for"), "add limit_for, such as limit_for: 1, or leave for out", "for: without limit_for it bounds nothing")
 	case s.For.Empty() && s.LimitFor > 0:
-		list.Add(diag.Error, CodeMissing, place(w, "limit_for"), `add for, such as '{{ lookup "input.token" "" }}'`, "limit_for: nothing says whom a ticket is for")
+		example := `'{{ lookup "input.token" "" }}'`
+		if w.Marked {
+			example = "${ input.token }"
+		}
+		list.Add(diag.Error, CodeMissing, place(w, "limit_for"), "add for, such as for: "+example, "limit_for: nothing says whom a ticket is for")
 	}
 	return list
 }

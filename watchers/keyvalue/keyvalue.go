@@ -93,7 +93,7 @@ func checkBucket(w *machine.WatcherSpec, bucket string, list *diag.List) {
 	}
 }
 
-// expandKey expands a template that is to give a key without wildcards.
+// expandKey fills in a text that is to give a key without wildcards.
 func expandKey(look *watchers.Look, what string, text watchers.Text) (string, error) {
 	key, err := look.Expand(text)
 	if err != nil {
@@ -105,7 +105,7 @@ func expandKey(look *watchers.Look, what string, text watchers.Text) (string, er
 	return key, nil
 }
 
-// expandPattern expands a template that is to give a key, which may have wildcards: * for a part, > for the rest.
+// expandPattern fills in a text that is to give a key, which may have wildcards: * for a part, > for the rest.
 func expandPattern(look *watchers.Look, what string, text watchers.Text) (string, error) {
 	pattern, err := look.Expand(text)
 	if err != nil {

@@ -173,7 +173,7 @@ func kvSets(w *machine.WatcherSpec) []string {
 	}
 	key := w.Properties.Get("store_key")
 	if key == nil {
-		return []string{machine.AnyKey} // it is named after the key, which may be a template
+		return []string{machine.AnyKey} // it is named after the key, which may be filled in
 	}
 	return []string{key.Value}
 }

@@ -124,6 +124,31 @@ func TestPropertiesThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestAHintIsOfTheManifestsFormat follows the hint: what it says to add is read.
+func TestAHintIsOfTheManifestsFormat(t *testing.T) {
+	for _, marked := range []bool{false, true} {
+		text, hint := "name: x\ncapacity: 1\nlimit_for: 1\n", ""
+		for range 2 {
+			n, list := strict.Parse("p.yaml", []byte(text+hint))
+			if list.HasErrors() {
+				t.Fatal(list)
+			}
+			if _, list = find(t, nil, "governor").Prepare(&machine.WatcherSpec{Name: "w", Type: "governor", Properties: n, Strict: true, Marked: marked}); hint != "" {
+				if list.HasErrors() {
+					t.Errorf("marked %t: with %s it is %v", marked, hint, list)
+				}
+				break
+			}
+			var is bool
+			if len(list) != 1 {
+				t.Fatalf("marked %t: %v", marked, list)
+			} else if _, hint, is = strings.Cut(list[0].Hint, "add for, such as "); !is {
+				t.Fatalf("the hint is %q", list[0].Hint)
+			}
+		}
+	}
+}
+
 func TestEveryOutcomeIsDocumented(t *testing.T) {
 	for _, typ := range Types(nil) {
 		if typ.Summary == "" {

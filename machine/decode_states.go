@@ -186,7 +186,7 @@ func (d *decoder) clear(of *strict.Node, t *Transition) {
 // laterThanChoria reports a key that only manifests with a format have where it is in another, which goes without it.
 func (d *decoder) laterThanChoria(of *strict.Node, key string) bool {
 	if i := slices.IndexFunc(of.Fields, func(f strict.Field) bool { return f.Key == key }); i >= 0 && !d.m.Strict() {
-		d.list.Add(d.opts.Unknown, strict.CodeUnknownKey, of.Fields[i].Pos, "write \"format: 1\" to use it", "unknown key %q", key)
+		d.list.Add(d.opts.Unknown, strict.CodeUnknownKey, of.Fields[i].Pos, "write \"format: 2\" to use it", "unknown key %q", key)
 	}
 	return !d.m.Strict()
 }

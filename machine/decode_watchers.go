@@ -51,7 +51,7 @@ const (
 func (d *decoder) watchers(y []watcherYAML) {
 	section := d.root.Get("watchers")
 	if !d.m.Strict() && (section == nil || section.Kind == strict.Sequence && len(section.Items) == 0) {
-		d.fault("SC113", d.m.place("watchers"), `add a watcher, or write "format: 1" where deadlines and operators drive the machine`,
+		d.fault("SC113", d.m.place("watchers"), `add a watcher, or write "format: 2" where deadlines and operators drive the machine`,
 			"a machine needs a watcher")
 	}
 	for i := range y {

@@ -19,6 +19,16 @@ type Validator interface {
 	Validate(w *machine.WatcherSpec) diag.List
 }
 
+// KeyIn is the Sets of a type whose looks set the key of data that a property names.
+func KeyIn(property string) func(w *machine.WatcherSpec) []string {
+	return func(w *machine.WatcherSpec) []string {
+		if n := w.Properties.Get(property); n != nil && n.Value != "" {
+			return []string{n.Value}
+		}
+		return nil
+	}
+}
+
 // Define makes a Type of a properties struct: it decodes them once, strictly, compiles what depends on the look (Formula, Text, Condition and
 // Command), lets the struct validate itself, and hands it to prepare. A key that is unknown is an error in
 // a strict manifest and a warning in others. Type.Check and Type.Prepare find the same, each with its place.

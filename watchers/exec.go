@@ -38,7 +38,7 @@ func Exec() Type {
 
 // execSets are the data keys that a command's output names, which only its run shows.
 func execSets(w *machine.WatcherSpec) []string {
-	if n := w.Properties.Get("parse_as_data"); n != nil && n.Value == "true" {
+	if w.Properties.Get("parse_as_data").True() {
 		return []string{machine.AnyKey}
 	}
 	return nil
@@ -47,7 +47,7 @@ func execSets(w *machine.WatcherSpec) []string {
 // execPrograms is a command that is looked for in the machine's directory only.
 func execPrograms(w *machine.WatcherSpec) []string {
 	command := w.Properties.Get("command")
-	if n := w.Properties.Get("shell"); command == nil || n != nil && n.Value == "true" {
+	if command == nil || w.Properties.Get("shell").True() {
 		return nil
 	}
 	words, err := splitWords(command.Value, w.Marked)

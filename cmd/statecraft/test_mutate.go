@@ -7,6 +7,13 @@ import (
 	"github.com/statecraft-io/statecraft/runtime/scenario"
 )
 
+// What test --mutate tries without flags, as the tags of mutateFlags say.
+const (
+	defaultMost   = 300
+	defaultSeed   = 1
+	defaultWithin = 2 * time.Minute
+)
+
 // mutateFlags bound how much test --mutate tries.
 type mutateFlags struct {
 	Mutate bool          `help:"Put one defect each into the manifests, such as people make them, and name those that neither check nor the tests notice."`
@@ -24,8 +31,12 @@ type mutateResult struct {
 // usable refuses flags that do not go together.
 func (f *mutateFlags) usable(v *testVerb) error {
 	switch {
+	case !f.Mutate && *f != (mutateFlags{Most: defaultMost, Seed: defaultSeed, Within: defaultWithin}):
+		return usage("add --mutate, or leave them out", "--most, --seed and --within bound what --mutate tries, and say nothing without it")
 	case !f.Mutate:
 		return nil
+	case v.Verbose:
+		return usage("leave one of them out", "--mutate prints no records: it does not go with --verbose")
 	case v.Coverage || v.Require || v.Match != "":
 		return usage("leave the other one out", "--mutate runs all tests, many times: it does not go with --coverage, --require-coverage and --run")
 	case f.Most < 1:

@@ -213,7 +213,7 @@ func (v *Value) String() string {
 	case Literal:
 		return fmt.Sprintf("%#v", v.Literal)
 	default:
-		return fmt.Sprint(v.Kind, v.Keys, v.Parts)
+		return fmt.Sprintf("%v %q %v", v.Kind, v.Keys, v.Parts)
 	}
 }
 

@@ -108,7 +108,8 @@ func TestTextsThatMarksMakeAreBounded(t *testing.T) {
 }
 
 func TestSame(t *testing.T) {
-	texts := []string{"v: ${ n }", "v: n", "v: ${ n } ", "v: a ${ n }", "v: ['${ n }']", "v: {a: '${ n }'}", "v: {b: '${ n }'}", "v: 1", "v: '1'"}
+	texts := []string{"v: ${ n }", "v: n", "v: ${ n } ", "v: a ${ n }", "v: ['${ n }']", "v: {a: '${ n }'}", "v: {b: '${ n }'}", "v: 1", "v: '1'",
+		"v: {a b: '${ n }', c: '${ n }'}", "v: {a: '${ n }', b c: '${ n }'}"}
 	for i, a := range texts {
 		for j, b := range texts {
 			x, _ := read(t, a)

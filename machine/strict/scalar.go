@@ -70,6 +70,15 @@ func isNull(s string) bool {
 	return s == "" || s == "~" || s == "null" || s == "Null" || s == "NULL"
 }
 
+// True reports whether a scalar is the truth, however that is written.
+func (n *Node) True() bool {
+	if n == nil || n.Kind != Scalar {
+		return false
+	}
+	b, ok := readBool(n.Value)
+	return ok && b
+}
+
 func readBool(s string) (value, ok bool) {
 	switch s {
 	case "true", "True", "TRUE":

@@ -72,7 +72,7 @@ func brokerType(b Broker) watchers.Type {
 	read := healthPayload()
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "broker",
+			Name: "broker", Sets: watchers.KeyIn("data_item"),
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: read,
 					Doc: "look: the broker is well, told when a state is entered and when it is well again; restart: it listens again, without a payload"},

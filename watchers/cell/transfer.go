@@ -46,7 +46,7 @@ func transferType(c Dialled) watchers.Type {
 	}
 	return watchers.Define(watchers.Type{
 		WatcherType: machine.WatcherType{
-			Name: "transfer",
+			Name: "transfer", Sets: watchers.KeyIn("data_item"),
 			Outcomes: []machine.Outcome{
 				{Name: machine.OutcomeSuccess, Class: machine.Success, Payload: far, Doc: "all is copied: streams with their messages, and consumers durable consumers with their positions; " +
 					"left names what is not, and why"},

@@ -198,6 +198,15 @@ var mirrored = map[string]string{"==": "==", "!=": "!=", "<": ">", "<=": ">=", "
 
 // holds reports whether a comparison may hold, as if it were written with an operator.
 func holds(n *ast.BinaryNode, operator string, known map[string]values) bool {
+	return sided(n, operator,
+		func(left, right any) bool { return !values{low: 1, high: 0}.with(left).where(operator, right).none() },
+		func(node ast.Node, operator string, literal any) bool {
+			return compares(node, operator, literal, known)
+		})
+}
+
+// sided asks about two literals, or about what stands on the other side of one; true where there is neither.
+func sided(n *ast.BinaryNode, operator string, literals func(left, right any) bool, against func(node ast.Node, operator string, literal any) bool) bool {
 	if mirrored[operator] == "" {
 		return true
 	}
@@ -205,11 +214,11 @@ func holds(n *ast.BinaryNode, operator string, known map[string]values) bool {
 	right, isRight := literalOf(n.Right)
 	switch {
 	case isLeft && isRight:
-		return !values{low: 1, high: 0}.with(left).where(operator, right).none()
+		return literals(left, right)
 	case isRight:
-		return compares(n.Left, operator, right, known)
+		return against(n.Left, operator, right)
 	case isLeft:
-		return compares(n.Right, mirrored[operator], left, known)
+		return against(n.Right, mirrored[operator], left)
 	}
 	return true
 }

@@ -47,20 +47,9 @@ func mayMissEither(n *ast.BinaryNode, want bool, known map[string]values) bool {
 }
 
 func mayMissComparison(n *ast.BinaryNode, operator string, known map[string]values) bool {
-	if mirrored[operator] == "" {
-		return true
-	}
-	left, isLeft := literalOf(n.Left)
-	right, isRight := literalOf(n.Right)
-	switch {
-	case isLeft && isRight:
-		return values{low: 1, high: 0}.with(left).without(operator, right).some()
-	case isRight:
-		return misses(n.Left, operator, right, known)
-	case isLeft:
-		return misses(n.Right, mirrored[operator], left, known)
-	}
-	return true
+	return sided(n, operator,
+		func(left, right any) bool { return values{low: 1, high: 0}.with(left).without(operator, right).some() },
+		func(node ast.Node, operator string, literal any) bool { return misses(node, operator, literal, known) })
 }
 
 // misses reports whether a key may not compare so with a literal; what is no key, or is not always there to be read, may not.
